@@ -1,0 +1,68 @@
+"""The ecosystem's stock path: optimum-onnx's own export with past, packaged like ours."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import logging
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+
+from gpt2_edge.errors import ExportError, MissingDependencyError
+from gpt2_edge.manifest import Graph, GraphNames
+from gpt2_edge_export.checkpoint import Checkpoint
+
+_FILES = ("model.onnx", "model.onnx_data", "model.onnx.data")
+
+
+def export_with_optimum(checkpoint: Checkpoint, folder: Path) -> Graph:
+    """Write optimum's model.onnx for `checkpoint`, a Hugging Face folder, into `folder`.
+
+    The graph is fp32, returns the logits of all positions, and concatenates its cache. Raises
+    MissingDependencyError without the extra [optimum].
+    """
+    try:
+        exporters = importlib.import_module("optimum.exporters.onnx")
+    except ImportError as error:
+        raise MissingDependencyError(
+            "--engine optimum needs optimum-onnx and torch: pip install 'gpt2-edge[optimum]'"
+        ) from error
+    if not (checkpoint.folder / "config.json").is_file():
+        raise ExportError(f"{checkpoint.source}: optimum exports Hugging Face checkpoints only")
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch, _quiet():
+        exporters.main_export(
+            str(checkpoint.folder),
+            output=scratch,
+            task="text-generation-with-past",
+            do_validation=False,
+            no_dynamic_axes=False,
+        )
+        for name in _FILES:
+            if (Path(scratch) / name).is_file():
+                shutil.move(Path(scratch) / name, folder / name)
+    if not (folder / _FILES[0]).is_file():
+        raise ExportError("optimum wrote no model.onnx; its version may be too new or too old")
+    return Graph(
+        file=_FILES[0],
+        flavour="optimum",
+        cache="concat",
+        cache_dtype="float32",
+        min_onnxruntime="1.18",
+        names=GraphNames(logits_to_keep=None),
+    )
+
+
+@contextlib.contextmanager
+def _quiet():  # type: ignore[no-untyped-def]
+    """Keep the tracer's warnings and chatter off the terminal."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)

@@ -1,0 +1,7 @@
+"""python -m gpt2_edge: the command gpt2-edge."""
+
+import sys
+
+from gpt2_edge.cli import main
+
+sys.exit(main())

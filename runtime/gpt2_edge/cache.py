@@ -1,0 +1,107 @@
+"""Keys and values of the tokens so far: float32 [1, heads, tokens, head_size] a layer.
+
+A cache knows how ONNX Runtime gets it as input and output; `length` is the number of tokens in it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from gpt2_edge.manifest import Architecture, GraphNames
+
+
+class Cache(Protocol):
+    """What `session.py` needs of a cache."""
+
+    length: int
+    capacity: int
+
+    def bind(self, binding: Any) -> None:
+        """Bind past and present for the next step."""
+        ...
+
+    def advance(self, binding: Any, tokens: int) -> None:
+        """Take in what the step wrote for `tokens` tokens."""
+        ...
+
+    def trim(self, length: int) -> None:
+        """Forget all tokens from number `length` on."""
+        ...
+
+
+class SharedCache:
+    """Buffers of fixed capacity, each bound as past and as present: no step copies them.
+
+    GroupQueryAttention writes a step's keys and values behind those that are there.
+    """
+
+    def __init__(self, architecture: Architecture, names: GraphNames, capacity: int) -> None:
+        self.length = 0
+        self.capacity = capacity
+        self._bound = False
+        shape = (1, architecture.num_heads, capacity, architecture.head_size)
+        self._values: list[tuple[str, str, ort.OrtValue]] = []
+        # The arrays are kept: before 1.24 an OrtValue does not keep its array alive. np.zeros
+        # takes memory page by page as it is written, not all of the capacity at once.
+        self._arrays: list[npt.NDArray[np.float32]] = []
+        for past, present in _layer_names(architecture, names):
+            array = np.zeros(shape, np.float32)
+            self._arrays.append(array)
+            self._values.append((past, present, ort.OrtValue.ortvalue_from_numpy(array)))
+
+    def bind(self, binding: Any) -> None:
+        if self._bound:
+            return
+        for past, present, value in self._values:
+            binding.bind_ortvalue_input(past, value)
+            binding.bind_ortvalue_output(present, value)
+        self._bound = True
+
+    def advance(self, binding: Any, tokens: int) -> None:
+        self.length += tokens
+
+    def trim(self, length: int) -> None:
+        self.length = min(self.length, length)
+
+
+class ConcatCache:
+    """The stock graphs' cache: every step returns past and new tokens in a new tensor."""
+
+    def __init__(self, architecture: Architecture, names: GraphNames, capacity: int) -> None:
+        self.length = 0
+        self.capacity = capacity
+        empty = np.zeros((1, architecture.num_heads, 0, architecture.head_size), np.float32)
+        self._names = _layer_names(architecture, names)
+        self._arrays = [empty] * len(self._names)  # kept alive for _values
+        self._values = [ort.OrtValue.ortvalue_from_numpy(array) for array in self._arrays]
+
+    def bind(self, binding: Any) -> None:
+        for (past, present), value in zip(self._names, self._values, strict=True):
+            binding.bind_ortvalue_input(past, value)
+            binding.bind_output(present)
+
+    def advance(self, binding: Any, tokens: int) -> None:
+        # The presents were bound in the order of _names, behind the logits.
+        self._values = binding.get_outputs()[-len(self._names) :]
+        self.length += tokens
+
+    def trim(self, length: int) -> None:
+        if length < self.length:
+            self._arrays = [np.array(value.numpy()[:, :, :length]) for value in self._values]
+            self._values = [ort.OrtValue.ortvalue_from_numpy(array) for array in self._arrays]
+            self.length = length
+
+
+def _layer_names(architecture: Architecture, names: GraphNames) -> list[tuple[str, str]]:
+    return [
+        (past.format(i=layer), present.format(i=layer))
+        for layer in range(architecture.num_layers)
+        for past, present in (
+            (names.past_key, names.present_key),
+            (names.past_value, names.present_value),
+        )
+    ]

@@ -1,0 +1,45 @@
+"""gpt2-edge bench: how fast a package is on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from typing import Any
+
+from gpt2_edge.commands.arguments import add_package
+from gpt2_edge.errors import GenerationError
+
+_EXAMPLES = """Medians; the machine should be idle. Compare packages within one run of a script,
+never figures of two days.
+
+examples:
+  gpt2-edge bench PACKAGE
+  gpt2-edge bench PACKAGE --threads 1 --json
+"""
+
+
+def add_parser(verbs: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        "bench",
+        help="measure speed and memory",
+        description="Measure load time, time to first token, prefill and decode speed, memory.",
+        epilog=_EXAMPLES,
+    )
+    add_package(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    from gpt2_edge.benchmark import measure
+
+    if options.threads is not None and options.threads < 1:
+        raise GenerationError(f"--threads is {options.threads}; it must be at least 1")
+    figures = measure(options.package, threads=options.threads)
+    if options.json:
+        print(json.dumps(dataclasses.asdict(figures)))
+        return 0
+    for label, value in figures.rows():
+        print(f"{label:<28}{value:>12}")
+    return 0

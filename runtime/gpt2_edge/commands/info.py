@@ -1,0 +1,56 @@
+"""gpt2-edge info: what a package is, without loading it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+_EXAMPLES = """examples:
+  gpt2-edge info PACKAGE
+  gpt2-edge info PACKAGE --json | jq .architecture
+"""
+
+
+def add_parser(verbs: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        "info",
+        help="describe a package",
+        description="Describe a package from its manifest, without loading the model.",
+        epilog=_EXAMPLES,
+    )
+    parser.add_argument("package", metavar="PACKAGE", help="folder that gpt2-edge export wrote")
+    parser.add_argument("--json", action="store_true", help="print the manifest itself")
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    from gpt2_edge.package import open_package
+
+    package = open_package(options.package)
+    manifest = package.manifest
+    if options.json:
+        print(json.dumps(json.loads(manifest.to_json()), ensure_ascii=False))
+        return 0
+    architecture, graph = manifest.architecture, manifest.graph
+    groups = {name: form for name, form in manifest.recipe.items() if isinstance(form, dict)}
+    weights = ", ".join(f"{name} {form['bits']}" for name, form in groups.items())
+    cache_bytes = 8 * architecture.num_layers * architecture.num_heads * architecture.head_size
+    rows = {
+        "name": manifest.name,
+        "written by": manifest.created_by,
+        "model": f"{architecture.num_layers} layers, width {architecture.hidden_size}, "
+        f"{architecture.num_heads} heads",
+        "vocabulary": f"{architecture.vocab_size:,} tokens",
+        "context": f"{architecture.context_length:,} tokens",
+        "recipe": f"{manifest.recipe['name']} (bits: {weights})",
+        "graph": f"{graph.flavour}, {graph.cache} cache of {cache_bytes / 1024:.0f} KiB a token",
+        "tokenizer": manifest.tokenizer or "none (token ids in and out)",
+        "needs": f"ONNX Runtime {graph.min_onnxruntime} or later",
+        "size": f"{package.total_bytes / 1e6:.1f} MB",
+    }
+    for name, value in rows.items():
+        print(f"{name:<11}{value}")
+    for name, record in manifest.files.items():
+        print(f"  {record.bytes:>13,}  {name}")
+    return 0

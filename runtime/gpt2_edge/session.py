@@ -1,0 +1,185 @@
+"""The ONNX Runtime session of a package, and one sequence being fed through it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from gpt2_edge.cache import Cache, ConcatCache, SharedCache
+from gpt2_edge.errors import ContextOverflowError, PackageError
+from gpt2_edge.package import Package
+
+# Long prompts are fed in chunks: attention's scores take heads x chunk x context floats, and a
+# caller can stop between two chunks. Speed is flat from about 100 tokens on.
+PREFILL_CHUNK = 256
+_ERRORS_ONLY = 3
+
+
+class Session:
+    """A package loaded into ONNX Runtime; it holds no sequence, so threads may share it."""
+
+    def __init__(
+        self, package: Package, *, threads: int | None = None, verify: bool = True
+    ) -> None:
+        self.package = package
+        _require_onnxruntime(package.manifest.graph.min_onnxruntime, package)
+        options = ort.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY
+        options.intra_op_num_threads = threads or 0  # 0: one for each physical core
+        options.enable_mem_pattern = False  # plans memory per input shape; ours change every step
+        # Hashes are compared while ONNX Runtime loads; a wrong one is the better message.
+        with ThreadPoolExecutor(1) as pool:
+            hashes = pool.submit(package.check_hashes, package.runtime_files()) if verify else None
+            failure: Exception | None = None
+            try:
+                self.onnx = ort.InferenceSession(
+                    str(package.model_path), options, providers=["CPUExecutionProvider"]
+                )
+            except Exception as error:  # ONNX Runtime raises a family of its own
+                failure = error
+            if hashes is not None:
+                hashes.result()
+        if failure is not None:
+            reason = str(failure).splitlines()[0]
+            raise PackageError(
+                f"{package.model_path} cannot be loaded by ONNX Runtime {ort.__version__}: {reason}"
+            ) from failure
+        self._check_shapes()
+
+    def start(self, capacity: int) -> TokenSequence:
+        """A new empty sequence with room for `capacity` tokens (at most the context length)."""
+        return TokenSequence(self, capacity)
+
+    def _check_shapes(self) -> None:
+        """Refuse a graph whose inputs are not those that the manifest describes."""
+        manifest, architecture = self.package.manifest, self.package.manifest.architecture
+        names = manifest.graph.names
+        shapes = {entry.name: entry.shape for entry in self.onnx.get_inputs()}
+        for name in filter(None, (names.input_ids, names.attention_mask, names.position_ids)):
+            if name not in shapes:
+                raise PackageError(
+                    f"{self.package.model_path} has no input {name}, which the manifest names"
+                )
+        past = shapes.get(names.past_key.format(i=architecture.num_layers - 1))
+        if (
+            past is None
+            or names.past_key.format(i=architecture.num_layers) in shapes
+            or (past[1], past[3]) != (architecture.num_heads, architecture.head_size)
+        ):
+            raise PackageError(
+                f"{self.package.model_path} has other layers or heads than the manifest says; "
+                "export the package again"
+            )
+
+
+class TokenSequence:
+    """One sequence: the tokens fed so far and their cache. Not to be shared by threads."""
+
+    def __init__(self, session: Session, capacity: int) -> None:
+        manifest = session.package.manifest
+        self._architecture = manifest.architecture
+        self._graph = manifest.graph
+        self._onnx = session.onnx
+        capacity = min(capacity, self._architecture.context_length)
+        kind = SharedCache if self._graph.cache == "shared" else ConcatCache
+        self._cache: Cache = kind(self._architecture, self._graph.names, capacity)
+        self._binding = session.onnx.io_binding()
+        self._mask = np.ones((1, capacity), np.int64)
+        self._positions = np.arange(capacity, dtype=np.int64)[None]
+        self._logits: dict[int, npt.NDArray[np.float32]] = {}
+        self.ids: list[int] = []
+
+    @property
+    def length(self) -> int:
+        """Tokens in the cache."""
+        return self._cache.length
+
+    @property
+    def capacity(self) -> int:
+        """Tokens that the cache has room for."""
+        return self._cache.capacity
+
+    def feed(self, ids: Sequence[int], keep: int = 1) -> npt.NDArray[np.float32]:
+        """Feed `ids` in one step; logits [keep, vocab] of the last `keep` positions (0: of all).
+
+        The array is overwritten by the next call with the same `keep`. Raises
+        ContextOverflowError if the ids do not fit the cache; nothing is fed then.
+        """
+        past, total = self.length, self.length + len(ids)
+        if not ids or total > self.capacity:
+            raise ContextOverflowError(
+                f"{len(ids)} more tokens do not fit behind {past} in a cache of {self.capacity}"
+            )
+        names = self._graph.names
+        # Every array and OrtValue stays referenced until the run is over: ONNX Runtime's binding
+        # does not keep the memory alive.
+        inputs = {
+            names.input_ids: np.array([ids], np.int64),
+            names.attention_mask: self._mask[:, :total],
+        }
+        if names.position_ids is not None:
+            inputs[names.position_ids] = self._positions[:, past:total]
+        if names.logits_to_keep is not None:
+            inputs[names.logits_to_keep] = np.array([keep], np.int64)
+        values = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in inputs.items()}
+        for name, value in values.items():
+            self._binding.bind_ortvalue_input(name, value)
+        rows = len(ids)
+        if names.logits_to_keep is not None and keep:
+            rows = min(keep, len(ids))
+        logits = self._logits.get(rows)
+        if logits is None:
+            logits = np.empty((1, rows, self._architecture.vocab_size), np.float32)
+            self._logits = {rows: logits}
+        logits_value = ort.OrtValue.ortvalue_from_numpy(logits)
+        self._binding.bind_ortvalue_output(names.logits, logits_value)
+        self._cache.bind(self._binding)
+        self._onnx.run_with_iobinding(self._binding)
+        self._cache.advance(self._binding, len(ids))
+        self.ids.extend(ids)
+        return logits[0, -keep:] if keep else logits[0]
+
+    def prefill(
+        self,
+        ids: Sequence[int],
+        chunk: int = PREFILL_CHUNK,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> npt.NDArray[np.float32] | None:
+        """Feed a prompt in chunks; logits [vocab] after its last token, None if stopped before.
+
+        Whatever the chunks, the logits are the same: a chunk that would be a single token behind
+        others is fed again with the token before it. ONNX Runtime multiplies a lone row by another
+        kernel than two rows or more, and in quantized graphs its last bits grow to visible ones.
+        """
+        if chunk < 1:
+            raise ValueError(f"chunk is {chunk}; it must be at least 1")
+        logits = None
+        for start in range(0, len(ids), chunk):
+            if should_stop is not None and should_stop():
+                return None
+            part = list(ids[start : start + chunk])
+            if len(part) == 1 and self.length:
+                part.insert(0, self.ids[-1])
+                self.trim(self.length - 1)
+            logits = self.feed(part)[-1]
+        return logits
+
+    def trim(self, length: int) -> None:
+        """Forget all tokens from number `length` on."""
+        self._cache.trim(length)
+        del self.ids[length:]
+
+
+def _require_onnxruntime(minimum: str, package: Package) -> None:
+    def numbers(version: str) -> tuple[int, ...]:
+        return tuple(int(part) for part in version.split(".")[:2])
+
+    if numbers(ort.__version__) < numbers(minimum):
+        raise PackageError(
+            f"{package.folder} needs ONNX Runtime {minimum} or later, this is {ort.__version__}: "
+            "pip install --upgrade onnxruntime"
+        )
