@@ -19,7 +19,9 @@ from gpt2_edge import Generator
 from gpt2_edge._version import __version__
 from gpt2_edge.errors import CheckpointError, ExportError
 from gpt2_edge.manifest import FORMAT_VERSION, MANIFEST_FILE, Architecture, Graph, Manifest
-from gpt2_edge.package import Package
+from gpt2_edge.package import Package, open_package
+from gpt2_edge.session import Session
+from gpt2_edge.tokenizer import Tokenizer
 from gpt2_edge_export.checkpoint import Checkpoint, open_checkpoint
 from gpt2_edge_export.config import GPT2Config
 from gpt2_edge_export.genai_config import genai_config
@@ -230,5 +232,9 @@ def _with_self_test(folder: Path, manifest: Manifest) -> Manifest:
     """Load the new graph as any user would, and record what it computes."""
     manifest = dataclasses.replace(manifest, files=file_records(folder))
     (folder / MANIFEST_FILE).write_text(manifest.to_json(), encoding="utf-8")
-    generator = Generator.load(folder, verify=False)
+    package = open_package(folder)
+    # Prepacking would put a second copy of the weights into memory: 6 GB for XL in fp32.
+    session = Session(package, verify=False, prepack=manifest.recipe["name"] != "fp32")
+    tokenizer = Tokenizer(folder / manifest.tokenizer) if manifest.tokenizer else None
+    generator = Generator(package, session, tokenizer)
     return dataclasses.replace(manifest, self_test=make_self_test(generator))

@@ -89,7 +89,9 @@ class _FusedGraph:
         assert NAMES.position_ids
         assert NAMES.logits_to_keep
         position_ids = add(NAMES.position_ids, np.int64, ["batch", "seq"])
-        self.builder.output(NAMES.logits, np.float32, ["batch", "kept", config.vocab_size])
+        # Declared as they are by default, one position: onnxruntime-genai reads that and allocates
+        # no more. A client that sets logits_to_keep gets as many as it asks for.
+        self.builder.output(NAMES.logits, np.float32, ["batch", 1, config.vocab_size])
         for layer in range(config.n_layer):
             heads = (config.n_head, self.head_size)
             for past, present in (

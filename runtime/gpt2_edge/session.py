@@ -16,6 +16,7 @@ from gpt2_edge.package import Package
 # Long prompts are fed in chunks: attention's scores take heads x chunk x context floats, and a
 # caller can stop between two chunks. Speed is flat from about 100 tokens on.
 PREFILL_CHUNK = 256
+_ROW_GROUP = 16  # a multiple of every number of rows that the kernels take at a time
 _ERRORS_ONLY = 3
 
 
@@ -23,14 +24,27 @@ class Session:
     """A package loaded into ONNX Runtime; it holds no sequence, so threads may share it."""
 
     def __init__(
-        self, package: Package, *, threads: int | None = None, verify: bool = True
+        self,
+        package: Package,
+        *,
+        threads: int | None = None,
+        verify: bool = True,
+        prepack: bool = True,
     ) -> None:
+        """Load `package`.
+
+        threads and verify are as in Generator.load. prepack: copy the weights into the layout
+        that the kernels like; without it an fp32 graph runs from the memory-mapped file at half
+        the memory and half the speed, and a quantized one very slowly.
+        """
         self.package = package
         _require_onnxruntime(package.manifest.graph.min_onnxruntime, package)
         options = ort.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
         options.intra_op_num_threads = threads or 0  # 0: one for each physical core
         options.enable_mem_pattern = False  # plans memory per input shape; ours change every step
+        if not prepack:
+            options.add_session_config_entry("session.disable_prepacking", "1")
         # Hashes are compared while ONNX Runtime loads; a wrong one is the better message.
         with ThreadPoolExecutor(1) as pool:
             hashes = pool.submit(package.check_hashes, package.runtime_files()) if verify else None
@@ -90,7 +104,10 @@ class TokenSequence:
         self._binding = session.onnx.io_binding()
         self._mask = np.ones((1, capacity), np.int64)
         self._positions = np.arange(capacity, dtype=np.int64)[None]
-        self._logits: dict[int, npt.NDArray[np.float32]] = {}
+        # Where one position's logits go, step after step; the first output that is bound.
+        vocab = self._architecture.vocab_size
+        self._logits = np.empty((1, vocab), np.float32)
+        self._logits_value = ort.OrtValue.ortvalue_from_numpy(self._logits[None])
         self.ids: list[int] = []
 
     @property
@@ -106,8 +123,8 @@ class TokenSequence:
     def feed(self, ids: Sequence[int], keep: int = 1) -> npt.NDArray[np.float32]:
         """Feed `ids` in one step; logits [keep, vocab] of the last `keep` positions (0: of all).
 
-        The array is overwritten by the next call with the same `keep`. Raises
-        ContextOverflowError if the ids do not fit the cache; nothing is fed then.
+        A single row is overwritten by the next call. Raises ContextOverflowError if the ids do
+        not fit the cache; nothing is fed then.
         """
         past, total = self.length, self.length + len(ids)
         if not ids or total > self.capacity:
@@ -128,20 +145,19 @@ class TokenSequence:
         values = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in inputs.items()}
         for name, value in values.items():
             self._binding.bind_ortvalue_input(name, value)
-        rows = len(ids)
-        if names.logits_to_keep is not None and keep:
-            rows = min(keep, len(ids))
-        logits = self._logits.get(rows)
-        if logits is None:
-            logits = np.empty((1, rows, self._architecture.vocab_size), np.float32)
-            self._logits = {rows: logits}
-        logits_value = ort.OrtValue.ortvalue_from_numpy(logits)
-        self._binding.bind_ortvalue_output(names.logits, logits_value)
+        one_row = len(ids) == 1 or (keep == 1 and names.logits_to_keep is not None)
+        if one_row:
+            self._binding.bind_ortvalue_output(names.logits, self._logits_value)
+        else:  # several rows are more than the graph declares, so ONNX Runtime allocates them
+            self._binding.bind_output(names.logits)
         self._cache.bind(self._binding)
         self._onnx.run_with_iobinding(self._binding)
         self._cache.advance(self._binding, len(ids))
         self.ids.extend(ids)
-        return logits[0, -keep:] if keep else logits[0]
+        if one_row:
+            return self._logits
+        logits: npt.NDArray[np.float32] = self._binding.get_outputs()[0].numpy()[0]
+        return logits[-keep:] if keep else logits
 
     def prefill(
         self,
@@ -151,9 +167,11 @@ class TokenSequence:
     ) -> npt.NDArray[np.float32] | None:
         """Feed a prompt in chunks; logits [vocab] after its last token, None if stopped before.
 
-        Whatever the chunks, the logits are the same: a chunk that would be a single token behind
-        others is fed again with the token before it. ONNX Runtime multiplies a lone row by another
-        kernel than two rows or more, and in quantized graphs its last bits grow to visible ones.
+        Whatever the chunks, the logits are the same, to the bit on one machine. ONNX Runtime's
+        kernels take rows in small groups, and a remainder or a lone row by other instructions; in
+        quantized graphs the difference in the last bit grows to a rounding step. So a chunk
+        starts at a multiple of _ROW_GROUP and is never a lone row behind others: where it would
+        be, tokens before it are fed again. Chunks of the default size never need that.
         """
         if chunk < 1:
             raise ValueError(f"chunk is {chunk}; it must be at least 1")
@@ -162,9 +180,11 @@ class TokenSequence:
             if should_stop is not None and should_stop():
                 return None
             part = list(ids[start : start + chunk])
-            if len(part) == 1 and self.length:
-                part.insert(0, self.ids[-1])
-                self.trim(self.length - 1)
+            again = self.length % _ROW_GROUP
+            if len(part) + again == 1 and self.length:
+                again = _ROW_GROUP
+            part = [*self.ids[self.length - again :], *part]
+            self.trim(self.length - again)
             logits = self.feed(part)[-1]
         return logits
 

@@ -1,0 +1,48 @@
+# Each target sets up what it needs (a virtual environment included) and is safe to repeat.
+#   make demo            export the sample model to int4 and watch it write
+#   make test            formatting, lint, types, tests
+#   make bench           one table: fp32, int8, int4 of a 124M shape (OPTIMUM=1 adds the stock path)
+#   make test-optimum    the tests against transformers and optimum (downloads torch: gigabytes)
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+OPTIMUM_VENV ?= .venv-optimum
+BENCH_VENV := $(if $(OPTIMUM),$(OPTIMUM_VENV),$(VENV))
+
+.PHONY: demo test bench test-optimum clean
+
+demo: $(VENV)/ready
+	@$(BIN)/python tools/demo.py
+
+test: $(VENV)/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q
+
+bench: $(BENCH_VENV)/ready
+	$(BENCH_VENV)/bin/python benchmarks/run.py $(BENCH)
+
+test-optimum: $(OPTIMUM_VENV)/ready
+	$(OPTIMUM_VENV)/bin/python -m pytest -q -m optimum
+
+$(VENV)/ready: pyproject.toml
+	$(call install,$(VENV),dev)
+
+$(OPTIMUM_VENV)/ready: pyproject.toml
+	$(call install,$(OPTIMUM_VENV),dev$(comma)optimum)
+
+comma := ,
+
+# A half-made environment is made anew; the mark is written last.
+define install
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "gpt2-edge needs Python 3.10 or later: make PYTHON=python3.12 ..." >&2; exit 2; }
+	@echo "setting up $(1)"
+	@$(PYTHON) -m venv --clear $(1)
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$(2)]'
+	@touch $(1)/ready
+endef
+
+clean:
+	rm -rf $(VENV) $(OPTIMUM_VENV) .demo .bench build

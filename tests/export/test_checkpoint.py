@@ -1,0 +1,271 @@
+"""Checkpoints in every layout that there is, and one line for those that cannot be read."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from gpt2_edge.errors import CheckpointError
+from gpt2_edge_export.checkpoint import open_checkpoint
+from gpt2_edge_export.export import ExportOptions, export_package
+from helpers import (
+    assert_one_line,
+    random_config,
+    random_tensors,
+    tensor_shapes,
+    write_checkpoint,
+    write_random_checkpoint,
+)
+
+CONFIG = random_config()
+
+
+def assert_holds(folder: Path, tensors: dict[str, np.ndarray]) -> None:
+    """The checkpoint in `folder` gives exactly `tensors`, as float32."""
+    checkpoint = open_checkpoint(folder)
+    assert checkpoint.config.tensor_shapes().keys() == tensors.keys()
+    for name, expected in tensors.items():
+        actual = checkpoint.tensor(name)
+        assert actual.dtype == np.float32
+        np.testing.assert_array_equal(actual, expected, err_msg=name)
+
+
+@pytest.mark.parametrize("prefix", [True, False])
+@pytest.mark.parametrize("shards", [1, 3])
+def test_names_and_shards(tmp_path: Path, prefix: bool, shards: int) -> None:
+    write_random_checkpoint(tmp_path, CONFIG, prefix=prefix, shards=shards)
+    assert_holds(tmp_path, random_tensors(CONFIG))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_half_precision_is_widened(tmp_path: Path, dtype: Any) -> None:
+    write_random_checkpoint(tmp_path, CONFIG, dtype=np.dtype(dtype).name)
+    rounded = {k: v.astype(dtype).astype(np.float32) for k, v in random_tensors(CONFIG).items()}
+    assert any((rounded[k] != v).any() for k, v in random_tensors(CONFIG).items())
+    assert_holds(tmp_path, rounded)
+
+
+def test_untied_head_is_read(tmp_path: Path) -> None:
+    config = random_config(tie_word_embeddings=False)
+    write_random_checkpoint(tmp_path, config)
+    assert_holds(tmp_path, random_tensors(config))
+
+
+def test_head_of_a_tied_model_is_not_read(tmp_path: Path) -> None:
+    tensors = random_tensors(CONFIG)
+    write_checkpoint(tmp_path, CONFIG, tensors | {"lm_head.weight": tensors["wte.weight"]})
+    assert_holds(tmp_path, tensors)
+
+
+@pytest.mark.parametrize("prefix", [True, False])
+def test_masks_of_old_checkpoints_are_ignored(tmp_path: Path, prefix: bool) -> None:
+    tensors = random_tensors(CONFIG)
+    masks = {
+        "h.0.attn.bias": np.tri(64, dtype=np.float32)[None, None],
+        "h.0.attn.masked_bias": np.float32([-1e4]),
+    }
+    write_checkpoint(tmp_path, CONFIG, tensors | masks, prefix=prefix)
+    assert_holds(tmp_path, tensors)
+
+
+def test_old_config_with_n_ctx_only(tmp_path: Path) -> None:
+    config = random_config(n_positions=None, n_ctx=64)
+    write_checkpoint(tmp_path, config, random_tensors(CONFIG))
+    assert open_checkpoint(tmp_path).config.n_positions == 64
+
+
+def test_special_tokens_beyond_the_vocabulary_are_dropped(tmp_path: Path) -> None:
+    config = random_config(eos_token_id=[50256, 7], bos_token_id=50256)
+    write_random_checkpoint(tmp_path, config)
+    parsed = open_checkpoint(tmp_path).config
+    assert (parsed.bos_token_id, parsed.eos_token_ids) == (None, (7,))
+
+
+def test_activation_can_be_overridden(tmp_path: Path) -> None:
+    write_random_checkpoint(tmp_path, random_config(activation_function="mystery"))
+    checkpoint = open_checkpoint(tmp_path, activation_function="relu")
+    assert checkpoint.config.activation_function == "relu"
+    assert checkpoint.raw_config["activation_function"] == "relu"
+
+
+CONFIG_ERRORS: dict[str, tuple[dict[str, Any], str]] = {
+    "another architecture": ({"model_type": "bert"}, "'bert'"),
+    "no architecture": ({"model_type": None}, "None"),
+    "an encoder": ({"add_cross_attention": True}, "add_cross_attention"),
+    "unknown activation": ({"activation_function": "mish"}, "'mish'"),
+    "heads that do not divide": ({"n_head": 3}, "n_head 3"),
+    "no heads": ({"n_head": 0}, "n_head = 0"),
+    "no layers": ({"n_layer": 0}, "n_layer = 0"),
+    "width as text": ({"n_embd": "32"}, "n_embd = '32'"),
+    "half a layer": ({"n_layer": 1.5}, "n_layer = 1.5"),
+    "negative inner width": ({"n_inner": -4}, "n_inner = -4"),
+    "no vocabulary": ({"vocab_size": None}, "vocab_size = None"),
+    "no context": ({"n_positions": None}, "n_positions = None"),
+    "epsilon as text": ({"layer_norm_epsilon": "small"}, "layer_norm_epsilon"),
+}
+
+
+@pytest.mark.parametrize("case", CONFIG_ERRORS)
+def test_config_that_cannot_be_exported(tmp_path: Path, case: str) -> None:
+    changes, part = CONFIG_ERRORS[case]
+    write_random_checkpoint(tmp_path, CONFIG)
+    (tmp_path / "config.json").write_text(json.dumps(random_config(**changes)), "utf-8")
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(tmp_path)
+    assert_one_line(caught.value, tmp_path / "config.json", part)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1, 2]", '"gpt2"', b"\xff\xfe\x00"])
+def test_config_that_is_no_json_object(tmp_path: Path, content: str | bytes) -> None:
+    write_random_checkpoint(tmp_path, CONFIG)
+    raw = content if isinstance(content, bytes) else content.encode()
+    (tmp_path / "config.json").write_bytes(raw)
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(tmp_path)
+    assert_one_line(caught.value, tmp_path / "config.json")
+
+
+def test_no_config(tmp_path: Path) -> None:
+    write_random_checkpoint(tmp_path, CONFIG)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(tmp_path)
+    assert_one_line(caught.value, tmp_path, "config.json")
+
+
+@pytest.mark.parametrize("name", list(tensor_shapes(random_config(tie_word_embeddings=False))))
+def test_missing_tensor_is_named(tmp_path: Path, name: str) -> None:
+    config = random_config(tie_word_embeddings=False)
+    tensors = random_tensors(config)
+    del tensors[name]
+    write_checkpoint(tmp_path, config, tensors)
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(tmp_path)
+    assert_one_line(caught.value, tmp_path, name, "missing")
+
+
+def test_wrong_shape_is_named(tmp_path: Path) -> None:
+    tensors = random_tensors(CONFIG)
+    tensors["h.1.mlp.c_fc.weight"] = tensors["h.1.mlp.c_fc.weight"].T.copy()
+    write_checkpoint(tmp_path, CONFIG, tensors)
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(tmp_path)
+    assert_one_line(caught.value, "h.1.mlp.c_fc.weight", "[128, 32]", "[32, 128]")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_damaged_weights_stop_the_export(tmp_path: Path, value: float) -> None:
+    tensors = random_tensors(CONFIG)
+    tensors["h.1.attn.c_proj.weight"][3, 5] = value
+    write_checkpoint(tmp_path / "checkpoint", CONFIG, tensors)
+    with pytest.raises(CheckpointError) as caught:
+        export_package(
+            tmp_path / "checkpoint", tmp_path / "package", ExportOptions(tokenizer=False)
+        )
+    assert_one_line(caught.value, tmp_path / "checkpoint", "h.1.attn.c_proj.weight", "NaN")
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+
+
+def test_integer_weights_are_refused(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    tensors = random_tensors(CONFIG)
+    write_checkpoint(tmp_path, CONFIG, tensors)
+    save_file(tensors | {"wpe.weight": np.ones((64, 32), np.int8)}, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(tmp_path).tensor("wpe.weight")
+    assert_one_line(caught.value, "wpe.weight", "int8")
+
+
+@pytest.mark.parametrize("size", [0, 4, 100, 20_000])
+def test_truncated_file_is_named(tmp_path: Path, size: int) -> None:
+    write_random_checkpoint(tmp_path, CONFIG)
+    file = tmp_path / "model.safetensors"
+    assert file.stat().st_size > 20_000
+    os.truncate(file, size)
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(tmp_path)
+    assert_one_line(caught.value, file)
+
+
+def test_missing_shard_is_named(tmp_path: Path) -> None:
+    write_random_checkpoint(tmp_path, CONFIG, shards=3)
+    (tmp_path / "model-00002-of-00003.safetensors").unlink()
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(tmp_path)
+    assert_one_line(caught.value, "model.safetensors.index.json", "model-00002-of-00003")
+
+
+@pytest.mark.parametrize("index", ["{", "{}", '{"weight_map": {}}', '{"weight_map": []}'])
+def test_index_without_shards(tmp_path: Path, index: str) -> None:
+    write_random_checkpoint(tmp_path, CONFIG, shards=2)
+    (tmp_path / "model.safetensors.index.json").write_text(index, "utf-8")
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(tmp_path)
+    assert_one_line(caught.value, tmp_path / "model.safetensors.index.json")
+
+
+def test_folder_without_weights(tmp_path: Path) -> None:
+    write_random_checkpoint(tmp_path, CONFIG)
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(tmp_path)
+    assert_one_line(caught.value, tmp_path, "model.safetensors", "pytorch_model.bin")
+
+
+def test_folder_that_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(tmp_path / "nothing")
+    assert_one_line(caught.value, tmp_path / "nothing", "no such folder")
+
+
+def test_file_instead_of_its_folder(tmp_path: Path) -> None:
+    write_random_checkpoint(tmp_path, CONFIG)
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(tmp_path / "model.safetensors")
+    assert_one_line(caught.value, tmp_path / "model.safetensors", "folder")
+
+
+def offline(code: str, home: Path) -> str:
+    """What `code` prints in a new process that may not use the network."""
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(home)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_hub_name_that_is_not_cached(tmp_path: Path) -> None:
+    code = """
+from gpt2_edge.errors import CheckpointError
+from gpt2_edge_export.checkpoint import open_checkpoint
+try:
+    open_checkpoint("nobody/no-such-gpt2")
+except CheckpointError as error:
+    print(error)
+"""
+    message = offline(code, tmp_path).strip()
+    assert message.startswith("nobody/no-such-gpt2: no such folder")
+    assert len(message.splitlines()) == 1
+
+
+def test_hub_name_that_is_cached(tmp_path: Path) -> None:
+    repository = tmp_path / "hub" / "models--someone--small-gpt2"
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    write_random_checkpoint(repository / "snapshots" / commit, CONFIG)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit, "utf-8")
+    code = """
+from gpt2_edge_export.checkpoint import open_checkpoint
+print(open_checkpoint("someone/small-gpt2").tensor("wte.weight")[3, 4])
+"""
+    assert float(offline(code, tmp_path)) == random_tensors(CONFIG)["wte.weight"][3, 4]

@@ -1,0 +1,171 @@
+"""int8 and int4 graphs of random weights: what is stored, and what it computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from gpt2_edge import Generator
+from gpt2_edge.manifest import read_manifest
+from oracle import Oracle
+
+BITS = {"int8": 8, "int4": 4}
+WIDTHS: dict[str, dict[str, Any]] = {
+    "32": {},
+    "48": {"n_embd": 48, "n_head": 2},
+    "100, heads padded": {"n_embd": 100, "n_head": 4},
+    "240": {"n_embd": 240, "n_head": 5},
+    "inner 72": {"n_inner": 72},
+    "untied": {"tie_word_embeddings": False},
+}
+# A rounded weight is off by at most half a step of its block, on average by a step / sqrt(12).
+LARGEST_WEIGHT_ERROR = {"int8": 0.008, "int4": 0.13}
+
+
+def initializers(package: Path) -> dict[str, np.ndarray]:
+    graph = onnx.load(package / "model.onnx").graph
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+
+
+def dequantized(stored: dict[str, np.ndarray], name: str, bits: int) -> np.ndarray:
+    """The matrix `name` [out, in], padded to whole blocks, from what the file holds."""
+    packed = stored[f"{name}.q{bits}"]
+    if bits == 4:
+        packed = np.stack([packed & 15, packed >> 4], axis=-1).reshape(*packed.shape[:2], -1)
+    scales = stored[f"{name}.scales"].astype(np.float64)
+    return ((packed.astype(np.float64) - 2 ** (bits - 1)) * scales[..., None]).reshape(
+        len(packed), -1
+    )
+
+
+def stored_weights(package: Path, oracle: Oracle, bits: int) -> dict[str, np.ndarray]:
+    """The tensors of the checkpoint as the package's graph has them."""
+    stored, config = initializers(package), oracle.config
+    heads = config["n_head"]
+    size = config["n_embd"] // heads
+    padded = read_manifest(package).architecture.head_size
+    tensors = {}
+    for name, original in oracle.tensors.items():
+        if f"{name}.q{bits}" not in stored:
+            tensors[name] = original
+        elif name in ("wte.weight", "lm_head.weight"):
+            tensors[name] = dequantized(stored, name, bits)[:, : original.shape[1]]
+        else:
+            weight = dequantized(stored, name, bits).T
+            if name.endswith("attn.c_attn.weight"):
+                weight = weight.reshape(len(weight), 3, heads, padded)[..., :size]
+                weight = weight.reshape(len(weight), -1)
+            elif name.endswith("attn.c_proj.weight"):
+                weight = weight[: heads * padded].reshape(heads, padded, -1)[:, :size]
+                weight = weight.reshape(heads * size, -1)
+            tensors[name] = weight[: len(original)]
+    return tensors
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("recipe", BITS)
+def test_graph_computes_the_stored_weights(
+    random_package: Callable[..., Path], recipe: str, width: str
+) -> None:
+    package = random_package(recipe, **WIDTHS[width])
+    oracle = Oracle.load(package.parent / "checkpoint")
+    tensors = stored_weights(package, oracle, BITS[recipe])
+    quantized = [name for name in tensors if tensors[name] is not oracle.tensors[name]]
+    tables = 2 if width == "untied" else 1
+    assert len(quantized) == tables + 4 * oracle.config["n_layer"]
+    for name in quantized:
+        original = oracle.tensors[name]
+        assert tensors[name].shape == original.shape
+        error = np.abs(tensors[name] - original).max() / np.abs(original).max()
+        assert 0 < error < LARGEST_WEIGHT_ERROR[recipe], name
+
+    ids = np.random.default_rng(1).integers(0, oracle.config["vocab_size"], 32).tolist()
+    expected = Oracle(oracle.config, tensors).logits(ids)
+    logits = Generator.load(package).logits(ids)
+    # What is left is the int8 rounding of activations, block by block: about half a percent for
+    # each of the layers.
+    error = np.linalg.norm(logits - expected) / np.linalg.norm(expected)
+    assert error < 0.03
+    assert np.corrcoef(logits.ravel(), expected.ravel())[0, 1] > 0.999
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("recipe", BITS)
+def test_manifest_states_the_blocks_of_the_graph(
+    random_package: Callable[..., Path], recipe: str, width: str
+) -> None:
+    package = random_package(recipe, **WIDTHS[width])
+    described = read_manifest(package).recipe
+    nodes = [
+        (node.name, {a.name: a.i for a in node.attribute})
+        for node in onnx.load(package / "model.onnx").graph.node
+        if node.op_type in ("MatMulNBits", "GatherBlockQuantized")
+    ]
+    assert len(nodes) == 2 + 4 * 2  # embedding, head, and four matrices for each of two layers
+    for name, attributes in nodes:
+        group = name.split(".", 2)[-1] if name.startswith("h.") else "embedding_and_head"
+        stated = described[group]
+        assert (attributes["bits"], attributes["block_size"]) == (
+            stated["bits"],
+            stated["block_size"],
+        ), name
+
+
+@pytest.mark.parametrize("recipe", BITS)
+def test_tied_table_is_stored_once(random_package: Callable[..., Path], recipe: str) -> None:
+    tables = stored_tables(random_package(recipe))
+    assert len(tables) == 1
+
+
+@pytest.mark.parametrize("recipe", BITS)
+def test_untied_tables_are_two(random_package: Callable[..., Path], recipe: str) -> None:
+    tables = stored_tables(random_package(recipe, tie_word_embeddings=False))
+    assert len(tables) == 2
+    assert tables[0].tobytes() != tables[1].tobytes()
+
+
+def test_tied_fp32_table_is_stored_once(random_package: Callable[..., Path]) -> None:
+    package = random_package("fp32")
+    shapes = [array.shape for array in initializers(package).values()]
+    assert shapes.count((101, 32)) == 1
+    assert shapes.count((32, 101)) == 0
+
+
+def stored_tables(package: Path) -> list[np.ndarray]:
+    """Integer initializers with as many rows as the vocabulary, which no other matrix has."""
+    return [
+        array
+        for array in initializers(package).values()
+        if array.dtype == np.uint8 and array.shape[0] == 101
+    ]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "bytes_per_weight"), [("int4", 4 / 8 + 2 / 32), ("int8", 1 + 2 / 32), ("fp32", 4)]
+)
+def test_size_of_the_sample_is_what_the_formats_cost(
+    request: pytest.FixtureRequest, sample_checkpoint: Path, recipe: str, bytes_per_weight: float
+) -> None:
+    package: Path = request.getfixturevalue(f"sample_{recipe}")
+    tensors = Oracle.load(sample_checkpoint).tensors
+    matrices = sum(v.size for k, v in tensors.items() if v.ndim == 2 and k != "wpe.weight")
+    others = sum(v.size for v in tensors.values()) - matrices
+    expected = matrices * bytes_per_weight + others * 4
+    actual = sum(file.stat().st_size for file in package.glob("model.onnx*"))
+    graph_itself = 64_000
+    assert expected < actual < expected + graph_itself
+
+
+def test_block_size_asked_for_is_used(tmp_path: Path, sample_checkpoint: Path) -> None:
+    from gpt2_edge_export.export import ExportOptions, export_package
+
+    options = ExportOptions(recipe="int4", block_size=128)
+    package = export_package(sample_checkpoint, tmp_path / "package", options).package
+    assert package.manifest.recipe["mlp.c_proj"] == {"bits": 4, "block_size": 128}
+    assert initializers(package.folder)["wte.weight.scales"].shape == (8192, 2)

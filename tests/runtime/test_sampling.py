@@ -1,0 +1,146 @@
+"""Sampling against distributions of four tokens worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from gpt2_edge.config import GenerationConfig
+from gpt2_edge.sampling import (
+    SplitMix64,
+    candidates,
+    greedy,
+    largest,
+    log_probability,
+    make_sampler,
+    probabilities,
+)
+
+ALL = 4
+# Token 1 has 1/2, token 3 has 1/4, tokens 0 and 2 have 1/8 each.
+LOGITS = np.log(np.array([1, 4, 1, 2], np.float32))
+EQUAL = np.zeros(4, np.float32)
+
+
+def test_greedy_takes_the_largest_logit() -> None:
+    assert greedy(LOGITS) == 1
+
+
+def test_greedy_takes_the_lower_id_of_equals() -> None:
+    assert greedy(np.array([1, 3, 3, 0], np.float32)) == 1
+
+
+def test_a_temperature_of_0_is_greedy() -> None:
+    choose = make_sampler(GenerationConfig(temperature=0, top_k=ALL, seed=1), seed=1)
+    assert {choose(LOGITS) for _ in range(50)} == {1}
+
+
+def test_candidates_are_ordered_by_logit_then_by_id() -> None:
+    assert candidates(LOGITS, 1.0, ALL, 1.0).ids.tolist() == [1, 3, 0, 2]
+
+
+def test_the_whole_vocabulary_keeps_its_probabilities() -> None:
+    kept = candidates(LOGITS, 1.0, ALL, 1.0)
+    np.testing.assert_allclose(kept.cumulative / kept.whole, [4 / 8, 6 / 8, 7 / 8, 1], rtol=1e-6)
+
+
+def test_top_k_renormalizes_the_k_likeliest() -> None:
+    kept = candidates(LOGITS, 1.0, 2, 1.0)
+    assert kept.ids.tolist() == [1, 3]
+    np.testing.assert_allclose(kept.cumulative / kept.whole, [2 / 3, 1], rtol=1e-6)
+
+
+def test_top_k_takes_the_lower_id_of_equals() -> None:
+    assert candidates(LOGITS, 1.0, 3, 1.0).ids.tolist() == [1, 3, 0]
+    assert candidates(EQUAL, 1.0, 2, 1.0).ids.tolist() == [0, 1]
+
+
+def test_top_k_of_1_draws_the_greedy_token() -> None:
+    kept = candidates(LOGITS, 1.0, 1, 1.0)
+    assert [kept.at(u) for u in (0.0, 0.5, 1 - 2**-53)] == [1, 1, 1]
+
+
+def test_top_p_keeps_a_set_that_exactly_reaches_p() -> None:
+    assert candidates(EQUAL, 1.0, ALL, 0.5).ids.tolist() == [0, 1]
+
+
+def test_top_p_just_above_a_cumulative_probability_keeps_one_token_more() -> None:
+    assert candidates(EQUAL, 1.0, ALL, 0.5 + 1e-12).ids.tolist() == [0, 1, 2]
+
+
+def test_top_p_below_the_first_probability_keeps_the_first_token() -> None:
+    assert candidates(LOGITS, 1.0, ALL, 1e-9).ids.tolist() == [1]
+
+
+def test_top_p_draws_among_the_kept_tokens_only() -> None:
+    kept = candidates(EQUAL, 1.0, ALL, 0.5)
+    assert [kept.at(u) for u in (0.0, 0.4999, 0.5, 1 - 2**-53)] == [0, 0, 1, 1]
+
+
+def test_top_p_counts_within_top_k() -> None:
+    # Of the whole vocabulary, token 1 has 0.5 and does not reach 0.6; of the top 2 it has 2/3.
+    assert candidates(LOGITS, 1.0, ALL, 0.6).ids.tolist() == [1, 3]
+    assert candidates(LOGITS, 1.0, 2, 0.6).ids.tolist() == [1]
+
+
+def test_temperature_raises_probabilities_to_its_inverse() -> None:
+    logits = np.log(np.array([1, 16, 1, 4], np.float32))  # square roots: 1, 4, 1, 2
+    kept = candidates(logits, 2.0, ALL, 1.0)
+    np.testing.assert_allclose(kept.cumulative / kept.whole, [4 / 8, 6 / 8, 7 / 8, 1], rtol=1e-6)
+
+
+def test_temperature_comes_before_top_p() -> None:
+    # Squared: 16, 4, 1, 1 of 22; token 1 alone then has 0.73.
+    assert candidates(LOGITS, 0.5, ALL, 0.7).ids.tolist() == [1]
+
+
+@pytest.mark.parametrize("top_k", [2, ALL])
+@pytest.mark.parametrize("temperature", [1e-3, 1e-30, 1e-60])
+def test_a_temperature_close_to_0_is_close_to_greedy(temperature: float, top_k: int) -> None:
+    assert candidates(LOGITS, temperature, top_k, 1.0, reach=0.9).at(0.9) == 1
+
+
+@pytest.mark.parametrize(
+    ("u", "token"),
+    [(0.0, 0), (0.25 - 2**-53, 0), (0.25, 1), (0.5, 2), (0.75, 3), (1 - 2**-53, 3)],
+)
+def test_a_draw_inverts_the_cumulative_distribution(u: float, token: int) -> None:
+    assert candidates(EQUAL, 1.0, ALL, 1.0, reach=u).at(u) == token
+
+
+def test_every_token_is_drawn_as_often_as_its_probability_says() -> None:
+    choose = make_sampler(GenerationConfig(top_k=ALL, seed=0), seed=0)
+    counts = np.bincount([choose(LOGITS) for _ in range(8000)], minlength=4)
+    # The standard deviation is at most 45; the seed is fixed.
+    np.testing.assert_allclose(counts, [1000, 4000, 1000, 2000], atol=150)
+
+
+def test_the_default_top_k_is_50() -> None:
+    choose = make_sampler(GenerationConfig(do_sample=True, temperature=1e6), seed=0)
+    descending = -np.arange(100, dtype=np.float32)
+    assert {choose(descending) for _ in range(2000)} == set(range(50))
+
+
+def test_each_draw_takes_one_number_of_the_generator() -> None:
+    random = SplitMix64(11)
+    choose = make_sampler(GenerationConfig(top_k=ALL, seed=11), seed=11)
+    assert [choose(EQUAL) for _ in range(20)] == [int(4 * random.uniform()) for _ in range(20)]
+
+
+def test_log_probability() -> None:
+    assert log_probability(LOGITS, 3) == pytest.approx(math.log(1 / 4), rel=1e-6)
+    assert log_probability(LOGITS + 1000, 3) == pytest.approx(math.log(1 / 4), rel=1e-4)
+
+
+def test_probabilities() -> None:
+    np.testing.assert_allclose(probabilities(LOGITS), [1 / 8, 1 / 2, 1 / 8, 1 / 4], rtol=1e-6)
+    assert probabilities(2000 * LOGITS).tolist() == [0, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("k", "ids"), [(1, [1]), (2, [1, 3]), (3, [1, 3, 0]), (4, [1, 3, 0, 2]), (9, [1, 3, 0, 2])]
+)
+def test_largest(k: int, ids: list[int]) -> None:
+    assert largest(LOGITS, k).tolist() == ids

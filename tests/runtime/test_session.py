@@ -1,0 +1,195 @@
+"""Feeding one sequence: however its tokens are cut into steps, the logits are the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gpt2_edge import ContextOverflowError, Generator
+from gpt2_edge.session import TokenSequence
+
+FLOAT = 1e-4  # fp32 graphs, by any kernel; logits have a standard deviation of 2.4
+QUANTIZED = 1e-3  # where the same kernels run in another order
+
+
+def prefilled(generator: Generator, ids: list[int], chunk: int) -> np.ndarray:
+    logits = generator.session.start(len(ids)).prefill(ids, chunk)
+    assert logits is not None
+    return np.array(logits)
+
+
+def tolerance(generator: Generator) -> float:
+    return FLOAT if generator.manifest.recipe["name"] == "fp32" else QUANTIZED
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 13, 16, 39])
+def test_prefill_in_chunks_equals_prefill_at_once(
+    generator: Generator, ids: list[int], chunk: int
+) -> None:
+    whole, cut = prefilled(generator, ids, 40), prefilled(generator, ids, chunk)
+    np.testing.assert_allclose(cut, whole, rtol=0, atol=tolerance(generator))
+    assert cut.argmax() == whole.argmax()
+
+
+@pytest.mark.parametrize(("length", "chunk"), [(8, 7), (17, 16), (33, 16), (2, 1)])
+def test_a_remainder_of_one_token_changes_nothing(
+    generator: Generator, ids: list[int], length: int, chunk: int
+) -> None:
+    whole = prefilled(generator, ids[:length], length)
+    cut = prefilled(generator, ids[:length], chunk)
+    np.testing.assert_allclose(cut, whole, rtol=0, atol=tolerance(generator))
+    assert cut.argmax() == whole.argmax()
+
+
+def test_prefill_behind_other_tokens(generator: Generator, ids: list[int]) -> None:
+    whole = prefilled(generator, ids, 40)
+    sequence = generator.session.start(40)
+    sequence.prefill(ids[:21])
+    np.testing.assert_allclose(
+        sequence.prefill(ids[21:]), whole, rtol=0, atol=tolerance(generator)
+    )
+    assert sequence.ids == ids
+
+
+def test_decoding_equals_prefill(fp32: Generator, ids: list[int]) -> None:
+    expected = fp32.logits(ids)
+    sequence = fp32.session.start(40)
+    decoded = np.concatenate([np.array(sequence.feed([token_id])) for token_id in ids])
+    np.testing.assert_allclose(decoded, expected, rtol=0, atol=FLOAT)
+
+
+def test_a_mix_of_prefill_and_decoding_equals_prefill(fp32: Generator, ids: list[int]) -> None:
+    sequence = fp32.session.start(40)
+    sequence.prefill(ids[:30])
+    for token_id in ids[30:]:
+        logits = sequence.feed([token_id])
+    np.testing.assert_allclose(logits[0], prefilled(fp32, ids, 40), rtol=0, atol=FLOAT)
+
+
+@pytest.mark.parametrize(("keep", "rows"), [(0, 12), (1, 1), (3, 3), (12, 12), (99, 12)])
+def test_keep_is_how_many_positions_have_logits(
+    fp32: Generator, ids: list[int], keep: int, rows: int
+) -> None:
+    every = fp32.logits(ids[:12])
+    logits = fp32.session.start(12).feed(ids[:12], keep)
+    assert logits.shape == (rows, 8192)
+    assert logits.dtype == np.float32
+    np.testing.assert_allclose(logits, every[-rows:], rtol=0, atol=FLOAT)
+
+
+def test_keep_may_change_from_step_to_step(fp32: Generator, ids: list[int]) -> None:
+    every = fp32.logits(ids[:20])
+    sequence = fp32.session.start(20)
+    for start, end, keep in [(0, 5, 1), (5, 10, 0), (10, 11, 1), (11, 15, 2), (15, 20, 1)]:
+        logits = np.array(sequence.feed(ids[start:end], keep))
+        rows = keep or end - start
+        np.testing.assert_allclose(logits, every[end - rows : end], rtol=0, atol=FLOAT)
+
+
+def test_prefill_stops_between_chunks(fp32: Generator, ids: list[int]) -> None:
+    answers = iter([False, False, True])
+    sequence = fp32.session.start(40)
+    assert sequence.prefill(ids, 16, lambda: next(answers)) is None
+    assert sequence.ids == ids[:32]
+    assert sequence.length == 32
+
+
+def test_a_chunk_holds_at_least_one_token(fp32: Generator, ids: list[int]) -> None:
+    with pytest.raises(ValueError, match="chunk is 0; it must be at least 1"):
+        fp32.session.start(40).prefill(ids, chunk=0)
+
+
+def test_an_overflow_leaves_the_sequence_as_it_was(fp32: Generator, ids: list[int]) -> None:
+    sequence = fp32.session.start(8)
+    sequence.feed(ids[:5])
+    with pytest.raises(ContextOverflowError, match="4 more tokens do not fit behind 5 .* of 8"):
+        sequence.feed(ids[5:9])
+    with pytest.raises(ContextOverflowError):
+        sequence.feed([])
+    assert sequence.length == 5
+    assert sequence.ids == ids[:5]
+    logits = sequence.feed(ids[5:8])
+    np.testing.assert_allclose(logits[0], prefilled(fp32, ids[:8], 8), rtol=0, atol=FLOAT)
+
+
+@pytest.mark.parametrize("more", [1, 2, 20])
+def test_an_overflow_of_prefill_leaves_the_sequence_as_it_was(
+    fp32: Generator, ids: list[int], more: int
+) -> None:
+    sequence = fp32.session.start(8)
+    sequence.feed(ids[:8])
+    with pytest.raises(ContextOverflowError):
+        sequence.prefill(ids[8 : 8 + more])
+    assert sequence.length == 8
+    assert sequence.ids == ids[:8]
+
+
+def test_trimming_and_feeding_again_gives_the_same_logits(
+    generator: Generator, ids: list[int]
+) -> None:
+    sequence = generator.session.start(40)
+    first = np.array(sequence.feed(ids))
+    sequence.trim(20)
+    assert sequence.length == 20
+    assert sequence.ids == ids[:20]
+    other = np.array(sequence.feed(ids[:20]))
+    assert not np.allclose(other, first, atol=0.1)
+    sequence.trim(20)
+    np.testing.assert_allclose(
+        sequence.feed(ids[20:]), first, rtol=0, atol=tolerance(generator)
+    )
+
+
+def test_trimming_to_more_than_there_is_changes_nothing(fp32: Generator, ids: list[int]) -> None:
+    sequence = fp32.session.start(40)
+    sequence.feed(ids[:10])
+    sequence.trim(30)
+    assert sequence.length == 10
+    assert sequence.ids == ids[:10]
+
+
+def test_sequences_of_one_session_do_not_disturb_each_other(
+    fp32: Generator, ids: list[int]
+) -> None:
+    one, other = fp32.session.start(20), fp32.session.start(20)
+    for token_id, other_id in zip(ids[:20], reversed(ids[20:]), strict=True):
+        logits = one.feed([token_id])
+        other.feed([other_id])
+    np.testing.assert_allclose(logits[0], prefilled(fp32, ids[:20], 20), rtol=0, atol=FLOAT)
+
+
+def cache_shapes(sequence: TokenSequence) -> set[tuple[int, ...]]:
+    arrays = sequence._cache._arrays  # type: ignore[attr-defined]
+    assert len(arrays) == 12  # keys and values of six layers
+    return {array.shape for array in arrays}
+
+
+def test_the_cache_is_as_large_as_asked(fp32: Generator) -> None:
+    sequence = fp32.session.start(23)
+    assert sequence.capacity == 23
+    assert cache_shapes(sequence) == {(1, 4, 23, 64)}
+
+
+def test_the_cache_is_at_most_as_large_as_the_context(fp32: Generator) -> None:
+    sequence = fp32.session.start(10_000)
+    assert sequence.capacity == 512
+    assert cache_shapes(sequence) == {(1, 4, 512, 64)}
+
+
+def test_a_step_writes_into_the_cache_in_place(fp32: Generator, ids: list[int]) -> None:
+    sequence = fp32.session.start(10)
+    arrays = sequence._cache._arrays  # type: ignore[attr-defined]
+    sequence.feed(ids[:4])
+    for array in arrays:
+        assert array[:, :, :4].any(axis=(0, 1, 3)).all()
+        assert not array[:, :, 4:].any()
+
+
+def test_the_whole_context_can_be_fed(fp32: Generator, ids: list[int]) -> None:
+    context = (ids * 13)[:512]
+    sequence = fp32.session.start(512)
+    logits = sequence.prefill(context)
+    assert sequence.length == 512
+    np.testing.assert_allclose(logits, fp32.logits(context)[-1], rtol=0, atol=FLOAT)
+    with pytest.raises(ContextOverflowError):
+        sequence.feed([1])

@@ -1,0 +1,131 @@
+"""Text to ids and back, piece by piece, with the sample model's byte-level BPE."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tokenizers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gpt2_edge import PackageError
+from gpt2_edge.tokenizer import Tokenizer
+
+END_OF_TEXT = "<|endoftext|>"
+VOCAB_SIZE = 8192
+FACES = "🙂👩‍👩‍👧 ☕️ ñ 生活 \u0301 “quoted”"
+
+# Any text, many of them with characters of several bytes; no lone surrogates, which are no text.
+texts = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from(FACES), max_size=40)
+# Ids below 300 are single bytes for the most part: cut characters and invalid UTF-8.
+token_ids = st.lists(st.integers(0, VOCAB_SIZE - 1) | st.integers(0, 300), max_size=30)
+
+
+@pytest.fixture(scope="module")
+def path(sample_fp32: Path) -> Path:
+    return sample_fp32 / "tokenizer.json"
+
+
+@pytest.fixture(scope="module")
+def tokenizer(path: Path) -> Tokenizer:
+    return Tokenizer(path)
+
+
+@pytest.fixture(scope="module")
+def library(path: Path) -> tokenizers.Tokenizer:
+    return tokenizers.Tokenizer.from_file(str(path))
+
+
+def streamed(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
+    """The text that each id lets be shown, and the rest."""
+    stream = tokenizer.stream()
+    return [*(stream.push(token_id) for token_id in ids), stream.finish()]
+
+
+def test_vocab_size(tokenizer: Tokenizer) -> None:
+    assert tokenizer.vocab_size == VOCAB_SIZE
+
+
+@settings(max_examples=200, deadline=None)
+@given(ids=token_ids)
+def test_streamed_pieces_concatenate_to_what_the_library_decodes(
+    tokenizer: Tokenizer, library: tokenizers.Tokenizer, ids: list[int]
+) -> None:
+    assert "".join(streamed(tokenizer, ids)) == library.decode(ids, skip_special_tokens=True)
+    assert tokenizer.decode(ids) == library.decode(ids, skip_special_tokens=True)
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=texts)
+def test_encoding_equals_the_library_s_and_decodes_to_the_text(
+    tokenizer: Tokenizer, library: tokenizers.Tokenizer, text: str
+) -> None:
+    ids = tokenizer.encode(text)
+    assert ids == library.encode(text, add_special_tokens=False).ids
+    assert tokenizer.decode(ids) == text
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=texts.filter(lambda text: "\ufffd" not in text))
+def test_no_piece_of_valid_text_holds_half_a_character(tokenizer: Tokenizer, text: str) -> None:
+    pieces = streamed(tokenizer, tokenizer.encode(text))
+    assert not any("\ufffd" in piece for piece in pieces)
+    assert pieces[-1] == ""
+    assert "".join(pieces) == text
+
+
+def test_a_character_of_four_tokens_comes_with_its_last(tokenizer: Tokenizer) -> None:
+    ids = tokenizer.encode("🙂")
+    assert len(ids) > 1
+    assert streamed(tokenizer, ids) == [*[""] * (len(ids) - 1), "🙂", ""]
+
+
+def test_a_character_cut_off_at_the_end_becomes_a_replacement_character(
+    tokenizer: Tokenizer,
+) -> None:
+    ids = tokenizer.encode("so 🙂")
+    pieces = streamed(tokenizer, ids[:-1])
+    assert pieces[-1] == "\ufffd"
+    assert "".join(pieces) == "so \ufffd"
+
+
+def test_special_tokens_are_read_but_not_written(tokenizer: Tokenizer) -> None:
+    ids = tokenizer.encode(f"one{END_OF_TEXT}two")
+    assert 0 in ids
+    assert tokenizer.decode(ids) == "onetwo"
+    assert streamed(tokenizer, [0]) == ["", ""]
+
+
+def test_a_special_token_between_the_bytes_of_a_character(
+    tokenizer: Tokenizer, library: tokenizers.Tokenizer
+) -> None:
+    first, *others = tokenizer.encode("🙂")
+    ids = [first, 0, *others]
+    assert "".join(streamed(tokenizer, ids)) == library.decode(ids, skip_special_tokens=True)
+
+
+def test_ids_past_the_tokenizer_s_vocabulary_are_no_text(tokenizer: Tokenizer) -> None:
+    ids = tokenizer.encode("fine")
+    assert streamed(tokenizer, [VOCAB_SIZE, *ids, VOCAB_SIZE + 7])[0] == ""
+    assert tokenizer.decode([VOCAB_SIZE, *ids, VOCAB_SIZE + 7]) == "fine"
+
+
+def test_a_label_names_special_tokens(tokenizer: Tokenizer) -> None:
+    (animal,) = tokenizer.encode(" man")
+    assert tokenizer.label(animal) == " man"
+    assert tokenizer.label(0) == END_OF_TEXT
+
+
+def test_an_undecodable_byte_of_the_command_line_can_be_encoded(tokenizer: Tokenizer) -> None:
+    assert tokenizer.decode(tokenizer.encode("a\udcffb")) == "a?b"
+
+
+@pytest.mark.parametrize("content", ["", "{}", "not JSON", '{"model": {"type": "Unheard"}}'])
+def test_a_file_that_is_no_tokenizer(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "tokenizer.json"
+    path.write_text(content)
+    with pytest.raises(PackageError) as raised:
+        Tokenizer(path)
+    assert str(raised.value).startswith(f"{path} is no tokenizer")
+    assert "\n" not in str(raised.value)

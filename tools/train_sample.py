@@ -1,0 +1,174 @@
+"""Train a GPT-2 of models/sample's shape from text files, and report its held-out loss.
+
+    pip install -e '.[optimum]'
+    python tools/train_sample.py books.txt.xz --heldout heldout.txt -o my-sample --tokens 25e6
+
+Text files are UTF-8, plain or .xz. The tokenizer is trained on the same text unless --tokenizer
+names one. Runs on CUDA where torch finds it, else on the CPU (bf16 autocast on both).
+"""
+
+from __future__ import annotations
+
+import argparse
+import lzma
+import math
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+END_OF_TEXT = "<|endoftext|>"
+VOCAB_SIZE = 8192
+SHAPE = {"n_layer": 6, "n_embd": 256, "n_head": 4, "n_positions": 512}
+LEARNING_RATE = 2e-3
+WARM_UP_STEPS = 200
+CONSTANT_UNTIL = 0.6  # of the steps; then linear
+FINAL_RATE = 0.02  # of the learning rate
+BETAS = (0.9, 0.95)
+WEIGHT_DECAY = 0.1  # on matrices only
+CLIP_NORM = 1.0
+HELDOUT_TOKENS = 30_720
+REPORT_SECONDS = 30
+
+
+def main() -> None:
+    """Read, tokenize, train, report, save."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("text", nargs="+", type=Path)
+    parser.add_argument("--heldout", type=Path, required=True)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--tokens", type=float, default=25e6, help="to train on (default: 25e6)")
+    parser.add_argument("--batch", type=int, default=8, help="sequences of the context a step")
+    parser.add_argument("--tokenizer", type=Path, help="a tokenizer.json to use as it is")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    torch.manual_seed(arguments.seed)
+
+    texts = [read(path) for path in arguments.text]
+    tokenizer = (
+        Tokenizer.from_file(str(arguments.tokenizer))
+        if arguments.tokenizer
+        else train_tokenizer(texts)
+    )
+    ids = encode(tokenizer, texts)
+    heldout = encode(tokenizer, [read(arguments.heldout)])[:HELDOUT_TOKENS]
+    end = tokenizer.token_to_id(END_OF_TEXT)
+    config = GPT2Config(
+        vocab_size=tokenizer.get_vocab_size(), **SHAPE, bos_token_id=end, eos_token_id=end,
+        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+    )  # fmt: skip
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = GPT2LMHeadModel(config).to(device)
+    steps = max(1, int(arguments.tokens) // (arguments.batch * config.n_positions))
+    print(f"{model.num_parameters():,} parameters, {len(ids):,} tokens of text, {steps} steps")
+    train(model, ids, steps, arguments.batch, arguments.seed)
+    loss = heldout_loss(model, heldout)
+    print(f"held-out loss {loss:.3f}, perplexity {math.exp(loss):.1f}, {len(heldout):,} tokens")
+    save(model, tokenizer, arguments.output)
+
+
+def read(path: Path) -> str:
+    """The text in `path`, which may be compressed with xz."""
+    data = path.read_bytes()
+    return (lzma.decompress(data) if path.suffix == ".xz" else data).decode("utf-8")
+
+
+def train_tokenizer(texts: list[str]) -> Tokenizer:
+    """GPT-2's kind of byte-level BPE, with END_OF_TEXT as token 0."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCAB_SIZE,
+        special_tokens=[AddedToken(END_OF_TEXT, special=True, normalized=False)],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=sys.stderr.isatty(),
+    )
+    lines = (line for text in texts for line in text.splitlines(keepends=True))
+    tokenizer.train_from_iterator(lines, trainer)
+    return tokenizer
+
+
+def encode(tokenizer: Tokenizer, texts: list[str]) -> np.ndarray:
+    """Ids of all texts, line by line (a whole book at once would be slow), END_OF_TEXT between."""
+    end = tokenizer.token_to_id(END_OF_TEXT)
+    parts: list[np.ndarray] = []
+    for text in texts:
+        lines = tokenizer.encode_batch(text.splitlines(keepends=True))
+        parts += [np.array(line.ids, np.uint16) for line in lines]
+        parts.append(np.array([end], np.uint16))
+    return np.concatenate(parts)
+
+
+def train(model: GPT2LMHeadModel, ids: np.ndarray, steps: int, batch: int, seed: int) -> None:
+    """AdamW on random windows of the text."""
+    matrices = [p for p in model.parameters() if p.dim() >= 2]
+    vectors = [p for p in model.parameters() if p.dim() < 2]
+    groups = [
+        {"params": matrices, "weight_decay": WEIGHT_DECAY},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=BETAS)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, steps))
+    random = np.random.default_rng(seed)
+    window = model.config.n_positions
+    started = reported = time.monotonic()
+    model.train()
+    for step in range(steps):
+        starts = random.integers(0, max(1, len(ids) - window), batch)
+        rows = np.stack([ids[start : start + window] for start in starts]).astype(np.int64)
+        inputs = torch.from_numpy(rows).to(model.device)
+        with torch.autocast(model.device.type, torch.bfloat16):
+            loss = model(inputs, labels=inputs).loss
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+        optimizer.step()
+        schedule.step()
+        if time.monotonic() - reported > REPORT_SECONDS or step + 1 == steps:
+            reported = time.monotonic()
+            speed = (step + 1) * batch * window / (reported - started)
+            print(f"step {step + 1}/{steps}  loss {loss.item():.3f}  {speed:.0f} tokens/s")
+
+
+def rate(step: int, steps: int) -> float:
+    """Factor on the learning rate: linear warm-up, constant, linear to FINAL_RATE."""
+    warm = min(1.0, (step + 1) / min(WARM_UP_STEPS, max(1, steps // 10)))
+    progress = max(0.0, step / steps - CONSTANT_UNTIL) / (1 - CONSTANT_UNTIL)
+    return warm * (1 - (1 - FINAL_RATE) * progress)
+
+
+@torch.no_grad()
+def heldout_loss(model: GPT2LMHeadModel, ids: np.ndarray) -> float:
+    """Mean negative log-likelihood in nats, in float32, over windows of the context length."""
+    model.eval()
+    total, count = 0.0, 0
+    for start in range(0, len(ids) - 1, model.config.n_positions):
+        part = ids[start : start + model.config.n_positions].astype(np.int64)
+        if len(part) < 2:
+            break
+        inputs = torch.from_numpy(part)[None].to(model.device)
+        total += model(inputs, labels=inputs).loss.item() * (len(part) - 1)
+        count += len(part) - 1
+    return total / count
+
+
+def save(model: GPT2LMHeadModel, tokenizer: Tokenizer, folder: Path) -> None:
+    """A Hugging Face folder with the weights in float16."""
+    model.half().save_pretrained(folder)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token=END_OF_TEXT, eos_token=END_OF_TEXT, unk_token=END_OF_TEXT,
+        model_max_length=model.config.n_positions,
+        model_input_names=["input_ids", "attention_mask"],
+    ).save_pretrained(folder)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
