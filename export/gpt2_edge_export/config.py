@@ -134,6 +134,9 @@ def parse_config(
         raise CheckpointError(
             f"{where} says activation_function {activation!r}; expected one of {known}"
         )
+    epsilon = raw.get("layer_norm_epsilon", 1e-5)
+    if not isinstance(epsilon, (int, float)) or not 0 <= epsilon < math.inf:
+        raise CheckpointError(f"{where} says layer_norm_epsilon {epsilon!r}; expected a number")
     eos = raw.get("eos_token_id")
     eos_ids = [] if eos is None else eos if isinstance(eos, list) else [eos]
     bos = raw.get("bos_token_id")
@@ -145,7 +148,7 @@ def parse_config(
         n_head=n_head,
         n_inner=integer("n_inner", 1, 4 * n_embd),
         activation_function=activation,
-        layer_norm_epsilon=float(raw.get("layer_norm_epsilon", 1e-5)),
+        layer_norm_epsilon=epsilon,
         scale_attn_weights=bool(raw.get("scale_attn_weights", True)),
         scale_attn_by_inverse_layer_idx=bool(raw.get("scale_attn_by_inverse_layer_idx", False)),
         tie_word_embeddings=bool(raw.get("tie_word_embeddings", True)),

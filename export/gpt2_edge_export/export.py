@@ -208,7 +208,7 @@ def _manifest(
             context_length=config.n_positions,
         ),
         graph=graph,
-        recipe=recipe.describe(config.n_embd, config.n_inner),
+        recipe=recipe.describe(config.n_embd, config.n_head * head_size, config.n_inner),
         tokenizer=TOKENIZER_FILE if tokenizer else None,
         bos_token_id=config.bos_token_id,
         eos_token_ids=config.eos_token_ids,

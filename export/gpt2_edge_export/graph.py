@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from gpt2_edge.errors import ExportError
 from gpt2_edge.manifest import GraphNames
 from gpt2_edge_export.config import ACTIVATIONS, GPT2Config
 from gpt2_edge_export.onnx_builder import MICROSOFT, OnnxBuilder
@@ -301,7 +302,10 @@ class _FusedGraph:
     ) -> tuple[str, str]:
         """Names of the packed integers and float32 scales of `weight` [out, in]."""
         assert form.block_size is not None
-        matrix = quantize_round_to_nearest(weight, form.bits, form.block_size)
+        try:
+            matrix = quantize_round_to_nearest(weight, form.bits, form.block_size)
+        except ExportError as error:
+            raise ExportError(f"{name}: {error}") from error
         packed = self.builder.weight(f"{name}.q{form.bits}", matrix.packed)
         # float16 in the file halves what the scales cost; ONNX Runtime folds the Cast on loading.
         stored = self.builder.weight(f"{name}.scales", matrix.scales)

@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 
 from gpt2_edge.errors import CheckpointError, MissingDependencyError
+from gpt2_edge_export.readers import first_line
 
 _TOKENIZER_FILES = [
     "tokenizer.json",
@@ -36,7 +37,7 @@ def download(name: str) -> Path:
         if not list(folder.glob("model*.safetensors")):
             hub.snapshot_download(name, allow_patterns=["pytorch_model*.bin*"])
     except Exception as error:  # the client raises its own, its HTTP library's and OS errors
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = first_line(error)
         raise CheckpointError(
             f"{name}: no such folder, and it could not be taken from the Hugging Face hub or its "
             f"cache ({reason}); check the name and the network, or give a folder"

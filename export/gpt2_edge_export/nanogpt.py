@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gpt2_edge.errors import CheckpointError
 from gpt2_edge_export.readers import TensorReader, TorchReader, load_torch_file
 
@@ -26,8 +28,6 @@ class _BiasFree:
     def read(self, name: str) -> Any:
         if name in self._reader.shapes:
             return self._reader.read(name)
-        import numpy as np
-
         return np.zeros(self.shapes[name], np.float32)
 
 
@@ -40,9 +40,10 @@ def open_nanogpt(
     erf's is today's, taken unless `activation_function` says otherwise (gelu_new before 2023).
     """
     content = load_torch_file(path)
-    if not isinstance(content, dict) or not {"model", "model_args"} <= content.keys():
+    weights = content.get("model") if isinstance(content, dict) else None
+    arguments = content.get("model_args") if isinstance(content, dict) else None
+    if not isinstance(weights, dict) or not isinstance(arguments, dict):
         raise CheckpointError(f"{path} is not a nanoGPT checkpoint: it has no model and model_args")
-    arguments = content["model_args"]
     try:
         sizes = {key: int(arguments[key]) for key in ("n_layer", "n_head", "n_embd", "vocab_size")}
         n_positions = int(arguments["block_size"])
@@ -61,7 +62,7 @@ def open_nanogpt(
         raw_config |= {"bos_token_id": 50256, "eos_token_id": 50256}
     tensors = {
         name.removeprefix(_ORIG_MOD): value
-        for name, value in content["model"].items()
+        for name, value in weights.items()
         if not name.endswith(".attn.bias")  # the causal mask of old versions
     }
     return raw_config, _BiasFree(TorchReader(tensors, lambda name: name.endswith(_LINEAR)))

@@ -9,6 +9,7 @@ import logging
 import shutil
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 from gpt2_edge.errors import ExportError, MissingDependencyError
@@ -32,13 +33,19 @@ def export_with_optimum(checkpoint: Checkpoint, folder: Path) -> Graph:
         ) from error
     if not (checkpoint.folder / "config.json").is_file():
         raise ExportError(f"{checkpoint.source}: optimum exports Hugging Face checkpoints only")
+    config = checkpoint.config
+    if config.scale_attn_by_inverse_layer_idx or not config.scale_attn_weights:
+        # optimum traces transformers' sdpa attention, which ignores both (4.57).
+        raise ExportError(
+            f"{checkpoint.source}: optimum's export ignores scale_attn_weights and "
+            "scale_attn_by_inverse_layer_idx; use the fused engine"
+        )
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch, _quiet():
         exporters.main_export(
             str(checkpoint.folder),
             output=scratch,
             task="text-generation-with-past",
             do_validation=False,
-            no_dynamic_axes=False,
         )
         for name in _FILES:
             if (Path(scratch) / name).is_file():
@@ -56,7 +63,7 @@ def export_with_optimum(checkpoint: Checkpoint, folder: Path) -> Graph:
 
 
 @contextlib.contextmanager
-def _quiet():  # type: ignore[no-untyped-def]
+def _quiet() -> Iterator[None]:
     """Keep the tracer's warnings and chatter off the terminal."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)

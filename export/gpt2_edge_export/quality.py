@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from gpt2_edge.errors import ExportError
 from gpt2_edge.generate import Generator
 
 
@@ -31,8 +32,12 @@ class Quality:
 def compare(reference: Generator, candidate: Generator, ids: Sequence[int]) -> Quality:
     """Compare two packages of one vocabulary on the text `ids`, in windows of the context length.
 
-    Windows do not overlap, and the first token of each is not predicted.
+    Windows do not overlap, and the first token of each is not predicted. Raises ExportError for
+    fewer than two ids or packages of different vocabularies.
     """
+    sizes = {g.manifest.architecture.vocab_size for g in (reference, candidate)}
+    if len(ids) < 2 or len(sizes) > 1:
+        raise ExportError("comparing needs two tokens or more, and packages of one vocabulary")
     window = min(
         generator.manifest.architecture.context_length for generator in (reference, candidate)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,29 +27,33 @@ class TensorReader(Protocol):
 
 
 class SafetensorsReader:
-    """One or several safetensors files; each name must stand in one of them."""
+    """One or several safetensors files; each name must stand in one of them.
+
+    A file is opened for every tensor anew: it is memory-mapped, and the pages that were read
+    would otherwise stay with this process, all of the checkpoint in the end.
+    """
 
     def __init__(self, paths: list[Path]) -> None:
-        self._files: dict[str, Any] = {}
         self._paths: dict[str, Path] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
         for path in paths:
             try:
-                file: Any = safe_open(path, "numpy")
-                for name in file.keys():  # noqa: SIM118  (not a dictionary)
-                    self._files[name] = file
-                    self._paths[name] = path
-                    self.shapes[name] = tuple(file.get_slice(name).get_shape())
+                with safe_open(path, "numpy") as file:
+                    for name in file.keys():  # noqa: SIM118  (not a dictionary)
+                        self._paths[name] = path
+                        self.shapes[name] = tuple(file.get_slice(name).get_shape())
             except (SafetensorError, OSError) as error:
                 raise CheckpointError(
                     f"{path} is not a whole safetensors file ({error}); download or copy it again"
                 ) from error
 
     def read(self, name: str) -> npt.NDArray[Any]:
+        path = self._paths[name]
         try:
-            array: npt.NDArray[Any] = self._files[name].get_tensor(name)
-        except (SafetensorError, TypeError) as error:
-            raise CheckpointError(f"{self._paths[name]}: {name} cannot be read: {error}") from error
+            with safe_open(path, "numpy") as file:
+                array: npt.NDArray[Any] = file.get_tensor(name)
+        except (SafetensorError, OSError, TypeError) as error:
+            raise CheckpointError(f"{path}: {name} cannot be read: {error}") from error
         return array
 
 
@@ -77,9 +82,11 @@ def load_torch_file(path: Path) -> Any:
             f"{path} can only be read with torch; pip install torch, or convert it to safetensors"
         ) from error
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        # Before torch 1.6 the file was no zip archive; such a one cannot be memory-mapped.
+        mapped = zipfile.is_zipfile(path)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # torch raises pickle, zip, runtime and other errors here
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise CheckpointError(f"{path} cannot be read by torch: {reason}") from error
 
 
@@ -121,6 +128,12 @@ def _tensors_of(content: Any, path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not a dict of tensors")
     return {name: value for name, value in content.items() if hasattr(value, "shape")}
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or its type where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def as_float32(array: npt.NDArray[Any], name: str, where: str) -> npt.NDArray[np.float32]:

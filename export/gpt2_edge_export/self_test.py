@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from gpt2_edge.errors import ExportError
 from gpt2_edge.generate import Generator
 from gpt2_edge.manifest import SelfTest
 from gpt2_edge.sampling import largest
@@ -30,11 +31,19 @@ _TOLERANCE = {True: 0.25, False: 1e-3}
 
 
 def make_self_test(generator: Generator) -> SelfTest:
-    """The prompt, of several, whose greedy continuation stays clear of ties longest."""
+    """The prompt, of several, whose greedy continuation stays clear of ties longest.
+
+    Raises ExportError where the model computes NaN or infinity.
+    """
     quantized = generator.manifest.recipe["name"] != "fp32"
     best: SelfTest | None = None
     for prompt in _prompts(generator):
         logits = generator.logits(prompt)[-1]
+        if not np.isfinite(logits).all():
+            raise ExportError(
+                f"{generator.manifest.name}: the logits are not finite; the weights are too large "
+                "for float32, or damaged"
+            )
         spread = float(logits.std()) or 1.0
         test = SelfTest(
             prompt_ids=tuple(prompt),

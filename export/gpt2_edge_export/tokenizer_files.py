@@ -47,12 +47,15 @@ def read_tokenizer(path: Path, config: GPT2Config) -> TokenizerFiles | None:
         if built is None:
             return None
         tokenizer, raw = built, json.loads(built.to_str())
+    ids = tokenizer.get_vocab(with_added_tokens=True).values()
+    if not ids:
+        raise CheckpointError(f"{file if file.is_file() else folder}: the tokenizer has no tokens")
     settings = _settings(folder, tokenizer, config)
     contents = {
         TOKENIZER_FILE: json.dumps(raw, ensure_ascii=False, separators=(",", ":")),
         "tokenizer_config.json": json.dumps(settings, ensure_ascii=False, indent=1) + "\n",
     }
-    return TokenizerFiles(contents, max(tokenizer.get_vocab(with_added_tokens=True).values()))
+    return TokenizerFiles(contents, max(ids))
 
 
 def _build(folder: Path) -> Tokenizer | None:
@@ -74,9 +77,23 @@ def _build(folder: Path) -> Tokenizer | None:
         tokenizer.add_special_tokens([AddedToken(_END_OF_TEXT, special=True, normalized=False)])
     added = folder / "added_tokens.json"
     if added.is_file():
-        tokens = sorted(read_json(added).items(), key=lambda item: item[1])
-        tokenizer.add_tokens([AddedToken(text, normalized=False) for text, _ in tokens])
+        _add_tokens(tokenizer, added)
     return tokenizer
+
+
+def _add_tokens(tokenizer: Tokenizer, path: Path) -> None:
+    """Add the tokens in added_tokens.json, each under the id that it has there."""
+    tokens = read_json(path)
+    if not all(isinstance(token_id, int) for token_id in tokens.values()):
+        raise CheckpointError(f"{path} holds ids that are no whole numbers")
+    for text, token_id in sorted(tokens.items(), key=lambda item: item[1]):
+        if tokenizer.token_to_id(text) is None:
+            tokenizer.add_tokens([AddedToken(text, normalized=False)])
+        if tokenizer.token_to_id(text) != token_id:
+            raise CheckpointError(
+                f"{path} gives {text!r} the id {token_id}; behind the vocabulary beside it, it "
+                f"would be {tokenizer.token_to_id(text)}"
+            )
 
 
 def _settings(folder: Path, tokenizer: Tokenizer, config: GPT2Config) -> dict[str, Any]:

@@ -90,6 +90,7 @@ def _run_transformers(
             "comparing with transformers needs pip install 'gpt2-edge[optimum]'"
         ) from error
     config = transformers.GPT2Config(**checkpoint.raw_config)
+    config._attn_implementation = "eager"  # sdpa ignores scale_attn_weights and its relatives
     model = transformers.GPT2LMHeadModel(config).float().eval()
     names = {"lm_head.weight"} & checkpoint.config.tensor_shapes().keys()
     state = {

@@ -39,11 +39,11 @@ def test_block_divides_the_width(
 def test_fp32_has_no_blocks() -> None:
     recipe = make_recipe("fp32")
     assert recipe.linear_format(768) == recipe.table_format(768) == MatrixFormat(32, None)
-    assert recipe.describe(768, 3072)["mlp.c_fc"] == {"bits": 32}
+    assert recipe.describe(768, 768, 3072)["mlp.c_fc"] == {"bits": 32}
 
 
 def test_description_follows_each_matrix_own_input() -> None:
-    described = make_recipe("int4", 128).describe(1600, 6400)
+    described = make_recipe("int4", 128).describe(1600, 1600, 6400)
     assert described["name"] == "int4"
     assert described["attn.c_attn"] == {"bits": 4, "block_size": 64}
     assert described["mlp.c_fc"] == {"bits": 4, "block_size": 64}

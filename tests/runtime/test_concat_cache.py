@@ -26,9 +26,7 @@ def concat(sample_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return generator
 
 
-def test_logits_equal_the_fused_graph_s(
-    concat: Generator, fp32: Generator, ids: list[int]
-) -> None:
+def test_logits_equal_the_fused_graph_s(concat: Generator, fp32: Generator, ids: list[int]) -> None:
     np.testing.assert_allclose(concat.logits(ids), fp32.logits(ids), rtol=0, atol=CLOSE)
 
 

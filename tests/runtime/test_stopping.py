@@ -38,7 +38,8 @@ def test_the_text_ends_before_the_stop_string() -> None:
 
 def test_nothing_comes_behind_a_stop_string_that_was_found() -> None:
     stops = StopStrings(("STOP",))
-    stops.push("one STOP two")
+    stops.push("one ST")
+    stops.push("OP two")
     assert stops.finish() == ""
 
 

@@ -105,6 +105,23 @@ def test_a_special_token_between_the_bytes_of_a_character(
     assert "".join(streamed(tokenizer, ids)) == library.decode(ids, skip_special_tokens=True)
 
 
+def test_added_tokens_are_text_as_they_stand(
+    library: tokenizers.Tokenizer, tmp_path: Path
+) -> None:
+    # In GPT-2's table of characters a space stands for no byte, and é for one that is no UTF-8.
+    extended = tokenizers.Tokenizer.from_str(library.to_str())
+    extended.add_tokens(["<one tag>", "café"])
+    path = tmp_path / "tokenizer.json"
+    extended.save(str(path))
+    tokenizer = Tokenizer(path)
+    ids = tokenizer.encode("a <one tag> b")
+    assert VOCAB_SIZE in ids
+    assert tokenizer.decode(ids) == "a <one tag> b"
+    ids = tokenizer.encode("café")
+    assert ids == [VOCAB_SIZE + 1]
+    assert tokenizer.decode(ids) == extended.decode(ids)
+
+
 def test_ids_past_the_tokenizer_s_vocabulary_are_no_text(tokenizer: Tokenizer) -> None:
     ids = tokenizer.encode("fine")
     assert streamed(tokenizer, [VOCAB_SIZE, *ids, VOCAB_SIZE + 7])[0] == ""

@@ -80,3 +80,43 @@ def test_truncation_and_padding_of_the_file_are_not_applied(tmp_path: Path) -> N
     path = tmp_path / "tokenizer.json"
     library.save(str(path))
     assert len(Tokenizer(path).encode("the cat the cat the")) == 5
+
+
+BYTES = ["[UNK]", "a", *(f"<0x{byte:02X}>" for byte in range(256))]
+
+
+@pytest.fixture(scope="module")
+def byte_fallback(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    """Characters without a token of their own are bytes, as SentencePiece has it."""
+    vocabulary = {token: number for number, token in enumerate(BYTES)}
+    library = tokenizers.Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    library.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+    library.save(str(path))
+    return Tokenizer(path)
+
+
+def ids_of(content: bytes) -> list[int]:
+    return [BYTES.index(f"<0x{byte:02X}>") for byte in content]
+
+
+def pushed(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
+    stream = tokenizer.stream()
+    return [*map(stream.push, ids), stream.finish()]
+
+
+@settings(max_examples=50, deadline=None)
+@given(text=st.text(st.characters(exclude_categories=["Cs"]), max_size=8))
+def test_text_in_bytes(byte_fallback: Tokenizer, text: str) -> None:
+    assert "".join(pushed(byte_fallback, ids_of(text.encode()))) == text
+
+
+def test_a_character_cut_off_at_the_end(byte_fallback: Tokenizer) -> None:
+    ids = [BYTES.index("a"), *ids_of("é".encode()[:-1])]
+    assert pushed(byte_fallback, ids) == ["a", "", "\ufffd"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(ids=st.lists(st.sampled_from([0, 1, *ids_of("éÀ".encode())]), max_size=8))
+def test_bytes_that_are_no_text_can_be_streamed(byte_fallback: Tokenizer, ids: list[int]) -> None:
+    assert len(pushed(byte_fallback, ids)) == len(ids) + 1

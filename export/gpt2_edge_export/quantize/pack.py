@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from gpt2_edge.errors import ExportError
+
 # Rows of this many float32 values are quantized at a time, so that the temporaries of a
 # 50,257 x 1,600 table stay small beside the table itself.
 _VALUES_AT_ONCE = 4 << 20
@@ -34,7 +36,8 @@ def quantize_round_to_nearest(
     """Quantize `weight` [N, K] to `bits` (4 or 8), each value to the nearest step of its block.
 
     The block's value of largest magnitude maps to the lowest integer, -2^(bits-1), with the sign
-    carried by the scale: that uses the whole range, one step more than a symmetric one.
+    carried by the scale: that uses the whole range, one step more than a symmetric one. Raises
+    ExportError for values that no float16 scale reaches.
     """
     if bits not in (4, 8):
         raise ValueError(f"bits must be 4 or 8, not {bits}")
@@ -74,7 +77,13 @@ def _block_scales(part: npt.NDArray[np.float32], bits: int) -> npt.NDArray[np.fl
     largest = part.max(axis=-1)
     smallest = part.min(axis=-1)
     extreme = np.where(largest > -smallest, largest, smallest)
-    scales: npt.NDArray[np.float16] = (extreme / -(2 ** (bits - 1))).astype(np.float16)
+    exact = extreme / -(2 ** (bits - 1))
+    if np.abs(exact).max(initial=0) > np.finfo(np.float16).max:
+        raise ExportError(
+            f"weights up to {np.abs(extreme).max():.3g} are too large for {bits} bits with float16 "
+            "scales; the checkpoint is damaged, or export it as fp32"
+        )
+    scales: npt.NDArray[np.float16] = exact.astype(np.float16)
     return scales
 
 

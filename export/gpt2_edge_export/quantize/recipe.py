@@ -41,13 +41,16 @@ class Recipe:
         """Format of a matrix whose input has `width` features."""
         return self._fit(self.linear_bits, width)
 
-    def describe(self, n_embd: int, n_inner: int) -> dict[str, Any]:
-        """The recipe as manifest.json states it: a format for each group of matrices."""
+    def describe(self, n_embd: int, attention_width: int, n_inner: int) -> dict[str, Any]:
+        """The recipe as manifest.json states it: a format for each group of matrices.
+
+        `attention_width` is the number of heads times the head size in the cache.
+        """
         return {
             "name": self.name,
             "embedding_and_head": self.table_format(n_embd).describe(),
             "attn.c_attn": self.linear_format(n_embd).describe(),
-            "attn.c_proj": self.linear_format(n_embd).describe(),
+            "attn.c_proj": self.linear_format(attention_width).describe(),
             "mlp.c_fc": self.linear_format(n_embd).describe(),
             "mlp.c_proj": self.linear_format(n_inner).describe(),
         }

@@ -1,0 +1,101 @@
+"""gpt2-edge export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cli.command import Output
+from gpt2_edge import Generator
+from gpt2_edge.selftest import run_self_test
+
+
+@pytest.fixture
+def parent(tmp_path: Path) -> Path:
+    """An empty folder to export into."""
+    folder = tmp_path / "parent"
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.parametrize("recipe", ["fp32", "int8", "int4"])
+def test_export(ok: Output, tiny_checkpoint: Path, parent: Path, recipe: str) -> None:
+    output = parent / "package"
+    command = ("export", tiny_checkpoint, "-o", output, "--no-tokenizer", "--recipe", recipe)
+    assert f"{output}: tiny as {recipe}, " in ok(*command)
+    assert [path.name for path in parent.iterdir()] == ["package"]
+    assert run_self_test(Generator.load(output)) == []
+
+
+def test_export_with_its_tokenizer(ok: Output, sample_checkpoint: Path, parent: Path) -> None:
+    first, command = ok("export", sample_checkpoint, "-o", parent / "package").splitlines()
+    assert "sample as int4" in first
+    assert command == f'try: gpt2-edge generate {parent / "package"} "The animal"'
+    assert ok("generate", parent / "package", "The animal", "-n", 3).strip()
+
+
+def test_force_replaces_a_package(ok: Output, tiny_checkpoint: Path, parent: Path) -> None:
+    command = ("export", tiny_checkpoint, "-o", parent / "package", "--no-tokenizer", "--recipe")
+    ok(*command, "fp32")
+    ok(*command, "int8", "--force")
+    assert Generator.load(parent / "package").manifest.recipe["name"] == "int8"
+    assert [path.name for path in parent.iterdir()] == ["package"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (["--recipe", "int3"], "int3"),
+        (["--engine", "tflite"], "engine 'tflite' is not one of fused, optimum"),
+        (["--tokenizer", "nowhere"], "nowhere: no such tokenizer"),
+        ([], "has no tokenizer"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_bad_option(
+    refused: Output, tiny_checkpoint: Path, parent: Path, changes: list[str], expected: str
+) -> None:
+    tokenizer = [] if "--tokenizer" in changes or not changes else ["--no-tokenizer"]
+    output = parent / "package"
+    assert expected in refused("export", tiny_checkpoint, "-o", output, *tokenizer, *changes)
+    assert list(parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("checkpoint", ["./no-such-folder", "/no/such/folder", "no-such-model"])
+def test_no_such_checkpoint(refused: Output, parent: Path, checkpoint: str) -> None:
+    message = refused("export", checkpoint, "-o", parent / "package")
+    assert f"{checkpoint}: no such folder" in message
+    assert list(parent.iterdir()) == []
+
+
+def test_a_folder_that_is_no_checkpoint(refused: Output, parent: Path, tmp_path: Path) -> None:
+    assert "has no config.json" in refused("export", tmp_path, "-o", parent / "package")
+    assert list(parent.iterdir()) == []
+
+
+def test_an_output_that_exists(refused: Output, tiny_checkpoint: Path, parent: Path) -> None:
+    kept = parent / "package" / "notes.txt"
+    kept.parent.mkdir()
+    kept.write_text("mine")
+    command = ("export", tiny_checkpoint, "-o", kept.parent, "--no-tokenizer")
+    assert f"{kept.parent} exists" in refused(*command)
+    assert "is not a package" in refused(*command, "--force")
+    assert list(parent.rglob("*")) == [kept.parent, kept]
+    assert kept.read_text() == "mine"
+
+
+def test_an_output_in_no_folder(refused: Output, tiny_checkpoint: Path, parent: Path) -> None:
+    output = parent / "missing" / "package"
+    message = refused("export", tiny_checkpoint, "-o", output, "--no-tokenizer")
+    assert f"{output.parent}: no such folder" in message
+    assert list(parent.iterdir()) == []
+
+
+def test_an_output_that_is_a_file(refused: Output, tiny_checkpoint: Path, parent: Path) -> None:
+    file = parent / "package"
+    file.write_text("mine")
+    message = refused("export", tiny_checkpoint, "-o", file, "--no-tokenizer", "--force")
+    assert f"{file} exists and is no folder" in message
+    assert [path.name for path in parent.iterdir()] == ["package"]
+    assert file.read_text() == "mine"
