@@ -32,7 +32,12 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     add("checkpoint", metavar="CHECKPOINT", help="what to export")
     add("-o", "--output", required=True, type=Path, metavar="FOLDER", help="the package to write")
     add("--recipe", default="int4", metavar="NAME", help="int4 (default), int8 or fp32")
-    add("--block-size", type=int, metavar="N", help="weights that share a scale (default: 32)")
+    add(
+        "--block-size",
+        type=int,
+        metavar="N",
+        help="weights that share a scale (default: 64, int8: 32)",
+    )
     add("--engine", default="fused", metavar="NAME", help="fused (default), or optimum's export")
     add("--activation", metavar="NAME", help="activation function, where the config is wrong")
     tokenizer = parser.add_mutually_exclusive_group()

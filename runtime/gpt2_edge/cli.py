@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import signal
 import sys
 from collections.abc import Sequence
@@ -50,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status. Errors meant for users are one line and status 2."""
     options = build_parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _terminate)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show a character
     try:
         status: int = options.run(options)
         sys.stdout.flush()
@@ -64,6 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # buffered has nowhere to go.
         sys.stdout = None
         return 0
+    except OSError as error:  # such as a full disk behind standard output
+        sys.stdout = None
+        print(f"gpt2-edge: {error}", file=sys.stderr)
+        return EXIT_ERROR
     except KeyboardInterrupt:
         print("gpt2-edge: interrupted", file=sys.stderr)
         return EXIT_SIGINT

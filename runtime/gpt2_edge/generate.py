@@ -19,7 +19,14 @@ from gpt2_edge.config import GenerationConfig
 from gpt2_edge.errors import ContextOverflowError, GenerationError
 from gpt2_edge.manifest import Manifest
 from gpt2_edge.package import Package, open_package
-from gpt2_edge.sampling import largest, log_probability, make_sampler, probabilities
+from gpt2_edge.sampling import (
+    Logits,
+    Sampler,
+    largest,
+    log_probability,
+    make_sampler,
+    probabilities,
+)
 from gpt2_edge.session import Session, TokenSequence
 from gpt2_edge.stopping import StopStrings
 from gpt2_edge.tokenizer import Tokenizer
@@ -297,30 +304,34 @@ class Generator:
         while True:
             try:
                 logits = _step(sequence, fed, should_stop)
+                token = None if logits is None else _choose(logits, choose, config.logprobs)
             except KeyboardInterrupt:
                 progress.finish_reason = "interrupted"
                 return
-            if logits is None:
+            if token is None:
                 progress.finish_reason = "cancelled"
                 return
-            token_id = choose(logits)
-            token = Token(token_id, log_probability(logits, token_id) if config.logprobs else None)
             progress.tokens.append(token)
             progress.last_token = time.perf_counter()
             progress.first_token = progress.first_token or progress.last_token
-            ended = token_id in eos_ids
+            ended = token.id in eos_ids
             if ended:
                 progress.finish_reason = "eos"
             yield token
             if ended or len(progress.tokens) == config.max_new_tokens:
                 return
-            fed = [token_id]
+            fed = [token.id]
             if sequence.length == self.manifest.architecture.context_length:
                 if config.context_overflow == "stop":
                     return
                 # The window slides: its newer half becomes the prompt again.
-                fed = [*sequence.ids[(sequence.length + 1) // 2 :], token_id]
+                fed = [*sequence.ids[(sequence.length + 1) // 2 :], token.id]
                 sequence.trim(0)
+
+
+def _choose(logits: Logits, choose: Sampler, with_logprob: bool) -> Token:
+    token_id = choose(logits)
+    return Token(token_id, log_probability(logits, token_id) if with_logprob else None)
 
 
 def _step(

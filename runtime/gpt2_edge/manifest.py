@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import types
+import typing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from gpt2_edge.errors import PackageError
 
 FORMAT_VERSION = 1
 MANIFEST_FILE = "manifest.json"
-
-T = TypeVar("T")
+CACHE_KINDS = ("shared", "concat")
 
 
 @dataclass(frozen=True)
@@ -126,39 +128,46 @@ def read_manifest(folder: Path) -> Manifest:
             f"{FORMAT_VERSION}: upgrade gpt2-edge, or export the model with this version"
         )
     try:
-        return _parse(raw)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise PackageError(f"{path} is incomplete ({reason}); copy the package again") from error
+        manifest: Manifest = _typed(Manifest, raw, "manifest")
+        if manifest.graph.cache not in CACHE_KINDS:
+            raise ValueError(f"graph.cache is {manifest.graph.cache!r}")
+    except ValueError as error:
+        raise PackageError(f"{path} is damaged ({error}); copy the package again") from error
+    return manifest
 
 
-def _parse(raw: dict[str, Any]) -> Manifest:
-    graph = _known(Graph, raw["graph"]) | {"names": _build(GraphNames, raw["graph"]["names"])}
-    if graph["cache"] not in ("shared", "concat"):
-        raise ValueError(f"unknown cache {graph['cache']!r}")
-    test = raw.get("self_test")
-    values = _known(Manifest, raw) | {
-        "architecture": _build(Architecture, raw["architecture"]),
-        "graph": Graph(**graph),
-        "eos_token_ids": tuple(raw["eos_token_ids"]),
-        "files": {name: _build(FileRecord, record) for name, record in raw["files"].items()},
-        "self_test": test
-        and _build(
-            SelfTest,
-            test
-            | {
-                "prompt_ids": tuple(test["prompt_ids"]),
-                "expected_ids": tuple(test["expected_ids"]),
-            },
-        ),
-    }
-    return Manifest(**values)
+def _typed(hint: Any, value: Any, where: str) -> Any:
+    """`value` out of JSON as the type `hint`; ValueError, naming `where`, if it is another."""
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return _dataclass(hint, value, where)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        chosen = type(None) if value is None else arguments[0]
+        if chosen in arguments:
+            return None if value is None else _typed(chosen, value, where)
+    elif hint is Any:
+        return value
+    elif origin is tuple and isinstance(value, list):
+        return tuple(_typed(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    elif origin is dict and isinstance(value, dict):
+        return {key: _typed(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    elif hint is float and type(value) in (int, float):
+        return float(value)
+    elif type(value) is hint:  # not isinstance: JSON's true is no number
+        return value
+    raise ValueError(f"{where} is {value!r}")
 
 
-def _build(kind: type[T], raw: dict[str, Any]) -> T:
-    return kind(**_known(kind, raw))
-
-
-def _known(kind: type[Any], raw: dict[str, Any]) -> dict[str, Any]:
-    """The keys that `kind` has: later minor versions may add others."""
-    return {key: value for key, value in raw.items() if key in kind.__dataclass_fields__}
+def _dataclass(kind: type[Any], value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise ValueError(f"{where} is {value!r}")
+    hints = typing.get_type_hints(kind)
+    arguments = {}
+    for entry in dataclasses.fields(kind):  # other keys may come with later minor versions
+        if entry.name in value:
+            arguments[entry.name] = _typed(
+                hints[entry.name], value[entry.name], f"{where}.{entry.name}"
+            )
+        elif entry.default is entry.default_factory is dataclasses.MISSING:
+            raise ValueError(f"{where}.{entry.name} is missing")
+    return kind(**arguments)

@@ -1,8 +1,9 @@
 """Choosing the next token from its logits.
 
 Everything here is defined so that another language can do the same: candidates are ordered by
-logit, then by id; probabilities are float64; the draw is SplitMix64 through the inverse
-cumulative distribution. tests/vectors/sampling.json holds examples.
+logit, then by id; probabilities are float64 (only the sum over a whole vocabulary adds float32
+exponentials, so a draw within 1e-7 of a border may fall on either side); the draw is SplitMix64
+through the inverse cumulative distribution. tests/vectors/sampling.json holds examples.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ Sampler = Callable[[Logits], int]
 _DEFAULT_TOP_K = 50  # transformers' default
 _MASK64 = (1 << 64) - 1
 _FIRST_CANDIDATES = 1024
+_COLDEST = 1e-30  # float32 logits divided by less overflow; greedy long before
 
 
 class SplitMix64:
@@ -102,6 +104,7 @@ def candidates(
     `reach` needs: sorting all of them would cost more than the rest of the sampler.
     """
     k = min(top_k, len(logits))
+    temperature = max(temperature, _COLDEST)
     total = None
     if k == len(logits):
         scaled = (logits - logits.max()) / np.float32(temperature)

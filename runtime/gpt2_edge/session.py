@@ -11,6 +11,7 @@ import onnxruntime as ort
 
 from gpt2_edge.cache import Cache, ConcatCache, SharedCache
 from gpt2_edge.errors import ContextOverflowError, PackageError
+from gpt2_edge.graph_check import check_graph, check_onnxruntime
 from gpt2_edge.package import Package
 
 # Long prompts are fed in chunks: attention's scores take heads x chunk x context floats, and a
@@ -38,7 +39,7 @@ class Session:
         the memory and half the speed, and a quantized one very slowly.
         """
         self.package = package
-        _require_onnxruntime(package.manifest.graph.min_onnxruntime, package)
+        check_onnxruntime(package)
         options = ort.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
         options.intra_op_num_threads = threads or 0  # 0: one for each physical core
@@ -62,32 +63,11 @@ class Session:
             raise PackageError(
                 f"{package.model_path} cannot be loaded by ONNX Runtime {ort.__version__}: {reason}"
             ) from failure
-        self._check_shapes()
+        check_graph(self.onnx, package)
 
     def start(self, capacity: int) -> TokenSequence:
         """A new empty sequence with room for `capacity` tokens (at most the context length)."""
         return TokenSequence(self, capacity)
-
-    def _check_shapes(self) -> None:
-        """Refuse a graph whose inputs are not those that the manifest describes."""
-        manifest, architecture = self.package.manifest, self.package.manifest.architecture
-        names = manifest.graph.names
-        shapes = {entry.name: entry.shape for entry in self.onnx.get_inputs()}
-        for name in filter(None, (names.input_ids, names.attention_mask, names.position_ids)):
-            if name not in shapes:
-                raise PackageError(
-                    f"{self.package.model_path} has no input {name}, which the manifest names"
-                )
-        past = shapes.get(names.past_key.format(i=architecture.num_layers - 1))
-        if (
-            past is None
-            or names.past_key.format(i=architecture.num_layers) in shapes
-            or (past[1], past[3]) != (architecture.num_heads, architecture.head_size)
-        ):
-            raise PackageError(
-                f"{self.package.model_path} has other layers or heads than the manifest says; "
-                "export the package again"
-            )
 
 
 class TokenSequence:
@@ -126,11 +106,8 @@ class TokenSequence:
         A single row is overwritten by the next call. Raises ContextOverflowError if the ids do
         not fit the cache; nothing is fed then.
         """
+        self._require_room(len(ids))
         past, total = self.length, self.length + len(ids)
-        if not ids or total > self.capacity:
-            raise ContextOverflowError(
-                f"{len(ids)} more tokens do not fit behind {past} in a cache of {self.capacity}"
-            )
         names = self._graph.names
         # Every array and OrtValue stays referenced until the run is over: ONNX Runtime's binding
         # does not keep the memory alive.
@@ -175,6 +152,7 @@ class TokenSequence:
         """
         if chunk < 1:
             raise ValueError(f"chunk is {chunk}; it must be at least 1")
+        self._require_room(len(ids))
         logits = None
         for start in range(0, len(ids), chunk):
             if should_stop is not None and should_stop():
@@ -193,13 +171,9 @@ class TokenSequence:
         self._cache.trim(length)
         del self.ids[length:]
 
-
-def _require_onnxruntime(minimum: str, package: Package) -> None:
-    def numbers(version: str) -> tuple[int, ...]:
-        return tuple(int(part) for part in version.split(".")[:2])
-
-    if numbers(ort.__version__) < numbers(minimum):
-        raise PackageError(
-            f"{package.folder} needs ONNX Runtime {minimum} or later, this is {ort.__version__}: "
-            "pip install --upgrade onnxruntime"
-        )
+    def _require_room(self, tokens: int) -> None:
+        if not 0 < tokens <= self.capacity - self.length:
+            raise ContextOverflowError(
+                f"{tokens} more tokens do not fit behind {self.length} in a cache of "
+                f"{self.capacity}"
+            )

@@ -98,7 +98,12 @@ class _LibraryStream:
 
     def push(self, token_id: int) -> str:
         self._ids.append(token_id)
-        piece = self._stream.step(self._tokenizer, token_id) or ""
+        try:
+            piece = self._stream.step(self._tokenizer, token_id) or ""
+        except Exception:  # plain Exception, where bytes that are no text confuse the library
+            self._stream = DecodeStream(skip_special_tokens=True)
+            self._ids, self._emitted = [token_id], ""
+            piece = self._stream.step(self._tokenizer, token_id) or ""
         self._emitted += piece
         return piece
 

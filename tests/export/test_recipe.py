@@ -13,11 +13,11 @@ from helpers import assert_one_line
 @pytest.mark.parametrize(
     ("largest", "width", "expected"),
     [
-        (None, 768, 32),
-        (None, 1600, 32),
-        (None, 240, 16),
-        (None, 100, 16),  # divided by none: the last block is padded
-        (None, 48, 16),
+        (32, 768, 32),
+        (32, 1600, 32),
+        (32, 240, 16),
+        (32, 100, 16),  # divided by none: the last block is padded
+        (32, 48, 16),
         (64, 768, 64),
         (64, 48, 16),
         (128, 768, 128),
@@ -29,11 +29,17 @@ from helpers import assert_one_line
     ],
 )
 def test_block_divides_the_width(
-    name: str, bits: int, largest: int | None, width: int, expected: int
+    name: str, bits: int, largest: int, width: int, expected: int
 ) -> None:
     recipe = make_recipe(name, largest)
     assert recipe.linear_format(width) == MatrixFormat(bits, expected)
     assert recipe.table_format(width) == MatrixFormat(bits, expected)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("int8", 32), ("int4", 64)])
+def test_default_block(name: str, expected: int) -> None:
+    assert make_recipe(name).linear_format(768).block_size == expected
+    assert make_recipe(name).table_format(768).block_size == expected
 
 
 def test_fp32_has_no_blocks() -> None:

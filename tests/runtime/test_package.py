@@ -97,8 +97,8 @@ def test_what_a_later_version_adds_is_passed_over(package: Path) -> None:
 def test_a_manifest_without_a_key(package: Path, key: str) -> None:
     edit(package, lambda raw: raw.pop(key))
     message = refusal(package)
-    assert "manifest.json is incomplete" in message
-    assert key in message
+    assert "manifest.json is damaged" in message
+    assert f"{key} is missing" in message
 
 
 @pytest.mark.parametrize(
@@ -107,13 +107,13 @@ def test_a_manifest_without_a_key(package: Path, key: str) -> None:
 def test_a_manifest_without_a_key_further_in(package: Path, group: str, key: str) -> None:
     edit(package, lambda raw: raw[group].pop(key))
     message = refusal(package)
-    assert "manifest.json is incomplete" in message
-    assert key in message
+    assert "manifest.json is damaged" in message
+    assert f"{key} is missing" in message
 
 
 def test_an_unknown_cache(package: Path) -> None:
     edit(package, lambda raw: raw["graph"].update(cache="paged"))
-    assert "manifest.json is incomplete (ValueError: unknown cache 'paged')" in refusal(package)
+    assert "manifest.json is damaged (graph.cache is 'paged')" in refusal(package)
 
 
 @pytest.mark.parametrize(
@@ -138,17 +138,17 @@ def test_a_hash_that_is_none(package: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"),
+    ("key", "value", "message"),
     [
-        ("num_layers", 5),
-        ("num_layers", 7),
-        ("num_heads", 8),
-        ("head_size", 32),
+        ("num_layers", 5, "model.onnx needs the input past_key_values.5."),
+        ("num_layers", 7, "model.onnx has no input past_key_values.6."),
+        ("num_heads", 8, "model.onnx has other heads"),
+        ("head_size", 32, "model.onnx has other heads"),
     ],
 )
-def test_a_manifest_of_other_shapes(package: Path, key: str, value: int) -> None:
+def test_a_manifest_of_other_shapes(package: Path, key: str, value: int, message: str) -> None:
     edit(package, lambda raw: raw["architecture"].update({key: value}))
-    assert "model.onnx has other" in refusal(package)
+    assert message in refusal(package)
 
 
 @pytest.mark.parametrize("vocab_size", [8191, 50257])

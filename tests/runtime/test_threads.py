@@ -47,10 +47,3 @@ def test_streams_read_in_turn(int4: Generator, alone: list[tuple[int, ...]]) -> 
     while unfinished:
         unfinished = [stream for stream in unfinished if next(stream, None) is not None]
     assert [stream.result.ids for stream in streams] == alone
-
-
-def test_the_number_of_onnxruntime_s_threads_changes_nothing(
-    sample_int4: Path, alone: list[tuple[int, ...]]
-) -> None:
-    generator = Generator.load(sample_int4, threads=1)
-    assert [generator.generate(*task).ids for task in TASKS] == alone

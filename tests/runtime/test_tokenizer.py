@@ -105,9 +105,7 @@ def test_a_special_token_between_the_bytes_of_a_character(
     assert "".join(streamed(tokenizer, ids)) == library.decode(ids, skip_special_tokens=True)
 
 
-def test_added_tokens_are_text_as_they_stand(
-    library: tokenizers.Tokenizer, tmp_path: Path
-) -> None:
+def test_added_tokens_are_text_as_they_stand(library: tokenizers.Tokenizer, tmp_path: Path) -> None:
     # In GPT-2's table of characters a space stands for no byte, and é for one that is no UTF-8.
     extended = tokenizers.Tokenizer.from_str(library.to_str())
     extended.add_tokens(["<one tag>", "café"])

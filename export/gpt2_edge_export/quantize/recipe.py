@@ -9,7 +9,9 @@ from gpt2_edge.errors import ExportError
 
 RECIPES = ("fp32", "int8", "int4")
 BLOCK_SIZES = (16, 32, 64, 128, 256)
-DEFAULT_BLOCK_SIZE = {8: 32, 4: 32}
+# Measured at 124M: blocks of 64 decode 12% faster than blocks of 32 in 4 bits, which have a quarter
+# less divergence; in 8 bits the smaller block costs little (docs/ARCHITECTURE.md).
+DEFAULT_BLOCK_SIZE = {8: 32, 4: 64}
 
 
 @dataclass(frozen=True)

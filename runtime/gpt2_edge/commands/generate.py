@@ -38,7 +38,13 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     add("--top-k", type=int, metavar="K", help="keep the K likeliest tokens (default: 50)")
     add("--top-p", type=float, metavar="P", help="keep the likeliest that reach P (default: 1)")
     add("--seed", type=int, metavar="N", help="the same seed gives the same text")
-    add("--stop", action="append", default=[], metavar="TEXT", help="end before TEXT (repeatable)")
+    add(
+        "--stop",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="end before TEXT, \\n is a line (repeatable)",
+    )
     add("--ignore-eos", action="store_true", help="go on past the end-of-text token")
     add("--slide", action="store_true", help="forget old text when the context is full, and go on")
     add("--json", action="store_true", help="print the whole result as one JSON object")
@@ -54,10 +60,7 @@ def run(options: argparse.Namespace) -> int:
         top_k=options.top_k,
         top_p=options.top_p,
         seed=options.seed,
-        stop_strings=tuple(
-            text.encode().decode("unicode_escape") if "\\" in text else text
-            for text in options.stop
-        ),
+        stop_strings=tuple(map(_unescaped, options.stop)),
         ignore_eos=options.ignore_eos,
         context_overflow="slide" if options.slide else "stop",
         logprobs=options.json,
@@ -72,6 +75,8 @@ def run(options: argparse.Namespace) -> int:
         if not options.json:
             print(piece, end="", flush=True)
     result = stream.result
+    if interrupted():
+        result = dataclasses.replace(result, finish_reason="interrupted")
     if options.json:
         print(json.dumps(_record(result), ensure_ascii=False))
     elif result.text is None:
@@ -96,6 +101,11 @@ class _InterruptFlag:
 
     def __call__(self) -> bool:
         return self._set
+
+
+def _unescaped(text: str) -> str:
+    r"""`text` with \n and \t as the characters they stand for: shells make those hard to type."""
+    return text.replace("\\n", "\n").replace("\\t", "\t")
 
 
 def _record(result: GenerationResult) -> dict[str, Any]:
