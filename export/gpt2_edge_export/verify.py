@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from gpt2_edge import GenerationConfig, Generator
 from gpt2_edge.errors import CheckpointError, MissingDependencyError
@@ -80,7 +81,7 @@ def compare_with_transformers(generator: Generator, source: str | Path) -> Compa
 
 def _run_transformers(
     checkpoint: Checkpoint, prompt: list[int], count: int
-) -> tuple[np.ndarray, list[int]]:
+) -> tuple[npt.NDArray[np.float32], list[int]]:
     """Logits [prompt, vocab] and `count` greedy tokens of transformers' GPT-2 in float32."""
     try:
         torch = importlib.import_module("torch")

@@ -62,7 +62,7 @@ def make_sampler(config: GenerationConfig, seed: int) -> Sampler:
 
 def greedy(logits: Logits) -> int:
     """The most likely token; the lowest id among equals."""
-    return int(logits.argmax())
+    return int(np.argmax(logits))
 
 
 def largest(logits: Logits, k: int) -> npt.NDArray[np.intp]:
@@ -107,7 +107,7 @@ def candidates(
     temperature = max(temperature, _COLDEST)
     total = None
     if k == len(logits):
-        scaled = (logits - logits.max()) / np.float32(temperature)
+        scaled = (logits - np.max(logits)) / np.float32(temperature)
         total = float(np.exp(scaled).sum(dtype=np.float64))
         k = min(k, _FIRST_CANDIDATES)
     while True:
@@ -128,12 +128,12 @@ def candidates(
 
 def log_probability(logits: Logits, token_id: int) -> float:
     """Natural logarithm of the softmax of `logits` [vocab] at `token_id`."""
-    peak = logits.max()
+    peak = np.max(logits)
     return float(logits[token_id] - peak - np.log(np.exp(logits - peak).sum(dtype=np.float64)))
 
 
 def probabilities(logits: Logits) -> npt.NDArray[np.float64]:
     """Softmax of `logits` [vocab] in float64."""
-    weights = np.exp((logits - logits.max()).astype(np.float64))
+    weights = np.exp((logits - np.max(logits)).astype(np.float64))
     normalized: npt.NDArray[np.float64] = weights / weights.sum()
     return normalized
