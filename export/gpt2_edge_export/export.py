@@ -21,6 +21,7 @@ from gpt2_edge.errors import CheckpointError, ExportError
 from gpt2_edge.manifest import FORMAT_VERSION, MANIFEST_FILE, Architecture, Graph, Manifest
 from gpt2_edge.package import Package, open_package
 from gpt2_edge.session import Session
+from gpt2_edge.status import Status
 from gpt2_edge.tokenizer import Tokenizer
 from gpt2_edge_export.checkpoint import Checkpoint, open_checkpoint
 from gpt2_edge_export.config import GPT2Config
@@ -82,13 +83,17 @@ def export_package(
     tokenizer, notes = _tokenizer(checkpoint, options.tokenizer)
     with atomic_folder(destination, options.force) as folder:
         if options.engine == "optimum":
-            graph = export_with_optimum(checkpoint, folder)
+            with Status() as status:
+                status("optimum is tracing the model")
+                graph = export_with_optimum(checkpoint, folder)
         else:
             graph = _write_fused(checkpoint, recipe, folder)
         _write_beside(checkpoint, tokenizer, folder)
         manifest = _manifest(checkpoint, recipe, graph, tokenizer, _name(checkpoint, destination))
         write_json(folder / "genai_config.json", _genai(manifest))
-        manifest = _with_self_test(folder, manifest)
+        with Status() as status:
+            status("self-test")
+            manifest = _with_self_test(folder, manifest)
         (folder / "README.md").write_text(model_card(manifest, checkpoint.raw_config), "utf-8")
         manifest = dataclasses.replace(manifest, files=file_records(folder))
         (folder / MANIFEST_FILE).write_text(manifest.to_json(), encoding="utf-8")

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from onnx import TensorProto
 
 from gpt2_edge.errors import ExportError
 from gpt2_edge.manifest import GraphNames
@@ -73,11 +74,11 @@ class _FusedGraph:
                 # From here on only the positions whose logits are asked for matter.
                 attended = self._keep_last(attended, f"h.{layer}.attn.kept")
                 residual = self._keep_last(residual, f"h.{layer}.residual.kept")
-            projected = self._linear(attended, f"h.{layer}.attn.c_proj", layer)
+            projected = self._linear(attended, f"h.{layer}.attn.c_proj")
             normed, residual = self._add_and_norm(projected, residual, f"h.{layer}.ln_2")
-            inner = self._linear(normed, f"h.{layer}.mlp.c_fc", layer)
+            inner = self._linear(normed, f"h.{layer}.mlp.c_fc")
             inner = self._activation(inner, f"h.{layer}.mlp.act")
-            projected = self._linear(inner, f"h.{layer}.mlp.c_proj", layer)
+            projected = self._linear(inner, f"h.{layer}.mlp.c_proj")
             norm = "ln_f" if last else f"h.{layer + 1}.ln_1"
             normed, residual = self._add_and_norm(projected, residual, norm)
         self._head(normed)
@@ -113,10 +114,10 @@ class _FusedGraph:
             "ReduceSum", [mask, constant("axis_1", np.array([1]))], "lengths", keepdims=0
         )
         last = node("Sub", [lengths, constant("one", np.array(1))], "last_positions")
-        seqlens_k = node("Cast", [last], "seqlens_k", to=6)  # int32 [B]
+        seqlens_k = node("Cast", [last], "seqlens_k", to=TensorProto.INT32)  # int32 [B]
         mask_shape = node("Shape", [mask], "mask_shape")
         total = node("Gather", [mask_shape, constant("one", np.array(1))], "total_length")
-        total = node("Cast", [total], "total_sequence_length", to=6)  # int32 scalar
+        total = node("Cast", [total], "total_sequence_length", to=TensorProto.INT32)  # int32 scalar
         node("Neg", [NAMES.logits_to_keep], _KEPT_FROM)
         return input_ids, position_ids, (seqlens_k, total)
 
@@ -160,7 +161,7 @@ class _FusedGraph:
 
     def _attention(self, normed: str, cache_lengths: tuple[str, str], layer: int) -> str:
         """Causal attention over cache and step: [B, S, H] -> [B, S, N * D]."""
-        packed = self._linear(normed, f"h.{layer}.attn.c_attn", layer)  # [B, S, 3 * N * D]
+        packed = self._linear(normed, f"h.{layer}.attn.c_attn")  # [B, S, 3 * N * D]
         attended = f"h.{layer}.attn"
         return self.builder.node(
             "GroupQueryAttention",
@@ -231,9 +232,9 @@ class _FusedGraph:
         shape = node("Concat", [shape, vocab], "logits.shape", axis=0)
         node("Reshape", [logits, shape], NAMES.logits)
 
-    def _linear(self, x: str, name: str, layer: int) -> str:
+    def _linear(self, x: str, name: str) -> str:
         """X [B, S, in] @ weight [in, out] + bias."""
-        weight, bias = self._head_padded(name, layer)
+        weight, bias = self._head_padded(name)
         n_in, n_out = weight.shape
         form = self.recipe.linear_format(n_in)
         bias_name = self.builder.weight(f"{name}.bias", bias)
@@ -260,9 +261,7 @@ class _FusedGraph:
             accuracy_level=_INT8_COMPUTE,
         )
 
-    def _head_padded(
-        self, name: str, layer: int
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    def _head_padded(self, name: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Weight and bias of a linear layer, heads padded to the size the cache has."""
         weight = self.weights.tensor(f"{name}.weight")
         bias = self.weights.tensor(f"{name}.bias")
@@ -309,4 +308,6 @@ class _FusedGraph:
         packed = self.builder.weight(f"{name}.q{form.bits}", matrix.packed)
         # float16 in the file halves what the scales cost; ONNX Runtime folds the Cast on loading.
         stored = self.builder.weight(f"{name}.scales", matrix.scales)
-        return packed, self.builder.node("Cast", [stored], f"{name}.scales.f32", to=1)
+        return packed, self.builder.node(
+            "Cast", [stored], f"{name}.scales.f32", to=TensorProto.FLOAT
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +23,7 @@ _DECODED = 64
 
 @dataclass(frozen=True)
 class Figures:
-    """Seconds, tokens per second (by prompt length and context, 0 where the context is too
-    short), and bytes.
-    """
+    """Seconds, tokens per second (by prompt length or context, where they fit), and bytes."""
 
     package: str
     load_seconds: float
@@ -51,23 +49,37 @@ class Figures:
         yield "package size", f"{self.package_bytes / 1e6:.1f} MB"
 
 
-def measure(path: str | Path, threads: int | None = None) -> Figures:
-    """Load the package `path` and measure it; rates are medians of several runs."""
+def measure(
+    path: str | Path, threads: int | None = None, show: Callable[[str], None] | None = None
+) -> Figures:
+    """Load the package `path` and measure it; rates are medians of several runs.
+
+    `show` is told what is being measured.
+    """
+    show = show or (lambda text: None)
+    show("loading")
     started = time.perf_counter()
     generator = Generator.load(path, threads=threads)
     load_seconds = time.perf_counter() - started
     context = generator.manifest.architecture.context_length
     ids = np.random.default_rng(0).integers(0, generator.manifest.architecture.vocab_size, context)
     prompt = ids.tolist()
-    first = _prefill_seconds(generator, prompt[:_FIRST_TOKEN_PROMPT])
+    first_token_seconds = _prefill_seconds(generator, prompt[:_FIRST_TOKEN_PROMPT])
+    prefill, decode = {}, {}
+    for length in _PROMPTS:
+        if length <= context:
+            show(f"prefill of {length} tokens")
+            prefill[length] = _prefill_rate(generator, prompt[:length])
+    for length in _CONTEXTS:
+        if length + _DECODED <= context:
+            show(f"decoding behind {length} tokens")
+            decode[length] = _decode_rate(generator, prompt[:length])
     return Figures(
         package=str(path),
         load_seconds=load_seconds,
-        first_token_seconds=first,
-        prefill={n: _prefill_rate(generator, prompt[:n]) for n in _PROMPTS if n <= context},
-        decode={
-            n: _decode_rate(generator, prompt[:n]) for n in _CONTEXTS if n + _DECODED <= context
-        },
+        first_token_seconds=first_token_seconds,
+        prefill=prefill,
+        decode=decode,
         peak_memory_bytes=_peak_memory(),
         package_bytes=generator.package.total_bytes,
     )

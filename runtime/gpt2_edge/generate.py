@@ -282,7 +282,10 @@ class Generator:
                 progress.finish_reason = "stop"
                 break
         if detokenizer is not None and not stops.found:
-            rest = stops.push(detokenizer.finish()) + stops.finish()
+            rest = stops.push(detokenizer.finish())
+            if stops.found:
+                progress.finish_reason = "stop"
+            rest += stops.finish()
             if rest:
                 shown.append(rest)
                 yield rest
@@ -299,6 +302,7 @@ class Generator:
         """The decode loop."""
         choose = make_sampler(config, progress.seed or 0)
         eos_ids = () if config.ignore_eos else self.manifest.eos_token_ids
+        progress.started = time.perf_counter()
         sequence = self.session.start(len(ids) + config.max_new_tokens - 1)
         fed: list[int] = ids
         while True:

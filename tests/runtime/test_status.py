@@ -1,0 +1,30 @@
+"""The status line: on a terminal only, and gone afterwards."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from gpt2_edge.status import Status
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_the_line_is_shown_and_cleared(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    with Status() as status:
+        status("measuring")
+    assert terminal.getvalue() == "\r\033[Kmeasuring\r\033[K"
+
+
+def test_off_a_terminal_nothing_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = io.StringIO()
+    monkeypatch.setattr("sys.stderr", pipe)
+    with Status() as status:
+        status("measuring")
+    assert pipe.getvalue() == ""
