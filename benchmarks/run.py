@@ -55,7 +55,7 @@ def main() -> None:
         write_random_checkpoint(arguments.shape, checkpoint)
     packages, export_seconds = {}, {}
     for name, options in EXPORTS.items():
-        if name.startswith("optimum") and importlib.util.find_spec("optimum.exporters") is None:
+        if name.startswith("optimum") and importlib.util.find_spec("optimum") is None:
             print("optimum is not installed: its row is left out (make bench OPTIMUM=1)")
             continue
         packages[name] = arguments.work / f"{arguments.shape}-{name.replace(' ', '-')}"

@@ -1,0 +1,70 @@
+"""The benchmark's own parts, without its minutes of measuring."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from gpt2_edge_export.checkpoint import open_checkpoint
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+def load(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script benchmarks/`name`.py as a module."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_random_checkpoint_is_one_that_exports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = load("random_checkpoint", monkeypatch)
+    monkeypatch.setitem(script.SHAPES, "tiny", (2, 2, 32))
+    checkpoint = open_checkpoint(script.write_random_checkpoint("tiny", tmp_path / "tiny"))
+    assert (checkpoint.config.n_layer, checkpoint.config.n_head) == (2, 2)
+    assert checkpoint.tensor("wte.weight").std() == pytest.approx(0.02, rel=0.01)
+    assert (checkpoint.tensor("ln_f.weight") == 1).all()
+    again = open_checkpoint(script.write_random_checkpoint("tiny", tmp_path / "again"))
+    assert (again.tensor("h.1.mlp.c_fc.weight") == checkpoint.tensor("h.1.mlp.c_fc.weight")).all()
+
+
+def test_the_table_has_a_row_for_each_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = load("run", monkeypatch)
+    calls: list[tuple[str, ...]] = []
+
+    def gpt2_edge(*arguments: str) -> str:
+        calls.append(arguments)
+        speed = {"fp32": 50.0, "int8": 100.0, "int4": 200.0, "optimum-fp32": 25.0}
+        recipe = arguments[1].partition("124M-")[2]
+        figures = {
+            "load_seconds": 0.5,
+            "first_token_seconds": 0.01,
+            "prefill": {"128": 1000.0, "512": 900.0},
+            "decode": {"128": speed.get(recipe, 1.0), "900": 40.0},
+            "peak_memory_bytes": 1e9,
+            "package_bytes": 70e6,
+        }
+        return json.dumps(figures)
+
+    monkeypatch.setattr(run, "gpt2_edge", gpt2_edge)
+    monkeypatch.setattr(run, "write_random_checkpoint", lambda shape, folder: folder)
+    monkeypatch.setattr(run.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(sys, "argv", ["run.py", "--work", str(tmp_path), "--rounds", "2"])
+    run.main()
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert [row.split("|")[1].strip() for row in rows[2:]] == ["fp32", "int8", "int4"]
+    assert rows[-1].split("|")[-2].strip() == "4.00"
+    assert sum(arguments[0] == "bench" for arguments in calls) == 6
