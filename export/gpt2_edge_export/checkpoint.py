@@ -25,7 +25,7 @@ class Checkpoint:
     """Config, tensors and tokenizer files of one GPT-2.
 
     `raw_config` is the Hugging Face config.json, read or made up; `folder` holds the files that
-    came beside the weights; `names` maps canonical tensor names to those in the file.
+    came beside the weights.
     """
 
     source: str

@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from gpt2_edge.errors import CheckpointError, ExportError
 from gpt2_edge.manifest import FORMAT_VERSION, MANIFEST_FILE, Architecture, Graph, Manifest
 from gpt2_edge.package import Package, open_package
 from gpt2_edge.session import Session
-from gpt2_edge.status import Status
+from gpt2_edge.status import status_line
 from gpt2_edge.tokenizer import Tokenizer
 from gpt2_edge_export.checkpoint import Checkpoint, open_checkpoint
 from gpt2_edge_export.config import GPT2Config
@@ -83,16 +84,16 @@ def export_package(
     tokenizer, notes = _tokenizer(checkpoint, options.tokenizer)
     with atomic_folder(destination, options.force) as folder:
         if options.engine == "optimum":
-            with Status() as status:
-                status("optimum is tracing the model")
+            with status_line() as show:
+                show("optimum is tracing the model")
                 graph = export_with_optimum(checkpoint, folder)
         else:
             graph = _write_fused(checkpoint, recipe, folder)
         _write_beside(checkpoint, tokenizer, folder)
         manifest = _manifest(checkpoint, recipe, graph, tokenizer, _name(checkpoint, destination))
         write_json(folder / "genai_config.json", _genai(manifest))
-        with Status() as status:
-            status("self-test")
+        with status_line() as show:
+            show("self-test")
             manifest = _with_self_test(folder, manifest)
         (folder / "README.md").write_text(model_card(manifest, checkpoint.raw_config), "utf-8")
         manifest = dataclasses.replace(manifest, files=file_records(folder))
@@ -155,7 +156,7 @@ def _write_fused(checkpoint: Checkpoint, recipe: Recipe, folder: Path) -> Graph:
         leave=False,
         disable=not sys.stderr.isatty(),
     )
-    with bar, OnnxBuilder(folder) as builder:
+    with bar, closing(OnnxBuilder(folder)) as builder:
         build_fused_graph(builder, _Counted(checkpoint, bar.update), recipe)
         builder.save("gpt2", __version__)
     return Graph(
@@ -234,7 +235,7 @@ def _genai(manifest: Manifest) -> dict[str, Any]:
 
 
 def _with_self_test(folder: Path, manifest: Manifest) -> Manifest:
-    """Load the new graph as any user would, and record what it computes."""
+    """Run the new graph in the runtime and record what it computes."""
     manifest = dataclasses.replace(manifest, files=file_records(folder))
     (folder / MANIFEST_FILE).write_text(manifest.to_json(), encoding="utf-8")
     package = open_package(folder)

@@ -40,7 +40,7 @@ def export_with_optimum(checkpoint: Checkpoint, folder: Path) -> Graph:
             f"{checkpoint.source}: optimum's export ignores scale_attn_weights and "
             "scale_attn_by_inverse_layer_idx; use the fused engine"
         )
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch, _quiet():
+    with tempfile.TemporaryDirectory(dir=folder) as scratch, _quiet():
         exporters.main_export(
             str(checkpoint.folder),
             output=scratch,

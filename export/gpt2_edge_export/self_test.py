@@ -25,7 +25,7 @@ _MAX_EXPECTED = 16
 _COMPARED_LOGITS = 8
 # Relative to the standard deviation of the logits after the prompt. Devices differ in float32 by
 # some 1e-5 of it. Where activations are rounded to int8, a last bit becomes a rounding step: on
-# models/sample two kernels of one machine differ by up to 0.14 of it (docs/ARCHITECTURE.md).
+# models/sample two kernels of one machine differ by up to 0.13 of it (benchmarks/decisions.py).
 _MARGIN = {True: 0.2, False: 2e-3}
 _TOLERANCE = {True: 0.25, False: 1e-3}
 

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import types
 import typing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,6 @@ class Manifest:
     files: dict[str, FileRecord]
     self_test: SelfTest | None = None
     quality: dict[str, Any] | None = None
-    source: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"

@@ -32,8 +32,12 @@ class Package:
     def runtime_files(self) -> list[str]:
         """The files that a runtime reads: graph, external weights, tokenizer."""
         graph = self.manifest.graph.file
-        wanted = {graph, f"{graph}.data", self.manifest.tokenizer}
-        return [name for name in self.manifest.files if name in wanted]
+        # External weights are called model.onnx.data here and model.onnx_data by optimum.
+        return [
+            name
+            for name in self.manifest.files
+            if name.startswith(graph) or name == self.manifest.tokenizer
+        ]
 
     def check_hashes(self, names: Iterable[str] | None = None) -> None:
         """Compare the SHA-256 of the files `names` (default: all) with the manifest.

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import sys
-from types import TracebackType
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 _CLEAR = "\r\033[K"
 
 
-class Status:
-    """Shows its latest text on standard error while the block runs; silent off a terminal."""
+@contextmanager
+def status_line() -> Iterator[Callable[[str], None]]:
+    """A function that shows its latest text on standard error while the block runs.
 
-    def __enter__(self) -> Status:
-        return self
+    The line is cleared at the end. Off a terminal nothing is written.
+    """
 
-    def __call__(self, text: str) -> None:
-        """Replace the line by `text`."""
-        self._write(_CLEAR + text)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._write(_CLEAR)
-
-    def _write(self, text: str) -> None:
+    def show(text: str) -> None:
         if sys.stderr is not None and sys.stderr.isatty():
-            sys.stderr.write(text)
+            sys.stderr.write(_CLEAR + text)
             sys.stderr.flush()
+
+    try:
+        yield show
+    finally:
+        show("")

@@ -61,10 +61,11 @@ def test_the_table_has_a_row_for_each_recipe(
 
     monkeypatch.setattr(run, "gpt2_edge", gpt2_edge)
     monkeypatch.setattr(run, "write_random_checkpoint", lambda shape, folder: folder)
-    monkeypatch.setattr(run.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(sys, "argv", ["run.py", "--work", str(tmp_path), "--rounds", "2"])
     run.main()
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
-    assert [row.split("|")[1].strip() for row in rows[2:]] == ["fp32", "int8", "int4"]
-    assert rows[-1].split("|")[-2].strip() == "4.00"
-    assert sum(arguments[0] == "bench" for arguments in calls) == 6
+    stock = ["optimum fp32"] if importlib.util.find_spec("optimum") else []
+    names = [*stock, "fp32", "int8", "int4"]
+    assert [row.split("|")[1].strip() for row in rows[2:]] == names
+    assert rows[-1].split("|")[-2].strip() == ("8.00" if stock else "4.00")
+    assert sum(arguments[0] == "bench" for arguments in calls) == 2 * len(names)

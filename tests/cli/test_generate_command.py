@@ -31,6 +31,11 @@ def test_a_prompt_from_standard_input(ok: Output, sample_int4: Path, greedy: str
     assert ok("generate", sample_int4, "-n", 20, stdin=PROMPT + end) == greedy + "\n"
 
 
+def test_only_the_last_newline_of_standard_input_is_dropped(ok: Output, sample_int4: Path) -> None:
+    given = ok("generate", sample_int4, PROMPT + "\n", "-n", 20)
+    assert ok("generate", sample_int4, "-n", 20, stdin=PROMPT + "\n\n") == given
+
+
 def test_json_holds_the_whole_result(ok: Output, sample_int4: Path, greedy: str) -> None:
     output = ok("generate", sample_int4, PROMPT, "-n", 20, "--json")
     assert output.count("\n") == 1

@@ -271,3 +271,11 @@ def test_a_manifest_read_and_written_is_the_same(package: Path) -> None:
 def test_total_bytes(package: Path) -> None:
     files = [file for file in package.iterdir() if file.name != "manifest.json"]
     assert open_package(package).total_bytes == sum(file.stat().st_size for file in files)
+
+
+@pytest.mark.parametrize("weights", ["model.onnx.data", "model.onnx_data"])
+def test_external_weights_are_among_the_files_that_are_hashed(package: Path, weights: str) -> None:
+    (package / weights).write_bytes(b"weights")
+    record = {"bytes": 7, "sha256": 64 * "0"}
+    edit(package, lambda raw: raw["files"].update({weights: record}))
+    assert f"{weights} is damaged" in refusal(package)

@@ -45,6 +45,6 @@ def read_prompt(options: argparse.Namespace) -> Prompt:
     if options.prompt is not None:
         return str(options.prompt)
     try:
-        return sys.stdin.read().rstrip("\n")
+        return sys.stdin.read().removesuffix("\n")  # the one that echo and editors add
     except UnicodeDecodeError as error:
         raise GenerationError(f"standard input is not UTF-8 text ({error})") from error

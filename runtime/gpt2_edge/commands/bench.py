@@ -9,7 +9,7 @@ from typing import Any
 
 from gpt2_edge.commands.arguments import add_package
 from gpt2_edge.errors import GenerationError
-from gpt2_edge.status import Status
+from gpt2_edge.status import status_line
 
 _EXAMPLES = """Medians; the machine should be idle. Compare packages within one run of a script,
 never figures of two days.
@@ -37,8 +37,8 @@ def run(options: argparse.Namespace) -> int:
 
     if options.threads is not None and options.threads < 1:
         raise GenerationError(f"--threads is {options.threads}; it must be at least 1")
-    with Status() as status:
-        figures = measure(options.package, options.threads, show=status)
+    with status_line() as show:
+        figures = measure(options.package, options.threads, show=show)
     if options.json:
         print(json.dumps(dataclasses.asdict(figures)))
         return 0

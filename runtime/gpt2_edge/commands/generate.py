@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from gpt2_edge.commands.arguments import add_package, add_prompt, load, read_prompt
 
 if TYPE_CHECKING:
-    from gpt2_edge.config import GenerationConfig
     from gpt2_edge.generate import GenerationResult
 
 _EXAMPLES = """Greedy unless a sampling option is given. Ctrl-C ends the text where it is.
@@ -84,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         print()
     if sys.stderr.isatty():
-        print(_summary(result, config), file=sys.stderr)
+        print(_summary(result), file=sys.stderr)
     return 0
 
 
@@ -115,7 +114,7 @@ def _record(result: GenerationResult) -> dict[str, Any]:
     }
 
 
-def _summary(result: GenerationResult, config: GenerationConfig) -> str:
+def _summary(result: GenerationResult) -> str:
     seed = f", seed {result.seed}" if result.seed is not None else ""
     return (
         f"[{len(result.ids)} tokens, {result.finish_reason}{seed}; prompt "

@@ -7,7 +7,7 @@ from typing import Any
 
 from gpt2_edge.commands.arguments import add_package, load
 from gpt2_edge.errors import MissingDependencyError
-from gpt2_edge.status import Status
+from gpt2_edge.status import status_line
 
 _EXAMPLES = """Exit status 1 if the package is whole but computes something else.
 
@@ -54,8 +54,8 @@ def run(options: argparse.Namespace) -> int:
         raise MissingDependencyError(
             "--reference needs the exporter: pip install 'gpt2-edge[export,optimum]'"
         ) from error
-    with Status() as status:
-        status("running transformers")
+    with status_line() as show:
+        show("running transformers")
         comparison = compare_with_transformers(generator, options.reference)
     print(comparison.describe())
     return 1 if problems or not comparison.agrees else 0

@@ -1,0 +1,127 @@
+"""The measurements that docs/ARCHITECTURE.md quotes for its decisions.
+
+    python benchmarks/decisions.py             about three minutes; writes 2 GB to .bench
+
+Prints how far decoding is from a prefill of the same text, what feeding tokens in pairs would cost,
+how fast 4-bit blocks of several sizes decode, and what memory-mapped weights save on loading.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from random_checkpoint import write_random_checkpoint
+from run import ROOT, gpt2_edge
+
+from gpt2_edge import Generator
+from gpt2_edge_export import onnx_builder
+from gpt2_edge_export.export import ExportOptions, export_package
+
+SAMPLE = ROOT / "models" / "sample"
+DECODED = range(200, 264)  # positions of the text at which decoding is compared
+PAIR_CONTEXTS = (128, 900)
+STEPS = 60
+ROUNDS = 9
+
+
+def main() -> None:
+    """Run all measurements."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--work", type=Path, default=ROOT / ".bench")
+    work = parser.parse_args().work
+    checkpoint = work / "random-124M"
+    if not (checkpoint / "model.safetensors").is_file():
+        write_random_checkpoint("124M", checkpoint)
+    with tempfile.TemporaryDirectory(dir=work) as folder:
+        packages = Path(folder)
+        for recipe in ("fp32", "int8", "int4"):
+            decode_against_prefill(export(SAMPLE, packages / f"sample-{recipe}", recipe))
+        for recipe in ("int8", "int4"):
+            pairs(export(checkpoint, packages / recipe, recipe))
+        block_sizes(checkpoint, packages)
+        loading(checkpoint, packages)
+
+
+def export(checkpoint: Path, package: Path, recipe: str, block_size: int | None = None) -> Path:
+    """Export without a tokenizer unless the checkpoint has one."""
+    tokenizer = None if checkpoint == SAMPLE else False
+    options = ExportOptions(recipe=recipe, block_size=block_size, tokenizer=tokenizer)
+    return export_package(checkpoint, package, options).package.folder
+
+
+def decode_against_prefill(package: Path) -> None:
+    """Largest logit difference between a step of one token and a prefill up to it."""
+    generator = Generator.load(package)
+    assert generator.tokenizer is not None
+    ids = generator.tokenizer.encode((SAMPLE / "heldout.txt").read_text(encoding="utf-8"))
+    sequence = generator.session.start(DECODED.stop)
+    sequence.prefill(ids[: DECODED.start])
+    differences, spread = [], 0.0
+    for position in DECODED:
+        decoded = np.array(sequence.feed([ids[position]])[-1])
+        prefilled = generator.session.start(DECODED.stop).prefill(ids[: position + 1])
+        assert prefilled is not None
+        differences.append(float(np.abs(decoded - prefilled).max()))
+        spread = float(prefilled.std())
+    print(
+        f"{package.name}: decoding against prefill, median {statistics.median(differences):.2g}, "
+        f"largest {max(differences):.2g} (standard deviation of the logits {spread:.1f})",
+        flush=True,
+    )
+
+
+def pairs(package: Path) -> None:
+    """Time of a step of two tokens, relative to one."""
+    generator = Generator.load(package)
+    ids = np.random.default_rng(0).integers(0, 50257, max(PAIR_CONTEXTS)).tolist()
+    for context in PAIR_CONTEXTS:
+        sequence = generator.session.start(context + 2)
+        sequence.prefill(ids[:context])
+        times: dict[int, list[float]] = {1: [], 2: []}
+        for _ in range(STEPS):
+            for tokens, measured in times.items():
+                started = time.perf_counter()
+                sequence.feed(ids[:tokens])
+                measured.append(time.perf_counter() - started)
+                sequence.trim(context)
+        ratio = statistics.median(times[2]) / statistics.median(times[1])
+        print(f"{package.name}: two tokens a step at {context} take {ratio:.2f} of one", flush=True)
+
+
+def block_sizes(checkpoint: Path, packages: Path) -> None:
+    """Decoding speed of int4 in blocks of 32, 64 and 128, measured in turn."""
+    sizes = {size: export(checkpoint, packages / f"block-{size}", "int4", size)
+             for size in (32, 64, 128)}  # fmt: skip
+    rates: dict[int, list[float]] = {size: [] for size in sizes}
+    for _ in range(ROUNDS):
+        for size, package in sizes.items():
+            figures = json.loads(gpt2_edge("bench", str(package), "--json"))
+            rates[size].append(figures["decode"]["128"])
+    for size, measured in rates.items():
+        print(f"int4, blocks of {size}: {statistics.median(measured):.0f} tok/s", flush=True)
+
+
+def loading(checkpoint: Path, packages: Path) -> None:
+    """Time to load fp32 with its weights inside model.onnx, and beside it."""
+    onnx_builder.EMBED_LIMIT, limit = 1 << 30, onnx_builder.EMBED_LIMIT
+    inside = export(checkpoint, packages / "inside", "fp32")
+    onnx_builder.EMBED_LIMIT = limit
+    beside = export(checkpoint, packages / "beside", "fp32")
+    times: dict[Path, list[float]] = {inside: [], beside: []}
+    for _ in range(ROUNDS):
+        for package, measured in times.items():
+            measured.append(json.loads(gpt2_edge("bench", str(package), "--json"))["load_seconds"])
+    for package, measured in times.items():
+        print(f"fp32, weights {package.name}: load {statistics.median(measured):.2f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
