@@ -17,7 +17,10 @@ from gpt2_edge.package import Package
 # Long prompts are fed in chunks: attention's scores take heads x chunk x context floats, and a
 # caller can stop between two chunks. Speed is flat from about 100 tokens on.
 PREFILL_CHUNK = 256
-_ROW_GROUP = 16  # a multiple of every number of rows that the kernels take at a time
+# Kernels take rows in small groups, of which this is a multiple, and in tiles; a row that is left
+# alone in its tile is computed by other instructions.
+ROW_GROUP = 16
+_ROW_TILE = 128
 _ERRORS_ONLY = 3
 
 
@@ -80,7 +83,7 @@ class TokenSequence:
         self._onnx = session.onnx
         capacity = min(capacity, self._architecture.context_length)
         kind = SharedCache if self._graph.cache == "shared" else ConcatCache
-        self._cache: Cache = kind(self._architecture, self._graph.names, capacity)
+        self._cache: Cache = kind(self._architecture, self._graph, capacity)
         self._binding = session.onnx.io_binding()
         self._mask = np.ones((1, capacity), np.int64)
         self._positions = np.arange(capacity, dtype=np.int64)[None]
@@ -147,8 +150,8 @@ class TokenSequence:
         Whatever the chunks, the logits are the same, to the bit on one machine. ONNX Runtime's
         kernels take rows in small groups, and a remainder or a lone row by other instructions; in
         quantized graphs the difference in the last bit grows to a rounding step. So a chunk
-        starts at a multiple of _ROW_GROUP and is never a lone row behind others: where it would
-        be, tokens before it are fed again. Chunks of the default size never need that.
+        starts at a multiple of ROW_GROUP, and no row is alone behind others: where one would be,
+        tokens before it are fed again, or before the others.
         """
         if chunk < 1:
             raise ValueError(f"chunk is {chunk}; it must be at least 1")
@@ -158,11 +161,15 @@ class TokenSequence:
             if should_stop is not None and should_stop():
                 return None
             part = list(ids[start : start + chunk])
-            again = self.length % _ROW_GROUP
+            again = self.length % ROW_GROUP
             if len(part) + again == 1 and self.length:
-                again = _ROW_GROUP
+                again = ROW_GROUP
             part = [*self.ids[self.length - again :], *part]
             self.trim(self.length - again)
+            if len(part) > 1 and len(part) % _ROW_TILE == 1:
+                early = len(part) - 1 - ROW_GROUP
+                self.feed(part[:early])
+                part = part[early:]
             logits = self.feed(part)[-1]
         return logits
 

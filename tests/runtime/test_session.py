@@ -84,6 +84,18 @@ def test_keep_may_change_from_step_to_step(fp32: Generator, ids: list[int]) -> N
         np.testing.assert_allclose(logits, every[end - rows : end], rtol=0, atol=FLOAT)
 
 
+@pytest.mark.parametrize("chunk", [256, 129, 100, 16])
+@pytest.mark.parametrize("length", [129, 145, 257])
+def test_a_row_alone_in_its_tile_changes_nothing(
+    generator: Generator, length: int, chunk: int
+) -> None:
+    """Kernels take 128 rows at a time; number 129 must not be computed differently."""
+    ids = np.random.default_rng(0).integers(0, 8192, length).tolist()
+    np.testing.assert_array_equal(
+        prefilled(generator, ids, chunk), prefilled(generator, ids, 64), strict=True
+    )
+
+
 def test_prefill_stops_between_chunks(fp32: Generator, ids: list[int]) -> None:
     answers = iter([False, False, True])
     sequence = fp32.session.start(40)
