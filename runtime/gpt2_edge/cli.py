@@ -21,6 +21,7 @@ _EXAMPLES = """examples:
   gpt2-edge generate gpt2-int4 "In a shocking finding" --top-k 40
   echo "Once upon a time" | gpt2-edge generate gpt2-int4
   gpt2-edge next gpt2-int4 "What do you"             the likeliest next words
+  gpt2-edge score gpt2-int4 --file held-out.txt      its perplexity
   gpt2-edge verify gpt2-int4                         hashes and self-test
 """
 
@@ -28,7 +29,8 @@ _EXAMPLES = """examples:
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command."""
     # The verbs' modules import nothing heavy before they run, so --help is quick.
-    from gpt2_edge.commands import bench, generate, info, next_words, verify
+    from gpt2_edge.commands import bench, generate, info, next_words, score, verify
+    from gpt2_edge.commands import eval as evaluate
     from gpt2_edge_export import cli as export
 
     parser = argparse.ArgumentParser(
@@ -39,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"gpt2-edge {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for module in (export, generate, next_words, info, verify, bench):
+    for module in (export, generate, next_words, score, evaluate, info, verify, bench):
         verb = module.add_parser(verbs)
         verb.formatter_class = argparse.RawDescriptionHelpFormatter
         verb.add_argument("--debug", action="store_true", help="show the traceback of an error")

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpt2_edge.commands.arguments import add_package, load
 from gpt2_edge.errors import MissingDependencyError
 from gpt2_edge.status import status_line
+
+if TYPE_CHECKING:
+    from gpt2_edge.generate import Generator
+    from gpt2_edge.published.outputs import Output
 
 _EXAMPLES = """Exit status 1 if the package is whole but computes something else.
 
 examples:
   gpt2-edge verify PACKAGE
   gpt2-edge verify PACKAGE --reference ./checkpoint   also against transformers (slow, needs torch)
+  gpt2-edge verify GPT2-PACKAGE --published           also against what was published of gpt2
 """
 
 
@@ -22,12 +27,18 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
         "verify",
         help="check a package",
         description="Compare all hashes, run the package's self-test, and on request compare its "
-        "logits and greedy tokens with transformers on the checkpoint it came from.",
+        "logits and greedy tokens with transformers on the checkpoint it came from, or what it "
+        "gives with outputs of GPT-2's own weights that other projects published.",
         epilog=_EXAMPLES,
     )
     add_package(parser)
     parser.add_argument(
         "--reference", metavar="CHECKPOINT", help="the checkpoint, to compare with transformers"
+    )
+    parser.add_argument(
+        "--published",
+        action="store_true",
+        help="compare with published outputs (of the 124M gpt2 only; fp32 must agree)",
     )
     return parser
 
@@ -37,6 +48,12 @@ def run(options: argparse.Namespace) -> int:
     from gpt2_edge.selftest import run_self_test
 
     package = open_package(options.package)
+    outputs: list[Output] = []
+    if options.published:
+        from gpt2_edge.published.outputs import read_outputs, require_gpt2
+
+        outputs = read_outputs()
+        require_gpt2(package, outputs)
     package.check_hashes()
     print(f"hashes     ok, {len(package.manifest.files)} files")
     generator = load(options)
@@ -46,8 +63,37 @@ def run(options: argparse.Namespace) -> int:
         print(f"self-test  ok, {len(test.expected_ids)} tokens, {len(test.logits)} logits")
     for problem in problems:
         print(f"self-test  FAILED: {problem}")
-    if options.reference is None:
-        return 1 if problems else 0
+    fine = not problems
+    if options.published:
+        fine = _compare_with_published(generator, outputs) and fine
+    if options.reference is not None:
+        fine = _compare_with_transformers(generator, options.reference) and fine
+    return 0 if fine else 1
+
+
+def _compare_with_published(generator: Generator, outputs: list[Output]) -> bool:
+    """Print a line for each output; False where an fp32 package differs."""
+    from gpt2_edge.published.outputs import check_outputs
+
+    checks = []
+    with status_line() as show:
+        show(f"published outputs: 0 of {len(outputs)}")
+        for check in check_outputs(generator, outputs):
+            checks.append(check)
+            show(f"published outputs: {len(checks)} of {len(outputs)}")
+    for check in checks:
+        print(f"published  {check.describe()}")
+    run = [check for check in checks if check.agrees is not None]
+    agreeing = sum(check.agrees is True for check in run)
+    exact = generator.manifest.recipe["name"] == "fp32"
+    failed = exact and any(check.required and not check.agrees for check in run)
+    verdict = "DIFFERS" if failed else "ok" if exact else "quantized"
+    print(f"published  {verdict}: {agreeing} of {len(run)} agree")
+    return not failed
+
+
+def _compare_with_transformers(generator: Generator, checkpoint: str) -> bool:
+    """Print a line; False where an fp32 package differs."""
     try:
         from gpt2_edge_export.verify import compare_with_transformers
     except ImportError as error:
@@ -56,6 +102,6 @@ def run(options: argparse.Namespace) -> int:
         ) from error
     with status_line() as show:
         show("running transformers")
-        comparison = compare_with_transformers(generator, options.reference)
+        comparison = compare_with_transformers(generator, checkpoint)
     print(comparison.describe())
-    return 1 if problems or not comparison.agrees else 0
+    return comparison.agrees

@@ -1,0 +1,59 @@
+"""Zero-shot evaluation as in the GPT-2 paper, one protocol a module (docs/EVALUATION.md).
+
+Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # nothing is read or loaded before a task is prepared
+    from gpt2_edge.evaluate.record import Evaluation
+    from gpt2_edge.generate import Generator
+
+Show = Callable[[str], None]
+
+TASKS = {
+    "lambada": "the last word of a passage",
+    "wikitext2": "perplexity of a raw text file, in overlapping windows",
+    "winograd": "which noun a pronoun stands for",
+    "cbt": "Children's Book Test: the missing word, of ten",
+    "choice": "any choice between options",
+}
+
+
+def prepare(
+    task: str,
+    path: Path,
+    limit: int | None = None,
+    window: int | None = None,
+    stride: int | None = None,
+) -> Callable[[Generator, Show], Evaluation]:
+    """Read the data of `task` (a key of TASKS); the function that evaluates a package on it.
+
+    limit: only the first so many items (for wikitext2, lines). window, stride: of wikitext2, in
+    tokens. Raises EvaluationError, in one line that names the file and the number of the line,
+    for data that cannot be read, and for settings out of range.
+    """
+    from gpt2_edge.evaluate import cbt, choice, lambada, wikitext2, winograd
+    from gpt2_edge.evaluate.data import EvaluationError
+
+    if task not in TASKS:
+        raise EvaluationError(f"there is no task {task!r}; the tasks are {', '.join(TASKS)}")
+    if limit is not None and limit < 1:
+        raise EvaluationError(f"the limit is {limit}; it must be at least 1")
+    if task == "wikitext2":
+        text = wikitext2.read(path, limit)
+        return partial(wikitext2.evaluate, text, window=window, stride=stride)
+    if window is not None or stride is not None:
+        raise EvaluationError(f"{task} takes no window or stride; only wikitext2 does")
+    if task == "lambada":
+        return partial(lambada.evaluate, lambada.read(path, limit))
+    if task == "winograd":
+        return partial(winograd.evaluate, winograd.read(path, limit))
+    if task == "cbt":
+        return partial(cbt.evaluate, cbt.read(path, limit))
+    return partial(choice.evaluate, choice.read(path, limit))

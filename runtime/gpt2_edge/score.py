@@ -1,0 +1,331 @@
+"""How likely a text is to a model: log-probabilities of its tokens, continuations, perplexity.
+
+All log-probabilities are natural logarithms of the softmax over the whole vocabulary. How much of
+a sequence is asked for, or was still in the cache, changes no figure (see `_predictions`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gpt2_edge.errors import ContextOverflowError, GenerationError
+from gpt2_edge.generate import Generator
+from gpt2_edge.sampling import Logits, greedy, log_probability
+from gpt2_edge.session import ROW_GROUP, TokenSequence
+
+Show = Callable[[str], None]
+
+# Positions whose logits exist at one time: 26 MB with GPT-2's vocabulary. No more than 128 rows,
+# which ONNX Runtime's kernels split into tiles of 128, so that none is alone in a tile.
+_CHUNK = 128
+_REPLACEMENT = "\ufffd"  # what a part of a character is decoded to
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """How likely a continuation is after its context.
+
+    logprob: of all of it, the sum of `logprobs`, one for each of its `tokens`. greedy: whether
+    each token is the most likely one after those before it.
+    """
+
+    logprob: float
+    tokens: int
+    greedy: bool
+    logprobs: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ScoredToken:
+    """One token of a text, given all before it.
+
+    text: as `Generator.token_label` has it. rank: 1 for the most likely token of the vocabulary.
+    logprob and rank are None for a first token that nothing precedes: it is not predicted.
+    """
+
+    id: int
+    text: str
+    logprob: float | None
+    rank: int | None
+
+
+@dataclass(frozen=True)
+class Perplexity:
+    """How well a model predicts a text.
+
+    tokens: how many were predicted. negative_log_likelihood: of all of them, in nats.
+    standard_error: of `perplexity`, if the tokens' log-probabilities were independent; nan for a
+    single token. window and stride are in tokens. text_bytes: what the predicted tokens stand for
+    in UTF-8; None where only ids are known, or where windows left tokens out.
+    """
+
+    tokens: int
+    negative_log_likelihood: float
+    standard_error: float
+    window: int
+    stride: int
+    text_bytes: int | None = None
+
+    @property
+    def perplexity(self) -> float:
+        """The exponential of the mean negative log-likelihood of a token."""
+        return math.exp(self.negative_log_likelihood / self.tokens)
+
+    @property
+    def bits_per_byte(self) -> float | None:
+        """Comparable between vocabularies, as perplexity is not; None without text_bytes."""
+        if not self.text_bytes:
+            return None
+        return self.negative_log_likelihood / math.log(2) / self.text_bytes
+
+
+def token_logprobs(
+    generator: Generator, ids: Sequence[int], start: int = 1
+) -> npt.NDArray[np.float64]:
+    """Log-probabilities [len(ids) - start] of `ids[start:]`, each given everything before it.
+
+    The last id is only predicted, never fed: there may be one more than the context holds. Raises
+    GenerationError for fewer than two ids, an id outside the vocabulary, or a start that is not 1
+    to len(ids) - 1, and ContextOverflowError for too many ids.
+    """
+    checked = _fitting(generator, ids)
+    if not 1 <= start < len(checked):
+        raise GenerationError(f"start is {start}; it must be from 1 to {len(checked) - 1}")
+    return _logprobs(generator.session.start(len(checked) - 1), checked, start)
+
+
+def score_tokens(generator: Generator, ids: Sequence[int], bos: bool = False) -> list[ScoredToken]:
+    """Each of `ids` with its log-probability and rank; errors as of `token_logprobs`.
+
+    bos: the first is predicted too, from `bos_token`.
+    """
+    checked = _fitting(generator, [bos_token(generator), *ids] if bos else ids)
+    scored = []
+    if not bos:
+        scored.append(ScoredToken(checked[0], generator.token_label(checked[0]), None, None))
+    sequence = generator.session.start(len(checked) - 1)
+    for token_id, logits in _predictions(sequence, checked, 1):
+        above = np.count_nonzero(logits > logits[token_id])
+        before = np.count_nonzero(logits[:token_id] == logits[token_id])
+        label = generator.token_label(token_id)
+        logprob = log_probability(logits, token_id)
+        scored.append(ScoredToken(token_id, label, logprob, int(above + before) + 1))
+    return scored
+
+
+def continuation(
+    generator: Generator, context_ids: Sequence[int], continuation_ids: Sequence[int]
+) -> Continuation:
+    """How likely `continuation_ids` are after `context_ids`.
+
+    As in lm-evaluation-harness the beginning of a context that does not fit is dropped, and an
+    empty one becomes `bos_token`. Raises GenerationError for an empty continuation or an id
+    outside the vocabulary, ContextOverflowError for a continuation longer than the context length.
+    """
+    return ContinuationScorer(generator).score(context_ids, continuation_ids)
+
+
+class ContinuationScorer:
+    """Scores continuations one after another; a beginning that two share is fed only once.
+
+    The figures are those of `continuation`. Not to be shared by threads.
+    """
+
+    def __init__(self, generator: Generator) -> None:
+        self._generator = generator
+        self._sequence = generator.session.start(generator.manifest.architecture.context_length)
+
+    def score(self, context_ids: Sequence[int], continuation_ids: Sequence[int]) -> Continuation:
+        """See `continuation`."""
+        context_length = self._sequence.capacity
+        wanted = _checked(self._generator, continuation_ids)
+        if not wanted:
+            raise GenerationError("the continuation is empty; give at least one token to score")
+        if len(wanted) > context_length:
+            raise ContextOverflowError(
+                f"the continuation has {len(wanted)} tokens; the model's context holds "
+                f"{context_length}: shorten it"
+            )
+        context = _checked(self._generator, context_ids) or [bos_token(self._generator)]
+        context = context[-(context_length + 1 - len(wanted)) :]
+        logprobs, is_greedy = [], True
+        for token_id, logits in _predictions(self._sequence, context + wanted, len(context)):
+            logprobs.append(log_probability(logits, token_id))
+            is_greedy = is_greedy and greedy(logits) == token_id
+        return Continuation(math.fsum(logprobs), len(wanted), is_greedy, tuple(logprobs))
+
+
+def perplexity(
+    generator: Generator,
+    ids: Sequence[int],
+    window: int | None = None,
+    stride: int | None = None,
+    *,
+    bos: bool = False,
+    text_bytes: int | None = None,
+    show: Show | None = None,
+) -> Perplexity:
+    """Perplexity of `ids`, however many, in overlapping windows.
+
+    As in transformers' documentation ("Perplexity of fixed-length models"): a window of `window`
+    tokens (default: the context length) moves on by `stride` (default: half the window), and the
+    tokens that were in no window before are predicted. So each but the first is predicted once,
+    after the first window with at least window - stride tokens before it. With stride = window
+    nothing overlaps, and the first token of every window is not predicted.
+
+    bos: `bos_token` comes first, so that the first token is predicted too. text_bytes: of what is
+    predicted, for the result. show: is told how far it is. Raises GenerationError for fewer than
+    two ids (with bos: one), an id outside the vocabulary, or a window or stride out of range.
+    """
+    context_length = generator.manifest.architecture.context_length
+    window = context_length if window is None else window
+    if not 2 <= window <= context_length:
+        raise GenerationError(
+            f"window is {window}; it must be from 2 to the model's context of {context_length}"
+        )
+    stride = window // 2 if stride is None else stride
+    if not 1 <= stride <= window:
+        raise GenerationError(f"stride is {stride}; it must be from 1 to the window of {window}")
+    text = _checked(generator, [bos_token(generator), *ids] if bos else ids)
+    if len(text) < 2:
+        raise GenerationError(
+            f"perplexity needs two tokens or more, the text has {len(text)}: give a longer one"
+        )
+    sequence = generator.session.start(window - 1)
+    parts, loss, predicted = [], 0.0, 0
+    for begin, end, first in _windows(len(text), window, stride):
+        parts.append(_logprobs(sequence, text[begin:end], first - begin))
+        loss -= float(parts[-1].sum())
+        predicted += len(parts[-1])
+        if show is not None:
+            so_far = math.exp(loss / predicted)
+            show(f"{end:,} of {len(text):,} tokens, perplexity {so_far:.2f}")
+    spread = float(np.std(np.concatenate(parts), ddof=1)) if predicted > 1 else math.nan
+    return Perplexity(
+        tokens=predicted,
+        negative_log_likelihood=loss,
+        standard_error=math.exp(loss / predicted) * spread / math.sqrt(predicted),
+        window=window,
+        stride=stride,
+        text_bytes=text_bytes if predicted == len(text) - 1 else None,
+    )
+
+
+def text_perplexity(
+    generator: Generator,
+    text: str,
+    window: int | None = None,
+    stride: int | None = None,
+    *,
+    bos: bool = False,
+    show: Show | None = None,
+) -> Perplexity:
+    """`perplexity` of a text, with its bits per byte; GenerationError without a tokenizer too."""
+    if generator.tokenizer is None:
+        raise GenerationError(f"{generator.package.folder} has no tokenizer; give the text as ids")
+    ids = generator.tokenizer.encode(text)
+    text_bytes = len(text.encode("utf-8", "replace"))
+    if ids and not bos:
+        # What is not predicted does not count, unless it is part of a character: then all does.
+        label = generator.tokenizer.label(ids[0])
+        whole = text.startswith(label) and _REPLACEMENT not in label
+        text_bytes -= len(label.encode()) if whole else 0
+    return perplexity(generator, ids, window, stride, bos=bos, text_bytes=text_bytes, show=show)
+
+
+def bos_token(generator: Generator) -> int:
+    """What comes before a text: the package's bos token, else its first eos token.
+
+    Raises GenerationError where it has neither.
+    """
+    manifest = generator.manifest
+    if manifest.bos_token_id is not None:
+        return manifest.bos_token_id
+    if manifest.eos_token_ids:
+        return manifest.eos_token_ids[0]
+    raise GenerationError(
+        f"{generator.package.folder} has no bos or eos token to begin with; give a context"
+    )
+
+
+def _windows(length: int, window: int, stride: int) -> Iterator[tuple[int, int, int]]:
+    """Begin, end and first predicted token of each window over a text of `length` tokens."""
+    seen = 0
+    for begin in range(0, length, stride):
+        end = min(begin + window, length)
+        first = max(seen, begin + 1)
+        if first < end:
+            yield begin, end, first
+        if end == length:
+            return
+        seen = end
+
+
+def _logprobs(sequence: TokenSequence, ids: list[int], start: int) -> npt.NDArray[np.float64]:
+    return np.array([log_probability(row, i) for i, row in _predictions(sequence, ids, start)])
+
+
+def _predictions(
+    sequence: TokenSequence, ids: list[int], start: int
+) -> Iterator[tuple[int, Logits]]:
+    """Each of `ids[start:]` with the logits [vocab] that predict it, valid until the next one.
+
+    What `sequence` holds of their beginning is not fed again. The logits are the same to the bit
+    whatever that was and whatever `start` is: as in `TokenSequence.prefill`, a chunk starts at a
+    multiple of ROW_GROUP and is no lone row behind others. Nor is what is kept of it, since the
+    head runs on the rows that are kept.
+    """
+    fed, first = ids[:-1], start - 1
+    alike = next(
+        (i for i, (a, b) in enumerate(zip(sequence.ids, fed, strict=False)) if a != b),
+        min(len(sequence.ids), len(fed)),
+    )
+    again = _group_start(min(alike, first), len(fed))
+    sequence.trim(again)
+    while sequence.length < len(fed):
+        begin = sequence.length
+        end = min(begin + _CHUNK, len(fed))
+        if len(fed) - end == 1:  # which would be alone in the next chunk
+            end -= ROW_GROUP
+        kept_from = max(begin, _group_start(first, end)) if first < end else end - 1
+        logits = sequence.feed(fed[begin:end], keep=end - kept_from)
+        for position in range(max(first, kept_from), end):
+            yield ids[position + 1], logits[position - kept_from]
+
+
+def _group_start(position: int, end: int) -> int:
+    """The last multiple of ROW_GROUP up to `position` that is no lone row before `end`."""
+    start = position // ROW_GROUP * ROW_GROUP
+    return max(0, start - ROW_GROUP) if end - start == 1 else start
+
+
+def _fitting(generator: Generator, ids: Sequence[int]) -> list[int]:
+    """`ids`, checked to be two or more, and one more than the context at most."""
+    checked = _checked(generator, ids)
+    if len(checked) < 2:
+        raise GenerationError(
+            f"scoring needs two tokens or more, there are {len(checked)}: the first is only "
+            "predicted behind a bos token"
+        )
+    context_length = generator.manifest.architecture.context_length
+    if len(checked) > context_length + 1:
+        raise ContextOverflowError(
+            f"the text has {len(checked)} tokens; a context of {context_length} scores "
+            f"{context_length + 1} at once: shorten it, or take its perplexity in windows"
+        )
+    return checked
+
+
+def _checked(generator: Generator, ids: Sequence[int]) -> list[int]:
+    """`ids`, checked to be in the vocabulary."""
+    checked = [int(token_id) for token_id in ids]
+    size = generator.manifest.architecture.vocab_size
+    wrong = next((i for i in checked if not 0 <= i < size), None)
+    if wrong is not None:
+        raise GenerationError(f"token id {wrong} is outside the vocabulary of {size}")
+    return checked
