@@ -63,4 +63,5 @@ def shared_data() -> Path:
 
 def _export(checkpoint: Path, factory: pytest.TempPathFactory, recipe: str) -> Path:
     folder = factory.mktemp("sample") / f"sample-{recipe}"
-    return export_package(checkpoint, folder, ExportOptions(recipe=recipe)).package.folder
+    options = ExportOptions(recipe=recipe, report=False)
+    return export_package(checkpoint, folder, options).package.folder

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpt2_edge.errors import GPT2EdgeError, MissingDependencyError
+from gpt2_edge.errors import ExportError, GPT2EdgeError, MissingDependencyError
 
 if TYPE_CHECKING:
     from gpt2_edge_export.export import ExportReport
@@ -17,6 +18,7 @@ examples:
   gpt2-edge export gpt2 -o gpt2-int4
   gpt2-edge export ./my-fine-tune -o package --recipe int8
   gpt2-edge export out/ckpt.pt -o shakespeare --tokenizer gpt2-folder
+  gpt2-edge export ./my-fine-tune -o package --max-kl 0.002
   gpt2-edge export ./my-fine-tune -o stock --recipe fp32 --engine optimum
 """
 
@@ -31,13 +33,38 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     add = parser.add_argument
     add("checkpoint", metavar="CHECKPOINT", help="what to export")
     add("-o", "--output", required=True, type=Path, metavar="FOLDER", help="the package to write")
-    add("--recipe", default="int4", metavar="NAME", help="int4 (default), int8 or fp32")
     add(
-        "--block-size",
-        type=int,
-        metavar="N",
-        help="weights that share a scale (default: 128, int8: 32)",
+        "--recipe",
+        metavar="NAME",
+        help="int4 (default), int4-small, int8, int8-row, fp16 or fp32 (docs/QUANTIZATION.md)",
     )
+    add("--block-size", type=int, metavar="N", help="weights of int8 or int4 that share a scale")
+    add(
+        "--max-kl",
+        type=float,
+        metavar="X",
+        help="instead of a recipe: the smallest package whose mean KL divergence from fp32 is "
+        "under X nats a token",
+    )
+    add("--max-size", type=float, metavar="MB", help="... the best whose model file is under MB")
+    add(
+        "--cache",
+        default="float32",
+        metavar="TYPE",
+        help="of keys and values: float32 (default), float16, or int8 for a quarter of its memory",
+    )
+    calibration = parser.add_mutually_exclusive_group()
+    calibration.add_argument(
+        "--calibration", type=Path, metavar="FILE", help="text to calibrate on (default: our own)"
+    )
+    calibration.add_argument(
+        "--no-calibration", action="store_true", help="round to nearest: quick, and worse"
+    )
+    report = parser.add_mutually_exclusive_group()
+    report.add_argument(
+        "--report-text", type=Path, metavar="FILE", help="text to measure on (default: our own)"
+    )
+    report.add_argument("--no-report", action="store_true", help="do not measure the quality")
     add("--engine", default="fused", metavar="NAME", help="fused (default), or optimum's export")
     add("--activation", metavar="NAME", help="activation function, where the config is wrong")
     tokenizer = parser.add_mutually_exclusive_group()
@@ -60,15 +87,27 @@ def run(options: argparse.Namespace) -> int:
         raise MissingDependencyError(
             f"exporting needs {error.name}: pip install 'gpt2-edge[export]'"
         ) from error
+    searches = options.max_kl is not None or options.max_size is not None
+    if searches and (options.recipe or options.block_size):
+        raise ExportError("--max-kl and --max-size choose the recipe; leave out --recipe")
+    for flag, limit in (("--max-kl", options.max_kl), ("--max-size", options.max_size)):
+        if limit is not None and not 0 < limit < math.inf:
+            raise ExportError(f"{flag} is {limit:g}; it must be more than 0")
     report = export_package(
         options.checkpoint,
         options.output,
         ExportOptions(
-            recipe=options.recipe,
+            recipe=options.recipe or "int4",
             engine=options.engine,
             tokenizer=False if options.no_tokenizer else options.tokenizer,
             block_size=options.block_size,
             activation_function=options.activation,
+            calibration=False if options.no_calibration else options.calibration,
+            report_text=options.report_text,
+            report=not options.no_report,
+            max_kl=options.max_kl,
+            max_megabytes=options.max_size,
+            cache_dtype=options.cache,
             force=options.force,
         ),
     )
@@ -77,9 +116,21 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _print(report: ExportReport) -> None:
+    from gpt2_edge_export.report import quality_lines
+
     package, manifest = report.package, report.package.manifest
     for note in report.notes:
         print(f"note: {note}")
+    for candidate in report.frontier:
+        measured = candidate.measured_kl
+        print(
+            f"{candidate.bytes / 1e6:9.2f} MB of matrices, {len(candidate.coarse):3} in 4 bits: "
+            f"KL +{candidate.predicted_kl:.5f} predicted"
+            + ("" if measured is None else f", {measured:.5f} measured in all")
+        )
+    if manifest.quality:
+        for line in quality_lines(manifest.quality):
+            print(line)
     test = manifest.self_test
     checked = f"self-test of {len(test.expected_ids)} tokens" if test else "no self-test"
     print(

@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
-import dataclasses
-import shutil
-import sys
 import time
-from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from tqdm import tqdm
-
-from gpt2_edge import Generator
-from gpt2_edge._version import __version__
 from gpt2_edge.errors import CheckpointError, ExportError
-from gpt2_edge.manifest import FORMAT_VERSION, MANIFEST_FILE, Architecture, Graph, Manifest
-from gpt2_edge.package import Package, open_package
-from gpt2_edge.session import Session
-from gpt2_edge.status import status_line
+from gpt2_edge.package import Package
 from gpt2_edge.tokenizer import Tokenizer
 from gpt2_edge_export.checkpoint import Checkpoint, open_checkpoint
-from gpt2_edge_export.config import GPT2Config
-from gpt2_edge_export.genai_config import genai_config
-from gpt2_edge_export.graph import NAMES, build_fused_graph, cache_head_size
-from gpt2_edge_export.model_card import model_card
-from gpt2_edge_export.onnx_builder import MODEL_FILE, OnnxBuilder
-from gpt2_edge_export.optimum_engine import export_with_optimum
-from gpt2_edge_export.package import atomic_folder, check_destination, file_records, write_json
+from gpt2_edge_export.draft import Draft
+from gpt2_edge_export.graph import CACHE_MIN_ONNXRUNTIME
+from gpt2_edge_export.mixed import write_mixed
+from gpt2_edge_export.package import atomic_folder, check_destination
 from gpt2_edge_export.quantize import Recipe, make_recipe
-from gpt2_edge_export.self_test import make_self_test
+from gpt2_edge_export.search import Candidate
+from gpt2_edge_export.texts import CALIBRATION_TEXT, REPORT_TEXT, Text, read_text
 from gpt2_edge_export.tokenizer_files import TOKENIZER_FILE, TokenizerFiles, read_tokenizer
 
 ENGINES = ("fused", "optimum")
-_MIN_ONNXRUNTIME = "1.23"  # the first whose GatherBlockQuantized reads 8-bit tables
-_BAR_DELAY = 2  # seconds of work before a progress bar appears
+# Fewer tokens than this say little about a model; 20,480 are used where there are so many.
+_LEAST_CALIBRATION, _LEAST_REPORT = 1024, 256
+_NO_SEARCH = (
+    "--max-kl and --max-size measure packages on a text: they need a tokenizer, calibration and "
+    "the report"
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +35,11 @@ class ExportOptions:
     recipe: one of RECIPES. engine: "fused" builds the graph here; "optimum" takes optimum-onnx's
     (fp32 only). tokenizer: a path, None for the one beside the weights, False for none.
     block_size: the largest block of int8 or int4. activation_function: overrides the config's.
-    force: replace an older package.
+    calibration: a text file, None for the exporter's own, False to round every weight to nearest.
+    report_text: a text file to measure quality on, None for the exporter's own; report: whether to
+    measure it. max_kl, max_megabytes: instead of a recipe, choose bits matrix by matrix so that
+    the mean KL divergence, or the model file, stays under it. cache_dtype: of keys and values,
+    "float32", "float16" or "int8". force: replace an older package.
     """
 
     recipe: str = "int4"
@@ -56,16 +47,26 @@ class ExportOptions:
     tokenizer: Path | bool | None = None
     block_size: int | None = None
     activation_function: str | None = None
+    calibration: Path | bool | None = None
+    report_text: Path | None = None
+    report: bool = True
+    max_kl: float | None = None
+    max_megabytes: float | None = None
+    cache_dtype: str = "float32"
     force: bool = False
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """The package that was written, how long it took, and what the user should know."""
+    """The package that was written, how long it took, and what the user should know.
+
+    frontier: what a search looked at, smallest last; empty without one.
+    """
 
     package: Package
     seconds: float
     notes: tuple[str, ...]
+    frontier: tuple[Candidate, ...] = ()
 
 
 def export_package(
@@ -83,23 +84,24 @@ def export_package(
     checkpoint = open_checkpoint(source, options.activation_function)
     tokenizer, notes = _tokenizer(checkpoint, options.tokenizer)
     with atomic_folder(destination, options.force) as folder:
-        if options.engine == "optimum":
-            with status_line() as show:
-                show("optimum is tracing the model")
-                graph = export_with_optimum(checkpoint, folder)
+        name = _name(checkpoint, destination)
+        draft = Draft(checkpoint, tokenizer, folder, name, options.engine, options.cache_dtype)
+        draft.write_beside()
+        calibration, report_text = _texts(draft, recipe, options, notes)
+        tried: tuple[Candidate, ...] = ()
+        if options.max_kl is not None or options.max_megabytes is not None:
+            if calibration is None or report_text is None:
+                raise ExportError(_NO_SEARCH)
+            manifest, tried = write_mixed(
+                draft, calibration, report_text, options.max_kl, options.max_megabytes
+            )
         else:
-            graph = _write_fused(checkpoint, recipe, folder)
-        _write_beside(checkpoint, tokenizer, folder)
-        manifest = _manifest(checkpoint, recipe, graph, tokenizer, _name(checkpoint, destination))
-        write_json(folder / "genai_config.json", _genai(manifest))
-        with status_line() as show:
-            show("self-test")
-            manifest = _with_self_test(folder, manifest)
-        (folder / "README.md").write_text(model_card(manifest, checkpoint.raw_config), "utf-8")
-        manifest = dataclasses.replace(manifest, files=file_records(folder))
-        (folder / MANIFEST_FILE).write_text(manifest.to_json(), encoding="utf-8")
+            manifest = draft.write(recipe, draft.weights(recipe, calibration))
+            if report_text is not None:
+                manifest = draft.measure(manifest, recipe, report_text)
+        manifest = draft.finish(manifest)
     package = Package(destination, manifest)
-    return ExportReport(package, time.perf_counter() - started, tuple(notes))
+    return ExportReport(package, time.perf_counter() - started, tuple(notes), tried)
 
 
 def _recipe(options: ExportOptions) -> Recipe:
@@ -107,7 +109,39 @@ def _recipe(options: ExportOptions) -> Recipe:
         raise ExportError(f"engine {options.engine!r} is not one of {', '.join(ENGINES)}")
     if options.engine == "optimum" and (options.recipe != "fp32" or options.activation_function):
         raise ExportError("--engine optimum exports fp32 as the checkpoint says; add --recipe fp32")
+    if options.cache_dtype not in CACHE_MIN_ONNXRUNTIME:
+        raise ExportError(
+            f"cache {options.cache_dtype!r} is not one of {', '.join(CACHE_MIN_ONNXRUNTIME)}"
+        )
+    if options.engine == "optimum" and options.cache_dtype != "float32":
+        raise ExportError("--engine optimum has a float32 cache; leave out --cache")
     return make_recipe(options.recipe, options.block_size)
+
+
+def _texts(
+    draft: Draft, recipe: Recipe, options: ExportOptions, notes: list[str]
+) -> tuple[Text | None, Text | None]:
+    """The texts to calibrate and to measure on, None where that is not to be done."""
+    given = [options.calibration, options.report_text]
+    if draft.tokenizer is None:
+        named = next((path for path in given if isinstance(path, Path)), None)
+        if named is not None:
+            raise ExportError(f"{named} cannot be read without a tokenizer; give --tokenizer PATH")
+        if recipe.quantized and options.calibration is None:
+            notes.append("without a tokenizer, weights are rounded to nearest and not measured")
+        return None, None
+    tokenizer = Tokenizer(draft.folder / TOKENIZER_FILE)
+    vocab_size = draft.checkpoint.config.vocab_size
+    calibration = report = None
+    calibrates = recipe.quantized or options.cache_dtype == "int8"
+    if options.calibration is not False and (calibrates or options.calibration):
+        path = options.calibration or CALIBRATION_TEXT
+        assert isinstance(path, Path)
+        calibration = read_text(path, tokenizer, vocab_size, _LEAST_CALIBRATION)
+    if options.report:
+        path = options.report_text or REPORT_TEXT
+        report = read_text(path, tokenizer, vocab_size, _LEAST_REPORT)
+    return calibration, report
 
 
 def _tokenizer(
@@ -132,115 +166,7 @@ def _tokenizer(
     return tokenizer, []
 
 
-class _Counted:
-    """The checkpoint's weights, counted as they are read."""
-
-    def __init__(self, checkpoint: Checkpoint, count: Callable[[], Any]) -> None:
-        self.config: GPT2Config = checkpoint.config
-        self._checkpoint = checkpoint
-        self._count = count
-
-    def tensor(self, name: str) -> npt.NDArray[np.float32]:
-        array = self._checkpoint.tensor(name)
-        self._count()
-        return array
-
-
-def _write_fused(checkpoint: Checkpoint, recipe: Recipe, folder: Path) -> Graph:
-    tensors = len(checkpoint.config.tensor_shapes())
-    bar = tqdm(
-        total=tensors,
-        desc=f"weights to {recipe.name}",
-        unit=" tensors",
-        delay=_BAR_DELAY,
-        leave=False,
-        disable=not sys.stderr.isatty(),
-    )
-    with bar, closing(OnnxBuilder(folder)) as builder:
-        build_fused_graph(builder, _Counted(checkpoint, bar.update), recipe)
-        builder.save("gpt2", __version__)
-    return Graph(
-        file=MODEL_FILE,
-        flavour="fused",
-        cache="shared",
-        cache_dtype="float32",
-        min_onnxruntime=_MIN_ONNXRUNTIME,
-        names=NAMES,
-    )
-
-
-def _write_beside(checkpoint: Checkpoint, tokenizer: TokenizerFiles | None, folder: Path) -> None:
-    """Everything but the graph and what describes this package."""
-    config = checkpoint.config
-    write_json(folder / "config.json", checkpoint.raw_config)
-    generation = {"bos_token_id": config.bos_token_id, "eos_token_id": _one_or_all(config)}
-    generation_path = checkpoint.folder / "generation_config.json"
-    if generation_path.is_file():
-        shutil.copyfile(generation_path, folder / generation_path.name)
-    else:
-        write_json(folder / generation_path.name, generation)
-    for license_file in checkpoint.folder.glob("LICENSE*"):
-        if license_file.is_file():
-            shutil.copyfile(license_file, folder / license_file.name)
-    if tokenizer is not None:
-        for name, content in tokenizer.contents.items():
-            (folder / name).write_text(content, encoding="utf-8")
-
-
-def _one_or_all(config: GPT2Config) -> int | list[int] | None:
-    ids = list(config.eos_token_ids)
-    return ids if len(ids) > 1 else ids[0] if ids else None
-
-
-def _manifest(
-    checkpoint: Checkpoint,
-    recipe: Recipe,
-    graph: Graph,
-    tokenizer: TokenizerFiles | None,
-    name: str,
-) -> Manifest:
-    config = checkpoint.config
-    head_size = cache_head_size(config) if graph.flavour == "fused" else config.head_size
-    return Manifest(
-        format_version=FORMAT_VERSION,
-        name=name,
-        created_by=f"gpt2-edge {__version__}",
-        architecture=Architecture(
-            num_layers=config.n_layer,
-            num_heads=config.n_head,
-            head_size=head_size,
-            hidden_size=config.n_embd,
-            vocab_size=config.vocab_size,
-            context_length=config.n_positions,
-        ),
-        graph=graph,
-        recipe=recipe.describe(config.n_embd, config.n_head * head_size, config.n_inner),
-        tokenizer=TOKENIZER_FILE if tokenizer else None,
-        bos_token_id=config.bos_token_id,
-        eos_token_ids=config.eos_token_ids,
-        files={},
-    )
-
-
 def _name(checkpoint: Checkpoint, destination: Path) -> str:
     """What to call the model: the hub name, or the last part of a path."""
     path = Path(checkpoint.source)
     return (path.resolve().name if path.exists() else checkpoint.source) or destination.name
-
-
-def _genai(manifest: Manifest) -> dict[str, Any]:
-    return genai_config(
-        manifest.architecture, manifest.graph, manifest.bos_token_id, manifest.eos_token_ids
-    )
-
-
-def _with_self_test(folder: Path, manifest: Manifest) -> Manifest:
-    """Run the new graph in the runtime and record what it computes."""
-    manifest = dataclasses.replace(manifest, files=file_records(folder))
-    (folder / MANIFEST_FILE).write_text(manifest.to_json(), encoding="utf-8")
-    package = open_package(folder)
-    # Prepacking would put a second copy of the weights into memory: 6 GB for XL in fp32.
-    session = Session(package, verify=False, prepack=manifest.recipe["name"] != "fp32")
-    tokenizer = Tokenizer(folder / manifest.tokenizer) if manifest.tokenizer else None
-    generator = Generator(package, session, tokenizer)
-    return dataclasses.replace(manifest, self_test=make_self_test(generator))

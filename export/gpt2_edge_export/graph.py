@@ -9,62 +9,65 @@ this step, P tokens in the cache, H hidden size, N heads, D head size.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
-
 import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto
 
 from gpt2_edge.errors import ExportError
 from gpt2_edge.manifest import GraphNames
-from gpt2_edge_export.config import ACTIVATIONS, GPT2Config
+from gpt2_edge_export.linear import LinearOperators
 from gpt2_edge_export.onnx_builder import MICROSOFT, OnnxBuilder
-from gpt2_edge_export.quantize import MatrixFormat, Recipe, quantize_round_to_nearest
-
-# GroupQueryAttention refuses head sizes that 8 does not divide; such heads are padded with zeros,
-# which changes neither a score nor an output.
-_HEAD_SIZE_MULTIPLE = 8
-_INT8_COMPUTE = 4  # accuracy_level: activations in int8 blocks; 0 would be 3 to 100 times slower
+from gpt2_edge_export.operators import activation_operator
+from gpt2_edge_export.quantize import (
+    EMBEDDING_SCALE,
+    HEAD_BIAS,
+    Recipe,
+    Weights,
+    cache_head_size,
+)
 
 _KEPT_FROM = "kept_from"  # int64 [1]: where the positions start whose logits are asked for
-
-
-class Weights(Protocol):
-    """Where the graph takes its weights from, one at a time."""
-
-    @property
-    def config(self) -> GPT2Config: ...
-
-    def tensor(self, name: str) -> npt.NDArray[np.float32]: ...
-
-
 NAMES = GraphNames()
+# What the cache may hold, and the first ONNX Runtime that runs such a graph. 1.23 is the first
+# whose GatherBlockQuantized reads 8-bit tables, 1.27 the first whose attention takes an int8 cache
+# on the CPU (onnxruntime pull request 28576; 1.26 loads such a graph and fails in the first step).
+CACHE_MIN_ONNXRUNTIME = {"float32": "1.23", "float16": "1.23", "int8": "1.27"}
 
 
-def cache_head_size(config: GPT2Config) -> int:
-    """Head size in the cache: that of the model, rounded up to what the operator takes."""
-    return -(-config.head_size // _HEAD_SIZE_MULTIPLE) * _HEAD_SIZE_MULTIPLE
+def build_fused_graph(
+    builder: OnnxBuilder, weights: Weights, recipe: Recipe, cache_dtype: str = "float32"
+) -> None:
+    """Write the graph of `weights` in the formats of `recipe` into `builder`.
 
-
-def build_fused_graph(builder: OnnxBuilder, weights: Weights, recipe: Recipe) -> None:
-    """Write the graph of `weights` in the formats of `recipe` into `builder`."""
-    _FusedGraph(builder, weights, recipe).build()
+    cache_dtype: of keys and values in the cache, one of CACHE_MIN_ONNXRUNTIME. int8 wants the
+    tensors `h.{layer}.attn.key_scale` and `.value_scale` of `weights`: float32 [N * D], what a
+    step of 1 in the cache is worth in each channel. Raises ExportError where they are missing.
+    """
+    _FusedGraph(builder, weights, recipe, cache_dtype).build()
 
 
 class _FusedGraph:
-    def __init__(self, builder: OnnxBuilder, weights: Weights, recipe: Recipe) -> None:
+    def __init__(
+        self, builder: OnnxBuilder, weights: Weights, recipe: Recipe, cache_dtype: str
+    ) -> None:
+        if cache_dtype not in CACHE_MIN_ONNXRUNTIME:
+            raise ExportError(
+                f"cache {cache_dtype!r} is not one of {', '.join(CACHE_MIN_ONNXRUNTIME)}"
+            )
         self.builder = builder
+        self.cache_dtype = np.dtype(cache_dtype)
         self.weights = weights
         self.config = weights.config
         self.recipe = recipe
         self.head_size = cache_head_size(self.config)
+        self.linear = LinearOperators(builder, weights, recipe)
 
     def build(self) -> None:
         config = self.config
         input_ids, position_ids, cache_lengths = self._inputs()
         tokens = self._embed(input_ids)
         positions = self.builder.node(
-            "Gather", [self._weight("wpe.weight"), position_ids], "positions"
+            "Gather", [self.linear.positions(), position_ids], "positions"
         )
         normed, residual = self._add_and_norm(tokens, positions, "h.0.ln_1")
         for layer in range(config.n_layer):
@@ -74,13 +77,12 @@ class _FusedGraph:
                 # From here on only the positions whose logits are asked for matter.
                 attended = self._keep_last(attended, f"h.{layer}.attn.kept")
                 residual = self._keep_last(residual, f"h.{layer}.residual.kept")
-            projected = self._linear(attended, f"h.{layer}.attn.c_proj")
-            normed, residual = self._add_and_norm(projected, residual, f"h.{layer}.ln_2")
-            inner = self._linear(normed, f"h.{layer}.mlp.c_fc")
-            inner = self._activation(inner, f"h.{layer}.mlp.act")
-            projected = self._linear(inner, f"h.{layer}.mlp.c_proj")
+            projected, bias = self.linear.product(attended, f"h.{layer}.attn.c_proj")
+            normed, residual = self._add_and_norm(projected, residual, f"h.{layer}.ln_2", bias)
+            inner = self._activation(normed, f"h.{layer}.mlp")
+            projected, bias = self.linear.product(inner, f"h.{layer}.mlp.c_proj")
             norm = "ln_f" if last else f"h.{layer + 1}.ln_1"
-            normed, residual = self._add_and_norm(projected, residual, norm)
+            normed, residual = self._add_and_norm(projected, residual, norm, bias)
         self._head(normed)
 
     def _inputs(self) -> tuple[str, str, tuple[str, str]]:
@@ -100,9 +102,11 @@ class _FusedGraph:
                 (NAMES.past_key, NAMES.present_key),
                 (NAMES.past_value, NAMES.present_value),
             ):
-                add(past.format(i=layer), np.float32, ["batch", heads[0], "past", heads[1]])
+                add(past.format(i=layer), self.cache_dtype, ["batch", heads[0], "past", heads[1]])
                 self.builder.output(
-                    present.format(i=layer), np.float32, ["batch", heads[0], "present", heads[1]]
+                    present.format(i=layer),
+                    self.cache_dtype,
+                    ["batch", heads[0], "present", heads[1]],
                 )
         # An initializer that is also an input has a default: clients that do not know it get the
         # last position's logits.
@@ -124,10 +128,11 @@ class _FusedGraph:
     def _embed(self, input_ids: str) -> str:
         """Rows of the token table: float32 [B, S, H]."""
         config = self.config
-        form = self.recipe.table_format(config.n_embd)
-        if form.bits == 32:
-            return self.builder.node("Gather", [self._weight("wte.weight"), input_ids], "tokens")
-        packed, scales = self._table("wte.weight", form)
+        form = self.recipe.format("wte.weight", config.n_embd)
+        if not form.quantized:
+            table = self.linear.floats("wte.weight")
+            return self.builder.node("Gather", [table, input_ids], "tokens")
+        packed, scales = self.linear.packed("wte.weight", form)
         # The head's MatMulNBits reads [V, blocks, bytes]; the embedding reads the same bytes as
         # rows, so that the table is stored once.
         rows = self.builder.node(
@@ -145,52 +150,80 @@ class _FusedGraph:
             gather_axis=0,
             quantize_axis=1,
         )
-        if config.n_embd % (form.block_size or 1) == 0:
-            return tokens
-        constant = self.builder.weight
-        return self.builder.node(
-            "Slice",
-            [
-                tokens,
-                constant("zero_1d", np.array([0])),
-                constant("width_1d", np.array([config.n_embd])),
-                constant("axis_2", np.array([2])),
-            ],
-            "tokens.unpadded",
-        )
+        if not form.divides(config.n_embd):
+            constant = self.builder.weight
+            tokens = self.builder.node(
+                "Slice",
+                [
+                    tokens,
+                    constant("zero_1d", np.array([0])),
+                    constant("width_1d", np.array([config.n_embd])),
+                    constant("axis_2", np.array([2])),
+                ],
+                "tokens.unpadded",
+            )
+        if self.weights.has(EMBEDDING_SCALE):
+            scale = self._weight(EMBEDDING_SCALE)
+            tokens = self.builder.node("Mul", [tokens, scale], "tokens.scaled")
+        return tokens
 
     def _attention(self, normed: str, cache_lengths: tuple[str, str], layer: int) -> str:
         """Causal attention over cache and step: [B, S, H] -> [B, S, N * D]."""
-        packed = self._linear(normed, f"h.{layer}.attn.c_attn")  # [B, S, 3 * N * D]
-        attended = f"h.{layer}.attn"
-        return self.builder.node(
+        attn, node = f"h.{layer}.attn", self.builder.node
+        packed = self.linear.apply(normed, f"{attn}.c_attn")  # [B, S, 3 * N * D]
+        # The operator takes a float16 cache only with float16 queries, and gives what it takes.
+        halves = self.cache_dtype == np.float16
+        if halves:
+            packed = node("Cast", [packed], f"{attn}.c_attn.float16", to=TensorProto.FLOAT16)
+        past = [NAMES.past_key.format(i=layer), NAMES.past_value.format(i=layer)]
+        inputs = [packed, "", "", *past, *cache_lengths]
+        quantization: dict[str, int | str] = {}
+        if self.cache_dtype == np.int8:
+            absent = [""] * 5  # between the lengths and the scales
+            inputs += [*absent, *(self._cache_scale(f"{attn}.{kind}") for kind in ("key", "value"))]
+            quantization = {
+                "k_quant_type": "PER_CHANNEL",
+                "v_quant_type": "PER_CHANNEL",
+                "kv_cache_bit_width": 8,
+            }
+        result = f"{attn}.attended" if halves else attn
+        present = [NAMES.present_key.format(i=layer), NAMES.present_value.format(i=layer)]
+        attended = node(
             "GroupQueryAttention",
-            [
-                packed,
-                "",
-                "",
-                NAMES.past_key.format(i=layer),
-                NAMES.past_value.format(i=layer),
-                *cache_lengths,
-            ],
-            attended,
-            outputs=[
-                attended,
-                NAMES.present_key.format(i=layer),
-                NAMES.present_value.format(i=layer),
-            ],
+            inputs,
+            result,
+            outputs=[result, *present],
             domain=MICROSOFT,
             num_heads=self.config.n_head,
             kv_num_heads=self.config.n_head,
             scale=self.config.attention_scale(layer),
+            **quantization,
         )
+        if halves:
+            return node("Cast", [attended], attn, to=TensorProto.FLOAT)
+        return attended
 
-    def _add_and_norm(self, branch: str, residual: str, norm: str) -> tuple[str, str]:
-        """LayerNorm(branch + residual), and the sum itself: both [B, S, H]."""
+    def _cache_scale(self, name: str) -> str:
+        """Scales of the int8 keys or values of a layer: float32 [1, N, 1, D]."""
+        name = f"{name}_scale"
+        if not self.weights.has(name):
+            raise ExportError(
+                f"an int8 cache needs {name}, which calibration finds; use a float16 cache"
+            )
+        scale: npt.NDArray[np.float32] = self.weights.tensor(name)
+        # A channel that is always zero, such as the padding of heads, may have any other scale.
+        scale = np.where(scale > 0, scale, np.float32(1))
+        return self.builder.weight(name, scale.reshape(1, self.config.n_head, 1, self.head_size))
+
+    def _add_and_norm(
+        self, branch: str, residual: str, norm: str, bias: str = ""
+    ) -> tuple[str, str]:
+        """LayerNorm(branch + bias + residual), and the sum itself: both [B, S, H]."""
         total = f"{norm}.sum"
+        inputs = [branch, residual, self._weight(f"{norm}.weight"), self._weight(f"{norm}.bias")]
         normed = self.builder.node(
             "SkipLayerNormalization",
-            [branch, residual, self._weight(f"{norm}.weight"), self._weight(f"{norm}.bias")],
+            [*inputs, bias] if bias else inputs,
             norm,
             outputs=[norm] if norm == "ln_f" else [norm, "", "", total],
             domain=MICROSOFT,
@@ -198,85 +231,35 @@ class _FusedGraph:
         )
         return normed, total
 
-    def _activation(self, x: str, name: str) -> str:
-        kind = ACTIVATIONS[self.config.activation_function]
-        operators: dict[str, tuple[str, str, dict[str, Any]]] = {
-            "gelu_tanh": ("FastGelu", MICROSOFT, {}),
-            "gelu_erf": ("Gelu", MICROSOFT, {}),
-            "quick_gelu": ("QuickGelu", MICROSOFT, {"alpha": 1.702}),
-            "silu": ("QuickGelu", MICROSOFT, {"alpha": 1.0}),
-            "relu": ("Relu", "", {}),
-            "tanh": ("Tanh", "", {}),
-        }
-        op_type, domain, attributes = operators[kind]
-        return self.builder.node(op_type, [x], name, domain=domain, **attributes)
+    def _activation(self, normed: str, mlp: str) -> str:
+        """The MLP's first matrix and its activation: [B, S, H] -> [B, S, inner]."""
+        op_type, domain, attributes = activation_operator(self.config.activation_function)
+        inner, bias = self.linear.product(normed, f"{mlp}.c_fc")
+        if bias and op_type == "FastGelu":
+            inputs = [inner, bias]
+        else:
+            inputs = [self.builder.node("Add", [inner, bias], f"{mlp}.c_fc") if bias else inner]
+        return self.builder.node(op_type, inputs, f"{mlp}.act", domain=domain, **attributes)
 
     def _head(self, normed: str) -> None:
         """Logits of the kept positions: [B, kept, H] -> [B, kept, V]."""
         config = self.config
         table = "wte.weight" if config.tie_word_embeddings else "lm_head.weight"
-        form = self.recipe.table_format(config.n_embd)
-        if form.bits != 32:
-            operands = list(self._table(table, form))
-            self._matmul_nbits(
-                normed, operands, config.n_embd, config.vocab_size, form, NAMES.logits
-            )
+        form = self.recipe.format(table, config.n_embd)
+        if form.quantized:
+            bias = self._weight(HEAD_BIAS) if self.weights.has(HEAD_BIAS) else ""
+            sizes = (config.n_embd, config.vocab_size)
+            self.linear.matmul_nbits(normed, table, sizes, form, NAMES.logits, bias)
             return
         # Gemm multiplies by the transposed table, so that embedding and head share one copy.
         node, constant = self.builder.node, self.builder.weight
         width = constant("hidden_rows", np.array([-1, config.n_embd]))
         rows = node("Reshape", [normed, width], "ln_f.rows")
-        logits = node("Gemm", [rows, self._weight(table)], "logits.rows", transB=1)
+        logits = node("Gemm", [rows, self.linear.floats(table)], "logits.rows", transB=1)
         shape = node("Shape", [normed], "ln_f.shape", end=2)
         vocab = constant("vocab_1d", np.array([config.vocab_size]))
         shape = node("Concat", [shape, vocab], "logits.shape", axis=0)
         node("Reshape", [logits, shape], NAMES.logits)
-
-    def _linear(self, x: str, name: str) -> str:
-        """X [B, S, in] @ weight [in, out] + bias."""
-        weight, bias = self._head_padded(name)
-        n_in, n_out = weight.shape
-        form = self.recipe.linear_format(n_in)
-        bias_name = self.builder.weight(f"{name}.bias", bias)
-        if form.bits == 32:
-            product = self.builder.node(
-                "MatMul", [x, self.builder.weight(f"{name}.weight", weight)], f"{name}.product"
-            )
-            return self.builder.node("Add", [product, bias_name], name)
-        packed, scales = self._pack(f"{name}.weight", weight.T, form)
-        return self._matmul_nbits(x, [packed, scales, "", "", bias_name], n_in, n_out, form, name)
-
-    def _matmul_nbits(
-        self, x: str, operands: list[str], n_in: int, n_out: int, form: MatrixFormat, name: str
-    ) -> str:
-        return self.builder.node(
-            "MatMulNBits",
-            [x, *operands],
-            name,
-            domain=MICROSOFT,
-            K=n_in,
-            N=n_out,
-            bits=form.bits,
-            block_size=form.block_size,
-            accuracy_level=_INT8_COMPUTE,
-        )
-
-    def _head_padded(self, name: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Weight and bias of a linear layer, heads padded to the size the cache has."""
-        weight = self.weights.tensor(f"{name}.weight")
-        bias = self.weights.tensor(f"{name}.bias")
-        heads, size, pad = self.config.n_head, self.config.head_size, self.head_size
-        if pad == size or ".attn." not in name:
-            return weight, bias
-        extra = (0, pad - size)
-        if name.endswith("c_attn"):  # outputs are [query | key | value] x heads x head size
-            split = weight.reshape(-1, 3, heads, size)
-            weight = np.pad(split, ((0, 0), (0, 0), (0, 0), extra)).reshape(len(weight), -1)
-            bias = np.pad(bias.reshape(3, heads, size), ((0, 0), (0, 0), extra)).reshape(-1)
-        else:  # inputs are heads x head size
-            rows = weight.reshape(heads, size, -1)
-            weight = np.pad(rows, ((0, 0), extra, (0, 0))).reshape(heads * pad, -1)
-        return weight, bias
 
     def _keep_last(self, x: str, name: str) -> str:
         """The last `logits_to_keep` positions of x [B, S, ...]; 0 keeps all."""
@@ -288,26 +271,3 @@ class _FusedGraph:
         if self.builder.has_weight(name):
             return name
         return self.builder.weight(name, self.weights.tensor(name))
-
-    def _table(self, name: str, form: MatrixFormat) -> tuple[str, str]:
-        """The quantized table `name`, made once however often it is used."""
-        packed, scales = f"{name}.q{form.bits}", f"{name}.scales.f32"
-        if self.builder.has_weight(packed):
-            return packed, scales
-        return self._pack(name, self.weights.tensor(name), form)
-
-    def _pack(
-        self, name: str, weight: npt.NDArray[np.float32], form: MatrixFormat
-    ) -> tuple[str, str]:
-        """Names of the packed integers and float32 scales of `weight` [out, in]."""
-        assert form.block_size is not None
-        try:
-            matrix = quantize_round_to_nearest(weight, form.bits, form.block_size)
-        except ExportError as error:
-            raise ExportError(f"{name}: {error}") from error
-        packed = self.builder.weight(f"{name}.q{form.bits}", matrix.packed)
-        # float16 in the file halves what the scales cost; ONNX Runtime folds the Cast on loading.
-        stored = self.builder.weight(f"{name}.scales", matrix.scales)
-        return packed, self.builder.node(
-            "Cast", [stored], f"{name}.scales.f32", to=TensorProto.FLOAT
-        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gpt2_edge.manifest import Manifest
+from gpt2_edge_export.report import quality_lines
 
 
 def model_card(manifest: Manifest, raw_config: dict[str, Any]) -> str:
@@ -32,8 +33,8 @@ an ONNX graph ({manifest.graph.flavour}) of {megabytes:.1f} MB with a key-value 
 |---|---|---|
 {formats}
 
-Position embeddings, biases and normalizations are float32.
-
+Biases and normalizations are float32.
+{_quality(manifest.quality)}
 ```python
 from gpt2_edge import Generator
 
@@ -44,3 +45,9 @@ print(Generator.load("this folder").generate({prompt}).{result})
 ({checked} greedy tokens, {len(test.logits) if test else 0} logits). The weights keep the licence
 of the checkpoint they come from.
 """
+
+
+def _quality(quality: dict[str, Any] | None) -> str:
+    if quality is None:
+        return ""
+    return "\n```text\n" + "\n".join(quality_lines(quality)) + "\n```\n"

@@ -1,4 +1,4 @@
-"""Keys and values of the tokens so far: float32 [1, heads, tokens, head_size] a layer.
+"""Keys and values of the tokens so far: [1, heads, tokens, head_size] a layer.
 
 A cache knows how ONNX Runtime gets it as input and output; `length` is the number of tokens in it.
 """
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from gpt2_edge.manifest import Architecture, GraphNames
+from gpt2_edge.manifest import Architecture, Graph, GraphNames
 
 
 class Cache(Protocol):
@@ -39,7 +39,7 @@ class SharedCache:
     GroupQueryAttention writes a step's keys and values behind those that are there.
     """
 
-    def __init__(self, architecture: Architecture, names: GraphNames, capacity: int) -> None:
+    def __init__(self, architecture: Architecture, graph: Graph, capacity: int) -> None:
         self.length = 0
         self.capacity = capacity
         self._bound = False
@@ -47,9 +47,9 @@ class SharedCache:
         self._values: list[tuple[str, str, ort.OrtValue]] = []
         # The arrays are kept: before 1.24 an OrtValue does not keep its array alive. np.zeros
         # takes memory page by page as it is written, not all of the capacity at once.
-        self._arrays: list[npt.NDArray[np.float32]] = []
-        for past, present in _layer_names(architecture, names):
-            array = np.zeros(shape, np.float32)
+        self._arrays: list[npt.NDArray[Any]] = []
+        for past, present in _layer_names(architecture, graph.names):
+            array = np.zeros(shape, graph.cache_dtype)
             self._arrays.append(array)
             self._values.append((past, present, ort.OrtValue.ortvalue_from_numpy(array)))
 
@@ -71,11 +71,12 @@ class SharedCache:
 class ConcatCache:
     """The stock graphs' cache: every step returns past and new tokens in a new tensor."""
 
-    def __init__(self, architecture: Architecture, names: GraphNames, capacity: int) -> None:
+    def __init__(self, architecture: Architecture, graph: Graph, capacity: int) -> None:
         self.length = 0
         self.capacity = capacity
-        empty = np.zeros((1, architecture.num_heads, 0, architecture.head_size), np.float32)
-        self._names = _layer_names(architecture, names)
+        shape = (1, architecture.num_heads, 0, architecture.head_size)
+        empty = np.zeros(shape, graph.cache_dtype)
+        self._names = _layer_names(architecture, graph.names)
         self._arrays = [empty] * len(self._names)  # kept alive for _values
         self._values = [ort.OrtValue.ortvalue_from_numpy(array) for array in self._arrays]
 

@@ -9,6 +9,8 @@ import onnxruntime as ort
 from gpt2_edge.errors import PackageError
 from gpt2_edge.package import Package
 
+_TENSOR_TYPES = {"float32": "tensor(float)", "float16": "tensor(float16)", "int8": "tensor(int8)"}
+
 
 def check_onnxruntime(package: Package) -> None:
     """Raise PackageError if this ONNX Runtime is older than the package needs."""
@@ -25,10 +27,11 @@ def check_onnxruntime(package: Package) -> None:
 
 
 def check_graph(session: ort.InferenceSession, package: Package) -> None:
-    """Raise PackageError unless the graph has the inputs, outputs and sizes of the manifest."""
+    """Raise PackageError unless the graph's inputs, outputs and sizes are the manifest's."""
     path, architecture = package.model_path, package.manifest.architecture
     names = package.manifest.graph.names
     required = {entry.name: entry.shape for entry in session.get_inputs()}
+    types = {entry.name: entry.type for entry in session.get_inputs()}
     optional = {entry.name for entry in session.get_overridable_initializers()}
     outputs = {entry.name: entry.shape for entry in session.get_outputs()}
 
@@ -49,6 +52,13 @@ def check_graph(session: ort.InferenceSession, package: Package) -> None:
     for name in (names.logits, *present):
         if name not in outputs:
             raise PackageError(f"{path} has no output {name}, which the manifest names")
+    cache_dtype = package.manifest.graph.cache_dtype
+    for name in past:
+        if types[name] != _TENSOR_TYPES[cache_dtype]:
+            raise PackageError(
+                f"{path} has the input {name} as {types[name]}, the manifest says {cache_dtype}; "
+                "export the package again"
+            )
     heads = (architecture.num_heads, architecture.head_size)
     vocab = outputs[names.logits][-1]
     # optimum's graphs leave sizes symbolic; only numbers can be compared.

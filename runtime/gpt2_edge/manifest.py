@@ -15,6 +15,7 @@ from gpt2_edge.errors import PackageError
 FORMAT_VERSION = 1
 MANIFEST_FILE = "manifest.json"
 CACHE_KINDS = ("shared", "concat")
+CACHE_DTYPES = ("float32", "float16", "int8")
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,11 @@ class GraphNames:
 
 @dataclass(frozen=True)
 class Graph:
-    """The ONNX graph. `cache` is "shared" (one buffer is past and present) or "concat"."""
+    """The ONNX graph.
+
+    `cache` is "shared" (one buffer is past and present) or "concat"; `cache_dtype`, one of
+    CACHE_DTYPES, is what it holds.
+    """
 
     file: str
     flavour: str
@@ -132,6 +137,11 @@ def read_manifest(folder: Path) -> Manifest:
             raise ValueError(f"graph.cache is {manifest.graph.cache!r}")
     except ValueError as error:
         raise PackageError(f"{path} is damaged ({error}); copy the package again") from error
+    if manifest.graph.cache_dtype not in CACHE_DTYPES:
+        raise PackageError(
+            f"{path} has graph.cache_dtype {manifest.graph.cache_dtype!r}; this gpt2-edge knows "
+            f"{', '.join(CACHE_DTYPES)}: upgrade gpt2-edge, or export the model with this version"
+        )
     return manifest
 
 

@@ -15,13 +15,13 @@ from cli.command import COMMAND, ENVIRONMENT
 EXPORT_THAT_WAITS = """
 import sys, time
 from gpt2_edge.cli import main
-from gpt2_edge_export import export
+from gpt2_edge_export import draft
 
 def wait(generator):
     print("waiting", flush=True)
     time.sleep(60)
 
-export.make_self_test = wait
+draft.make_self_test = wait
 sys.exit(main())
 """
 

@@ -12,7 +12,7 @@ import pytest
 
 from gpt2_edge import Generator
 from gpt2_edge.errors import ExportError
-from gpt2_edge_export import export as export_module
+from gpt2_edge_export import draft as draft_module
 from gpt2_edge_export.export import ExportOptions, export_package
 from gpt2_edge_export.package import atomic_folder
 from helpers import assert_one_line, random_config, write_random_checkpoint
@@ -74,7 +74,7 @@ def test_interrupted_export_leaves_nothing(
     step: str,
     error: type[BaseException],
 ) -> None:
-    monkeypatch.setattr(export_module, step, raiser(error))
+    monkeypatch.setattr(draft_module, step, raiser(error))
     with pytest.raises(error):
         export_package(checkpoint, room / "package", OPTIONS)
     assert list(room.iterdir()) == []
@@ -86,7 +86,7 @@ def test_interrupted_replacement_keeps_the_old_package(
 ) -> None:
     export_package(checkpoint, room / "package", OPTIONS)
     before = snapshot(room)
-    monkeypatch.setattr(export_module, step, raiser(KeyboardInterrupt))
+    monkeypatch.setattr(draft_module, step, raiser(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         export_package(checkpoint, room / "package", FORCED)
     assert snapshot(room) == before
@@ -211,7 +211,7 @@ def test_full_disk_leaves_nothing(
     pages = {p.name: -(-p.stat().st_size // PAGE) * PAGE for p in sample_int4.iterdir()}
     size = DISKS[end](pages["model.onnx"], sum(pages.values()))
     with small_disk(room, size), pytest.raises(ExportError) as caught:
-        export_package(sample_checkpoint, room / "package")
+        export_package(sample_checkpoint, room / "package", ExportOptions(report=False))
     assert_one_line(caught.value, room / "package", "No space left")
 
 

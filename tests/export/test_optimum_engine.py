@@ -16,7 +16,7 @@ from gpt2_edge_export.export import ExportOptions, export_package
 from helpers import assert_one_line, random_config, random_tensors, write_random_checkpoint
 from oracle import Oracle
 
-OPTIMUM = ExportOptions(recipe="fp32", engine="optimum")
+OPTIMUM = ExportOptions(recipe="fp32", engine="optimum", report=False)
 
 
 @pytest.fixture(scope="module")

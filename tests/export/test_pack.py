@@ -33,7 +33,7 @@ def matrices(draw: st.DrawFn) -> np.ndarray:
 @settings(max_examples=50, deadline=None)
 def test_unpack_undoes_pack(values: np.ndarray, bits: int) -> None:
     values = values & np.uint8(2**bits - 1)
-    packed = pack._pack(values, bits)
+    packed = pack.pack(values, bits)
     assert packed.shape == (*values.shape[:2], 16 * bits // 8)
     np.testing.assert_array_equal(pack.unpack(packed, bits), values)
 

@@ -15,7 +15,7 @@ from gpt2_edge import Generator
 from gpt2_edge.manifest import read_manifest
 from oracle import Oracle
 
-BITS = {"int8": 8, "int4": 4}
+RECIPES = ("int8", "int8-row", "int4", "int4-small")
 WIDTHS: dict[str, dict[str, Any]] = {
     "32": {},
     "48": {"n_embd": 48, "n_head": 2},
@@ -25,7 +25,7 @@ WIDTHS: dict[str, dict[str, Any]] = {
     "untied": {"tie_word_embeddings": False},
 }
 # A rounded weight is off by at most half a step of its block, on average by a step / sqrt(12).
-LARGEST_WEIGHT_ERROR = {"int8": 0.008, "int4": 0.13}
+LARGEST_WEIGHT_ERROR = {8: 0.008, 4: 0.13}
 
 
 def initializers(package: Path) -> dict[str, np.ndarray]:
@@ -33,18 +33,25 @@ def initializers(package: Path) -> dict[str, np.ndarray]:
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
 
 
-def dequantized(stored: dict[str, np.ndarray], name: str, bits: int) -> np.ndarray:
+def dequantized(stored: dict[str, np.ndarray], name: str) -> np.ndarray:
     """The matrix `name` [out, in], padded to whole blocks, from what the file holds."""
-    packed = stored[f"{name}.q{bits}"]
-    if bits == 4:
-        packed = np.stack([packed & 15, packed >> 4], axis=-1).reshape(*packed.shape[:2], -1)
     scales = stored[f"{name}.scales"].astype(np.float64)
-    return ((packed.astype(np.float64) - 2 ** (bits - 1)) * scales[..., None]).reshape(
-        len(packed), -1
-    )
+    if scales.ndim == 1:  # one scale an output, and [in, out]
+        return (stored[f"{name}.q8"].astype(np.float64) - 128).T * scales[:, None]
+    packed, zero_point = stored.get(f"{name}.q8"), 128
+    if packed is None:
+        packed, zero_point = stored[f"{name}.q4"], 8
+        packed = np.stack([packed & 15, packed >> 4], axis=-1).reshape(*packed.shape[:2], -1)
+    values = (packed.astype(np.float64) - zero_point) * scales[..., None]
+    return values.reshape(len(values), -1)
 
 
-def stored_weights(package: Path, oracle: Oracle, bits: int) -> dict[str, np.ndarray]:
+def bits_of(stored: dict[str, np.ndarray], name: str) -> int | None:
+    """Bits of the quantized matrix `name`; None where it is stored as floats."""
+    return next((bits for bits in (4, 8) if f"{name}.q{bits}" in stored), None)
+
+
+def stored_weights(package: Path, oracle: Oracle) -> dict[str, np.ndarray]:
     """The tensors of the checkpoint as the package's graph has them."""
     stored, config = initializers(package), oracle.config
     heads = config["n_head"]
@@ -52,12 +59,12 @@ def stored_weights(package: Path, oracle: Oracle, bits: int) -> dict[str, np.nda
     padded = read_manifest(package).architecture.head_size
     tensors = {}
     for name, original in oracle.tensors.items():
-        if f"{name}.q{bits}" not in stored:
+        if bits_of(stored, name) is None:
             tensors[name] = original
         elif name in ("wte.weight", "lm_head.weight"):
-            tensors[name] = dequantized(stored, name, bits)[:, : original.shape[1]]
+            tensors[name] = dequantized(stored, name)[:, : original.shape[1]]
         else:
-            weight = dequantized(stored, name, bits).T
+            weight = dequantized(stored, name).T
             if name.endswith("attn.c_attn.weight"):
                 weight = weight.reshape(len(weight), 3, heads, padded)[..., :size]
                 weight = weight.reshape(len(weight), -1)
@@ -69,13 +76,13 @@ def stored_weights(package: Path, oracle: Oracle, bits: int) -> dict[str, np.nda
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("recipe", BITS)
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_graph_computes_the_stored_weights(
     random_package: Callable[..., Path], recipe: str, width: str
 ) -> None:
     package = random_package(recipe, **WIDTHS[width])
     oracle = Oracle.load(package.parent / "checkpoint")
-    tensors = stored_weights(package, oracle, BITS[recipe])
+    tensors = stored_weights(package, oracle)
     quantized = [name for name in tensors if tensors[name] is not oracle.tensors[name]]
     tables = 2 if width == "untied" else 1
     assert len(quantized) == tables + 4 * oracle.config["n_layer"]
@@ -83,7 +90,9 @@ def test_graph_computes_the_stored_weights(
         original = oracle.tensors[name]
         assert tensors[name].shape == original.shape
         error = np.abs(tensors[name] - original).max() / np.abs(original).max()
-        assert 0 < error < LARGEST_WEIGHT_ERROR[recipe], name
+        bits = bits_of(initializers(package), name)
+        assert bits is not None
+        assert 0 < error < LARGEST_WEIGHT_ERROR[bits], name
 
     ids = np.random.default_rng(1).integers(0, oracle.config["vocab_size"], 32).tolist()
     expected = Oracle(oracle.config, tensors).logits(ids)
@@ -96,7 +105,7 @@ def test_graph_computes_the_stored_weights(
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("recipe", BITS)
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_manifest_states_the_blocks_of_the_graph(
     random_package: Callable[..., Path], recipe: str, width: str
 ) -> None:
@@ -105,25 +114,25 @@ def test_manifest_states_the_blocks_of_the_graph(
     nodes = [
         (node.name, {a.name: a.i for a in node.attribute})
         for node in onnx.load(package / "model.onnx").graph.node
-        if node.op_type in ("MatMulNBits", "GatherBlockQuantized")
+        if node.op_type in ("MatMulNBits", "GatherBlockQuantized", "MatMulIntegerToFloat")
     ]
     assert len(nodes) == 2 + 4 * 2  # embedding, head, and four matrices for each of two layers
     for name, attributes in nodes:
-        group = name.split(".", 2)[-1] if name.startswith("h.") else "embedding_and_head"
-        stated = described[group]
-        assert (attributes["bits"], attributes["block_size"]) == (
-            stated["bits"],
-            stated["block_size"],
-        ), name
+        group = name.removesuffix(".product").split(".", 2)[-1]
+        stated = described[group if name.startswith("h.") else "embedding_and_head"]
+        if "bits" in attributes:
+            assert {key: attributes[key] for key in ("bits", "block_size")} == stated, name
+        else:
+            assert stated == {"bits": 8}, name
 
 
-@pytest.mark.parametrize("recipe", BITS)
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_tied_table_is_stored_once(random_package: Callable[..., Path], recipe: str) -> None:
     tables = stored_tables(random_package(recipe))
     assert len(tables) == 1
 
 
-@pytest.mark.parametrize("recipe", BITS)
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_untied_tables_are_two(random_package: Callable[..., Path], recipe: str) -> None:
     tables = stored_tables(random_package(recipe, tie_word_embeddings=False))
     assert len(tables) == 2
@@ -147,25 +156,38 @@ def stored_tables(package: Path) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "bytes_per_weight"), [("int4", 4 / 8 + 2 / 128), ("int8", 1 + 2 / 32), ("fp32", 4)]
+    ("recipe", "table", "linear"),
+    [
+        ("int4", 1 + 2 / 64, 4 / 8 + 2 / 64),
+        # Of the four matrices (3, 1, 4 and 4 parts of 12) c_attn is in blocks of 32.
+        ("int8", 1 + 2 / 32, 1 + 3 / 12 * 2 / 32),
+        ("fp32", 4, 4),
+    ],
 )
 def test_size_of_the_sample_is_what_the_formats_cost(
-    request: pytest.FixtureRequest, sample_checkpoint: Path, recipe: str, bytes_per_weight: float
+    request: pytest.FixtureRequest,
+    sample_checkpoint: Path,
+    recipe: str,
+    table: float,
+    linear: float,
 ) -> None:
     package: Path = request.getfixturevalue(f"sample_{recipe}")
     tensors = Oracle.load(sample_checkpoint).tensors
-    matrices = sum(v.size for k, v in tensors.items() if v.ndim == 2 and k != "wpe.weight")
-    others = sum(v.size for v in tensors.values()) - matrices
-    expected = matrices * bytes_per_weight + others * 4
+    sizes = {name: tensor.size for name, tensor in tensors.items()}
+    matrices = sum(size for name, size in sizes.items() if name[0] == "h" and size > 4096)
+    positions = 4 if recipe == "fp32" else 2
+    others = sum(sizes.values()) - matrices - sizes["wte.weight"] - sizes["wpe.weight"]
+    expected = sizes["wte.weight"] * table + matrices * linear + others * 4
+    expected += sizes["wpe.weight"] * positions
     actual = sum(file.stat().st_size for file in package.glob("model.onnx*"))
-    graph_itself = 64_000
+    graph_itself = 120_000  # with the scales of outputs and the head's bias
     assert expected < actual < expected + graph_itself
 
 
 def test_block_size_asked_for_is_used(tmp_path: Path, sample_checkpoint: Path) -> None:
     from gpt2_edge_export.export import ExportOptions, export_package
 
-    options = ExportOptions(recipe="int4", block_size=128)
+    options = ExportOptions(recipe="int4", block_size=128, calibration=False, report=False)
     package = export_package(sample_checkpoint, tmp_path / "package", options).package
     assert package.manifest.recipe["mlp.c_proj"] == {"bits": 4, "block_size": 128}
     assert initializers(package.folder)["wte.weight.scales"].shape == (8192, 2)

@@ -18,6 +18,7 @@ import pytest
 from gpt2_edge import GenerationConfig, Generator
 from gpt2_edge.errors import CheckpointError
 from gpt2_edge_export.export import ExportOptions, export_package
+from gpt2_edge_export.texts import REPORT_TEXT
 from gpt2_edge_export.verify import compare_with_transformers
 from helpers import assert_one_line, random_config, write_random_checkpoint
 from oracle import ACTIVATIONS, Oracle
@@ -88,7 +89,7 @@ def test_sample_model_over_its_whole_context(
 ) -> None:
     model = transformers.GPT2LMHeadModel.from_pretrained(sample_checkpoint, dtype=torch.float32)
     generator = Generator.load(sample_fp32)
-    ids = generator.encode((sample_checkpoint / "heldout.txt").read_text("utf-8")[:1500])
+    ids = generator.encode(REPORT_TEXT.read_text("utf-8")[:1500])
     ids = (ids * 2)[:512]
     assert len(ids) == generator.manifest.architecture.context_length
     expected = reference_logits(torch, model.eval(), ids)

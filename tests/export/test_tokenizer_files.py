@@ -193,7 +193,7 @@ class TestExport:
     def test_tokenizer_from_elsewhere(
         self, checkpoint: Path, tmp_path: Path, sample_checkpoint: Path, name: str
     ) -> None:
-        options = ExportOptions(tokenizer=sample_checkpoint / name)
+        options = ExportOptions(tokenizer=sample_checkpoint / name, calibration=False, report=False)
         report = export_package(checkpoint, tmp_path / "package", options)
         assert report.notes == ()
         generator = Generator.load(report.package.folder)
@@ -229,7 +229,7 @@ class TestExport:
         self, tmp_path: Path, sample_checkpoint: Path
     ) -> None:
         checkpoint = write_random_checkpoint(tmp_path / "checkpoint", random_config())
-        options = ExportOptions(tokenizer=sample_checkpoint)
+        options = ExportOptions(tokenizer=sample_checkpoint, calibration=False, report=False)
         report = export_package(checkpoint, tmp_path / "package", options)
         (note,) = report.notes
         assert "8191" in note

@@ -20,7 +20,9 @@ def concat(sample_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) ->
     from gpt2_edge_export.export import ExportOptions, export_package
 
     folder = tmp_path_factory.mktemp("concat") / "package"
-    export_package(sample_checkpoint, folder, ExportOptions(recipe="fp32", engine="optimum"))
+    export_package(
+        sample_checkpoint, folder, ExportOptions(recipe="fp32", engine="optimum", report=False)
+    )
     generator = Generator.load(folder)
     assert generator.manifest.graph.cache == "concat"
     return generator

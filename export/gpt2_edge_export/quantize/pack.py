@@ -29,21 +29,24 @@ class QuantizedMatrix:
     block_size: int
     columns: int  # K before it was padded to whole blocks
 
+    @property
+    def nbytes(self) -> int:
+        return self.packed.nbytes + self.scales.nbytes
+
 
 def quantize_round_to_nearest(
-    weight: npt.NDArray[np.floating], bits: int, block_size: int
+    weight: npt.NDArray[np.floating], bits: int, block_size: int | None
 ) -> QuantizedMatrix:
     """Quantize `weight` [N, K] to `bits` (4 or 8), each value to the nearest step of its block.
 
     The block's value of largest magnitude maps to the lowest integer, -2^(bits-1), with the sign
-    carried by the scale: that uses the whole range, one step more than a symmetric one. Raises
-    ExportError for values that no float16 scale reaches.
+    carried by the scale: that uses the whole range, one step more than a symmetric one.
+    block_size None: one block, whatever K is. Raises ExportError for values that no float16 scale
+    reaches.
     """
-    if bits not in (4, 8):
-        raise ValueError(f"bits must be 4 or 8, not {bits}")
-    if block_size < 16 or block_size & (block_size - 1):
-        raise ValueError(f"block_size must be a power of two of at least 16, not {block_size}")
+    check_format(bits, block_size)
     rows, columns = weight.shape
+    block_size = block_size or columns
     blocks = -(-columns // block_size)
     packed = np.empty((rows, blocks, block_size * bits // 8), np.uint8)
     scales = np.empty((rows, blocks), np.float16)
@@ -52,10 +55,21 @@ def quantize_round_to_nearest(
         part = np.asarray(weight[start : start + step], np.float32)
         part = np.pad(part, ((0, 0), (0, blocks * block_size - columns)))
         part = part.reshape(len(part), blocks, block_size)
-        part_scales = _block_scales(part, bits)
+        part_scales = block_scales(part, bits)
         scales[start : start + step] = part_scales
-        packed[start : start + step] = _pack(_round(part, part_scales, bits), bits)
+        packed[start : start + step] = pack(_round(part, part_scales, bits), bits)
     return QuantizedMatrix(packed, scales, bits, block_size, columns)
+
+
+def check_format(bits: int, block_size: int | None) -> None:
+    """Raise ValueError for a format that the operators do not take."""
+    if bits not in (4, 8):
+        raise ValueError(f"bits must be 4 or 8, not {bits}")
+    if block_size is None:
+        if bits != 8:
+            raise ValueError("one scale a row goes with 8 bits")
+    elif block_size < 16 or block_size & (block_size - 1):
+        raise ValueError(f"block_size must be a power of two of at least 16, not {block_size}")
 
 
 def dequantize(matrix: QuantizedMatrix) -> npt.NDArray[np.float32]:
@@ -73,7 +87,16 @@ def unpack(packed: npt.NDArray[np.uint8], bits: int) -> npt.NDArray[np.uint8]:
     return np.stack([packed & 0xF, packed >> 4], axis=-1).reshape(*packed.shape[:-1], -1)
 
 
-def _block_scales(part: npt.NDArray[np.float32], bits: int) -> npt.NDArray[np.float16]:
+def pack(values: npt.NDArray[np.uint8], bits: int) -> npt.NDArray[np.uint8]:
+    """Integers 0 to 2^bits - 1 [..., block_size] as packed bytes."""
+    if bits == 8:
+        return values
+    packed: npt.NDArray[np.uint8] = values[..., ::2] | np.left_shift(values[..., 1::2], np.uint8(4))
+    return packed
+
+
+def block_scales(part: npt.NDArray[np.float32], bits: int) -> npt.NDArray[np.float16]:
+    """Signed scales [...] of blocks [..., block_size]: the extreme value maps to -2^(bits-1)."""
     largest = part.max(axis=-1)
     smallest = part.min(axis=-1)
     extreme = np.where(largest > -smallest, largest, smallest)
@@ -98,10 +121,3 @@ def _round(
     quantized = np.rint(part * inverse[..., None]) + zero_point
     integers: npt.NDArray[np.uint8] = np.clip(quantized, 0, 2**bits - 1).astype(np.uint8)
     return integers
-
-
-def _pack(values: npt.NDArray[np.uint8], bits: int) -> npt.NDArray[np.uint8]:
-    if bits == 8:
-        return values
-    packed: npt.NDArray[np.uint8] = values[..., ::2] | np.left_shift(values[..., 1::2], np.uint8(4))
-    return packed

@@ -1,0 +1,223 @@
+"""A package while it is being written: graph, manifest and what lies beside them, in a folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from gpt2_edge import Generator
+from gpt2_edge._version import __version__
+from gpt2_edge.manifest import FORMAT_VERSION, MANIFEST_FILE, Architecture, Graph, Manifest
+from gpt2_edge.package import open_package
+from gpt2_edge.session import Session
+from gpt2_edge.status import status_line
+from gpt2_edge.tokenizer import Tokenizer
+from gpt2_edge_export.checkpoint import Checkpoint
+from gpt2_edge_export.config import GPT2Config
+from gpt2_edge_export.genai_config import genai_config
+from gpt2_edge_export.graph import CACHE_MIN_ONNXRUNTIME, NAMES, build_fused_graph
+from gpt2_edge_export.model_card import model_card
+from gpt2_edge_export.onnx_builder import DATA_FILE, MODEL_FILE, OnnxBuilder
+from gpt2_edge_export.optimum_engine import export_with_optimum
+from gpt2_edge_export.package import file_records, write_json
+from gpt2_edge_export.quantize import (
+    Recipe,
+    RoundedWeights,
+    Weights,
+    cache_head_size,
+    calibrate,
+    input_width,
+    make_recipe,
+)
+from gpt2_edge_export.report import group_sizes, measure
+from gpt2_edge_export.self_test import make_self_test
+from gpt2_edge_export.texts import Text
+from gpt2_edge_export.tokenizer_files import TOKENIZER_FILE, TokenizerFiles
+
+_BAR_DELAY = 2  # seconds of work before a progress bar appears
+# Enough for the covariance of 4 x 768 inputs, in windows as long as GPT-2 ever sees.
+_CALIBRATION_TOKENS, _CALIBRATION_WINDOW = 8192, 1024
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A package of `checkpoint` that is being written into `folder`, to be called `name`."""
+
+    checkpoint: Checkpoint
+    tokenizer: TokenizerFiles | None
+    folder: Path
+    name: str
+    engine: str = "fused"
+    cache_dtype: str = "float32"
+
+    def write_beside(self) -> None:
+        """Everything but the graph and what describes this package."""
+        checkpoint, folder, config = self.checkpoint, self.folder, self.checkpoint.config
+        write_json(folder / "config.json", checkpoint.raw_config)
+        generation = {"bos_token_id": config.bos_token_id, "eos_token_id": _one_or_all(config)}
+        generation_path = checkpoint.folder / "generation_config.json"
+        if generation_path.is_file():
+            shutil.copyfile(generation_path, folder / generation_path.name)
+        else:
+            write_json(folder / generation_path.name, generation)
+        for license_file in checkpoint.folder.glob("LICENSE*"):
+            if license_file.is_file():
+                shutil.copyfile(license_file, folder / license_file.name)
+        if self.tokenizer is not None:
+            for name, content in self.tokenizer.contents.items():
+                (folder / name).write_text(content, encoding="utf-8")
+
+    def weights(self, recipe: Recipe, calibration: Text | None) -> Weights:
+        """The weights in the formats of `recipe`: calibrated on a text, or rounded to nearest."""
+        with _tensor_bar(self.checkpoint.config, f"weights to {recipe.name}") as bar:
+            if calibration is None or not (recipe.quantized or self.cache_dtype == "int8"):
+                return RoundedWeights(self.checkpoint)
+            ids = self.calibration_windows(calibration)
+            return calibrate(RoundedWeights(self.checkpoint), recipe, ids, bar.update)
+
+    def calibration_windows(self, text: Text) -> npt.NDArray[np.int64]:
+        """Token ids [windows, seq] to calibrate on."""
+        window = min(self.checkpoint.config.n_positions, _CALIBRATION_WINDOW)
+        return text.windows(window, _CALIBRATION_TOKENS)
+
+    def write(self, recipe: Recipe, weights: Weights) -> Manifest:
+        """Write graph, manifest and self-test; an older graph is replaced."""
+        for name in (MODEL_FILE, DATA_FILE, MANIFEST_FILE):
+            (self.folder / name).unlink(missing_ok=True)
+        if self.engine == "optimum":
+            with status_line() as show:
+                show("optimum is tracing the model")
+                graph = export_with_optimum(self.checkpoint, self.folder)
+        else:
+            graph = _write_fused(weights, recipe, self.folder, self.cache_dtype)
+        manifest = self._manifest(recipe, graph)
+        write_json(self.folder / "genai_config.json", _genai(manifest))
+        with status_line() as show:
+            show("self-test")
+            return self._with_self_test(manifest)
+
+    def measure(self, manifest: Manifest, recipe: Recipe, text: Text) -> Manifest:
+        """The manifest with what quantization cost on `text`."""
+        self._write_manifest(manifest)
+        exact = recipe.table.bits == 32 and self.cache_dtype == "float32"
+        sizes = {
+            group: dataclasses.asdict(size)
+            for group, size in group_sizes(recipe, self.checkpoint.config).items()
+        }
+        quality = measure(self.folder, text, None if exact else self._write_reference)
+        return dataclasses.replace(manifest, quality=quality | {"groups": sizes})
+
+    def finish(self, manifest: Manifest) -> Manifest:
+        """Write the model card and the final manifest."""
+        manifest = dataclasses.replace(manifest, files=file_records(self.folder))
+        card = model_card(manifest, self.checkpoint.raw_config)
+        (self.folder / "README.md").write_text(card, "utf-8")
+        return self._write_manifest(manifest)
+
+    def _write_manifest(self, manifest: Manifest) -> Manifest:
+        manifest = dataclasses.replace(manifest, files=file_records(self.folder))
+        (self.folder / MANIFEST_FILE).write_text(manifest.to_json(), encoding="utf-8")
+        return manifest
+
+    def _write_reference(self, folder: Path) -> None:
+        """The same model in fp32 with this package's tokenizer, as plain as can be."""
+        folder.mkdir()
+        recipe = make_recipe("fp32")
+        draft = dataclasses.replace(self, tokenizer=None, folder=folder, engine="fused")
+        graph = _write_fused(RoundedWeights(self.checkpoint), recipe, folder, "float32")
+        draft._write_manifest(draft._manifest(recipe, graph))
+
+    def _manifest(self, recipe: Recipe, graph: Graph) -> Manifest:
+        config = self.checkpoint.config
+        return Manifest(
+            format_version=FORMAT_VERSION,
+            name=self.name,
+            created_by=f"gpt2-edge {__version__}",
+            architecture=Architecture(
+                num_layers=config.n_layer,
+                num_heads=config.n_head,
+                head_size=cache_head_size(config) if graph.flavour == "fused" else config.head_size,
+                hidden_size=config.n_embd,
+                vocab_size=config.vocab_size,
+                context_length=config.n_positions,
+            ),
+            graph=graph,
+            recipe=recipe.describe(config.n_layer, lambda name: input_width(name, config)),
+            tokenizer=TOKENIZER_FILE if self.tokenizer else None,
+            bos_token_id=config.bos_token_id,
+            eos_token_ids=config.eos_token_ids,
+            files={},
+        )
+
+    def _with_self_test(self, manifest: Manifest) -> Manifest:
+        """Run the new graph in the runtime and record what it computes."""
+        self._write_manifest(manifest)
+        package = open_package(self.folder)
+        # Prepacking would put a second copy of the weights into memory: 6 GB for XL in floats.
+        floats = manifest.recipe["embedding_and_head"]["bits"] >= 16
+        session = Session(package, verify=False, prepack=not floats)
+        tokenizer = Tokenizer(self.folder / manifest.tokenizer) if manifest.tokenizer else None
+        generator = Generator(package, session, tokenizer)
+        return dataclasses.replace(manifest, self_test=make_self_test(generator))
+
+
+class _Counted:
+    """Weights, counted as they are asked for."""
+
+    def __init__(self, weights: Weights, count: Callable[[], Any]) -> None:
+        self.config: GPT2Config = weights.config
+        self._weights = weights
+        self._count = count
+        self.has, self.matrix = weights.has, weights.matrix
+
+    def tensor(self, name: str) -> npt.NDArray[np.float32]:
+        array = self._weights.tensor(name)
+        self._count()
+        return array
+
+
+def _write_fused(weights: Weights, recipe: Recipe, folder: Path, cache_dtype: str) -> Graph:
+    bar = _tensor_bar(weights.config, "writing the graph")
+    with bar, closing(OnnxBuilder(folder)) as builder:
+        build_fused_graph(builder, _Counted(weights, bar.update), recipe, cache_dtype)
+        builder.save("gpt2", __version__)
+    return Graph(
+        file=MODEL_FILE,
+        flavour="fused",
+        cache="shared",
+        cache_dtype=cache_dtype,
+        min_onnxruntime=CACHE_MIN_ONNXRUNTIME[cache_dtype],
+        names=NAMES,
+    )
+
+
+def _tensor_bar(config: GPT2Config, what: str) -> tqdm[Any]:
+    return tqdm(
+        total=len(config.tensor_shapes()),
+        desc=what,
+        unit=" tensors",
+        delay=_BAR_DELAY,
+        leave=False,
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def _one_or_all(config: GPT2Config) -> int | list[int] | None:
+    ids = list(config.eos_token_ids)
+    return ids if len(ids) > 1 else ids[0] if ids else None
+
+
+def _genai(manifest: Manifest) -> dict[str, Any]:
+    return genai_config(
+        manifest.architecture, manifest.graph, manifest.bos_token_id, manifest.eos_token_ids
+    )

@@ -1,0 +1,158 @@
+"""What each matrix costs in 4 bits, and the recipes that follow from it.
+
+The costs are measured one matrix at a time and added up: an approximation that `mixed.py` corrects
+by measuring the packages it tries.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from gpt2_edge_export.config import GPT2Config
+from gpt2_edge_export.quantize import (
+    CalibratedWeights,
+    Forward,
+    MatrixFormat,
+    Recipe,
+    calibrate,
+    dequantize,
+    input_width,
+)
+from gpt2_edge_export.quantize.recipe import MATRICES
+from gpt2_edge_export.quantize.weights import TensorSource, as_rows
+from gpt2_edge_export.report import matrix_shape
+
+Floats = npt.NDArray[np.float32]
+
+# Both take blocks, so that the calibration folds the same scales into the norms for either.
+_FINE = Recipe("fine", MatrixFormat(8, 32), MatrixFormat(8, 32))
+_COARSE = Recipe("coarse", MatrixFormat(4, 32), MatrixFormat(4, 64))
+_WINDOWS = 2  # of the calibration text, on which sensitivities are measured
+_TABLE = "wte.weight"
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """What taking the matrix `name` to 4 bits costs (KL in nats a token) and saves (bytes)."""
+
+    name: str
+    kl: float
+    saved: int
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One recipe of the frontier: `coarse` matrices in 4 bits, all others in 8.
+
+    predicted_kl: sum of the single costs, activations not counted. measured_kl: where it was tried.
+    """
+
+    coarse: tuple[str, ...]
+    bytes: int
+    predicted_kl: float
+    measured_kl: float | None = None
+
+    def recipe(self) -> Recipe:
+        table = (_COARSE if _TABLE in self.coarse else _FINE).table
+        special = {name: _COARSE.linear for name in self.coarse if name != _TABLE}
+        return Recipe("mixed", table, _FINE.linear, special)
+
+
+def frontier(sensitivities: Sequence[Sensitivity], config: GPT2Config) -> list[Candidate]:
+    """Recipes from all in 8 bits to all in 4, the matrices with the cheapest bytes first."""
+    size = sum(
+        _FINE.format(name, input_width(name, config)).bytes(*matrix_shape(name, config))
+        for name in matrix_names(config)
+    )
+    kl = 0.0
+    candidates = [Candidate((), size, kl)]
+    for step in sorted(sensitivities, key=lambda s: s.kl / s.saved):
+        size, kl = size - step.saved, kl + step.kl
+        candidates.append(Candidate((*candidates[-1].coarse, step.name), size, kl))
+    return candidates
+
+
+def matrix_names(config: GPT2Config) -> list[str]:
+    """Every matrix whose bits are chosen; an untied embedding goes with its head."""
+    layers = range(config.n_layer)
+    linear = [f"h.{layer}.{matrix}.weight" for layer in layers for matrix in MATRICES]
+    return [name for name in config.tensor_shapes() if name in (_TABLE, "lm_head.weight")] + linear
+
+
+def sensitivities(source: TensorSource, ids: npt.NDArray[np.int64]) -> list[Sensitivity]:
+    """What each matrix costs in 4 bits while all others have 8, on windows `ids` [windows, seq]."""
+    config = source.config
+    names = matrix_names(config)
+    with tqdm(
+        total=3 * len(names), desc="sensitivity of each matrix", unit=" steps",
+        delay=2, leave=False, disable=not sys.stderr.isatty(),
+    ) as bar:  # fmt: skip
+        fine = calibrate(source, _FINE, ids, bar.update)
+        coarse = calibrate(source, _COARSE, ids, bar.update)
+        model = _Model(config, ids[:_WINDOWS])
+        expected = model.log_probabilities(_Mixture(fine, coarse, set()), 0)
+        found = []
+        for name in names:
+            layer = int(name.split(".")[1]) if name.startswith("h.") else 0
+            changed = {name, _TABLE} if name == "lm_head.weight" else {name}
+            mixture = _Mixture(fine, coarse, changed)
+            p, q = expected, model.log_probabilities(mixture, layer)
+            kl = float(np.mean(np.einsum("tv,tv->t", np.exp(p), p - q)))
+            saved = sum(_bytes_saved(each, config) for each in changed)
+            found.append(Sensitivity(name, max(kl, 0.0), saved))
+            bar.update()
+    return [s for s in found if not (s.name == _TABLE and not config.tie_word_embeddings)]
+
+
+def _bytes_saved(name: str, config: GPT2Config) -> int:
+    width, shape = input_width(name, config), matrix_shape(name, config)
+    return _FINE.format(name, width).bytes(*shape) - _COARSE.format(name, width).bytes(*shape)
+
+
+class _Mixture:
+    """`fine` weights as floats, but for some matrices and their biases, which are `coarse`."""
+
+    def __init__(
+        self, fine: CalibratedWeights, coarse: CalibratedWeights, changed: set[str]
+    ) -> None:
+        self.config = fine.config
+        self._fine, self._coarse, self._changed = fine, coarse, changed
+
+    def has(self, name: str) -> bool:
+        return self._fine.has(name)
+
+    def tensor(self, name: str) -> Floats:
+        matrix = f"{name.removesuffix('.bias')}.weight" if name.endswith(".bias") else name
+        weights = self._coarse if matrix in self._changed else self._fine
+        quantized = weights.quantized(name)
+        if quantized is None:
+            return weights.tensor(name)
+        return as_rows(name, dequantize(quantized))
+
+
+class _Model:
+    """Forward passes that start at a layer, with the hidden states before it kept."""
+
+    def __init__(self, config: GPT2Config, ids: npt.NDArray[np.int64]) -> None:
+        self._forward = Forward(config)
+        self._config, self._ids = config, ids
+        self._before: list[Floats] = []  # hidden states before each layer, all in 8 bits
+
+    def log_probabilities(self, weights: _Mixture, start: int) -> Floats:
+        """Natural logarithms [tokens, vocab]; layers before `start` are taken as unchanged."""
+        first = not self._before
+        hidden = self._before[start] if start else self._forward.embed(weights, self._ids)
+        for layer in range(start, self._config.n_layer):
+            if first:
+                self._before.append(hidden)
+            hidden = self._forward.layer(weights, hidden, layer)
+        logits = self._forward.logits(weights, hidden)
+        logits -= np.max(logits, -1, keepdims=True)
+        logits -= np.log(np.sum(np.exp(logits), -1, keepdims=True))
+        return logits
