@@ -23,9 +23,15 @@ SHAPES = {
 _INITIAL_STD = 0.02  # of GPT-2's initialization
 
 
-def write_random_checkpoint(shape: str, folder: Path, seed: int = 0) -> Path:
-    """A Hugging Face folder of the shape `shape`; float32, one tensor in memory at a time."""
+def write_random_checkpoint(
+    shape: str, folder: Path, seed: int = 0, layers: int | None = None
+) -> Path:
+    """A Hugging Face folder of the shape `shape`, or of its first `layers`, in float32.
+
+    One tensor is in memory at a time.
+    """
     n_layer, n_head, n_embd = SHAPES[shape]
+    n_layer = layers or n_layer
     config = {
         "model_type": "gpt2",
         "architectures": ["GPT2LMHeadModel"],

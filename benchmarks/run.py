@@ -29,8 +29,12 @@ ROOT = Path(__file__).resolve().parent.parent
 EXPORTS = {
     "optimum fp32": ["--engine", "optimum", "--recipe", "fp32"],
     "fp32": ["--recipe", "fp32"],
+    "int8 blocks": ["--recipe", "int8", "--block-size", "32"],
+    "int8-row": ["--recipe", "int8-row"],
     "int8": ["--recipe", "int8"],
+    "int4 plain": ["--recipe", "int4", "--no-calibration"],
     "int4": ["--recipe", "int4"],
+    "int4-small": ["--recipe", "int4-small"],
 }
 COLUMNS = (
     "package", "MB", "export s", "load s", "first tok ms", "prefill 128", "prefill 512",
@@ -65,7 +69,14 @@ def main() -> None:
         print(f"exporting {name}", flush=True)
         started = time.perf_counter()
         gpt2_edge(
-            "export", str(checkpoint), "-o", str(packages[name]), "--force", *options, *tokenizer
+            "export",
+            str(checkpoint),
+            "-o",
+            str(packages[name]),
+            "--force",
+            "--no-report",
+            *options,
+            *tokenizer,
         )
         export_seconds[name] = time.perf_counter() - started
     rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in packages}

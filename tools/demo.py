@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import subprocess
 import sys
@@ -9,16 +10,13 @@ import time
 from pathlib import Path
 
 from gpt2_edge import GenerationConfig, Generator
-from gpt2_edge_export.export import ExportOptions, export_package
-from gpt2_edge_export.quality import compare
+from gpt2_edge_export.checkpoint import open_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 CHECKPOINT = Path("models/sample")
 PACKAGE = Path(".demo/sample-int4")
-REFERENCE = Path(".demo/sample-fp32")
 PROMPT = "It was late in the evening when the old man opened the door, and"
 CONFIG = GenerationConfig(max_new_tokens=160, temperature=0.8, top_p=0.9, seed=20, ignore_eos=True)
-QUALITY_TOKENS = 4096
 
 
 def main() -> None:
@@ -36,21 +34,18 @@ def main() -> None:
     result = stream.result
     print("\n")
 
-    report = export_package(
-        ROOT / CHECKPOINT, ROOT / REFERENCE, ExportOptions(recipe="fp32", force=True)
+    quality = generator.manifest.quality
+    assert quality is not None
+    fp32_megabytes = 4e-6 * sum(
+        math.prod(shape)
+        for shape in open_checkpoint(ROOT / CHECKPOINT).config.tensor_shapes().values()
     )
-    reference = Generator.load(report.package.folder)
-    tokenizer = generator.tokenizer
-    assert tokenizer is not None
-    text = (ROOT / CHECKPOINT / "heldout.txt").read_text(encoding="utf-8")
-    ids = tokenizer.encode(text)[:QUALITY_TOKENS]
-    quality = compare(reference, generator, ids)
     print(
-        f"size      {generator.package.total_bytes / 1e6:.1f} MB "
-        f"(fp32: {report.package.total_bytes / 1e6:.1f} MB)\n"
-        f"quality   on {quality.tokens:,} held-out tokens: perplexity {quality.perplexity:.1f} "
-        f"(fp32: {quality.reference_perplexity:.1f}), same likeliest token "
-        f"{100 * quality.top1:.0f}%, KL {quality.mean_kl:.3f}\n"
+        f"size      {generator.package.total_bytes / 1e6:.1f} MB with its tokenizer "
+        f"(weights in float32: {fp32_megabytes:.1f} MB)\n"
+        f"quality   on {quality['tokens']:,} held-out tokens: perplexity "
+        f"{quality['perplexity']:.1f} (fp32: {quality['reference_perplexity']:.1f}), same "
+        f"likeliest token {100 * quality['top1']:.0f}%, KL {quality['mean_kl']:.4f}\n"
         f"speed     {result.decode_tokens_per_second:.0f} tokens per second, loaded in "
         f"{1e3 * load_seconds:.0f} ms, first token after {1e3 * result.prompt_seconds:.0f} ms\n"
         f"\nanother prompt:\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from gpt2_edge import Generator
 from gpt2_edge._version import __version__
@@ -30,6 +28,7 @@ from gpt2_edge_export.model_card import model_card
 from gpt2_edge_export.onnx_builder import DATA_FILE, MODEL_FILE, OnnxBuilder
 from gpt2_edge_export.optimum_engine import export_with_optimum
 from gpt2_edge_export.package import file_records, write_json
+from gpt2_edge_export.progress import progress_bar
 from gpt2_edge_export.quantize import (
     Recipe,
     RoundedWeights,
@@ -44,7 +43,6 @@ from gpt2_edge_export.self_test import make_self_test
 from gpt2_edge_export.texts import Text
 from gpt2_edge_export.tokenizer_files import TOKENIZER_FILE, TokenizerFiles
 
-_BAR_DELAY = 2  # seconds of work before a progress bar appears
 # Enough for the covariance of 4 x 768 inputs, in windows as long as GPT-2 ever sees.
 _CALIBRATION_TOKENS, _CALIBRATION_WINDOW = 8192, 1024
 
@@ -79,11 +77,12 @@ class Draft:
 
     def weights(self, recipe: Recipe, calibration: Text | None) -> Weights:
         """The weights in the formats of `recipe`: calibrated on a text, or rounded to nearest."""
-        with _tensor_bar(self.checkpoint.config, f"weights to {recipe.name}") as bar:
-            if calibration is None or not (recipe.quantized or self.cache_dtype == "int8"):
-                return RoundedWeights(self.checkpoint)
-            ids = self.calibration_windows(calibration)
-            return calibrate(RoundedWeights(self.checkpoint), recipe, ids, bar.update)
+        weights = RoundedWeights(self.checkpoint)
+        if calibration is None or not (recipe.quantized or self.cache_dtype == "int8"):
+            return weights
+        matrices = 4 * self.checkpoint.config.n_layer + 1
+        with progress_bar(matrices, f"weights to {recipe.name}", "matrices") as bar:
+            return calibrate(weights, recipe, self.calibration_windows(calibration), bar.update)
 
     def calibration_windows(self, text: Text) -> npt.NDArray[np.int64]:
         """Token ids [windows, seq] to calibrate on."""
@@ -187,7 +186,7 @@ class _Counted:
 
 
 def _write_fused(weights: Weights, recipe: Recipe, folder: Path, cache_dtype: str) -> Graph:
-    bar = _tensor_bar(weights.config, "writing the graph")
+    bar = progress_bar(len(weights.config.tensor_shapes()), "writing the graph", "tensors")
     with bar, closing(OnnxBuilder(folder)) as builder:
         build_fused_graph(builder, _Counted(weights, bar.update), recipe, cache_dtype)
         builder.save("gpt2", __version__)
@@ -198,17 +197,6 @@ def _write_fused(weights: Weights, recipe: Recipe, folder: Path, cache_dtype: st
         cache_dtype=cache_dtype,
         min_onnxruntime=CACHE_MIN_ONNXRUNTIME[cache_dtype],
         names=NAMES,
-    )
-
-
-def _tensor_bar(config: GPT2Config, what: str) -> tqdm[Any]:
-    return tqdm(
-        total=len(config.tensor_shapes()),
-        desc=what,
-        unit=" tensors",
-        delay=_BAR_DELAY,
-        leave=False,
-        disable=not sys.stderr.isatty(),
     )
 
 

@@ -66,6 +66,8 @@ class _Attempts:
         target = _MARGIN * limit
         for _ in range(_ATTEMPTS):
             tried = self._largest_predicted_under(target, passed or 0, failed)
+            if tried == passed:
+                break
             kl = self._measure(tried)
             if kl <= limit:
                 passed = tried

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from gpt2_edge.errors import ExportError
 from gpt2_edge.generate import Generator
 
-# Positions whose logits exist at one time; a multiple of the rows that kernels take together.
-_CHUNK = 128
+# Positions whose logits exist at one time, and those worked on at once, which stay in the cache.
+_FED, _ROWS = 128, 16
 
 
 @dataclass(frozen=True)
@@ -53,21 +53,15 @@ def compare(
     divergences: list[npt.NDArray[np.float32]] = []
     top1, loss, reference_loss, predicted = 0, 0.0, 0.0, 0
     for part in _windows(ids, window):
-        targets = np.array(part[1:])
-        at = 0
-        chunks = (_log_probabilities(generator, part) for generator in (reference, candidate))
-        for p, q in zip(*chunks, strict=True):
-            here = targets[at : at + len(p)]
-            rows = np.arange(len(here))
-            reference_loss -= float(np.sum(p[rows, here], dtype=np.float64))
-            loss -= float(np.sum(q[rows, here], dtype=np.float64))
-            top1 += int(np.sum(np.argmax(p, -1) == np.argmax(q, -1)))
-            at += len(p)
-            predicted += len(here)
-            q -= p
-            np.exp(p, out=p)
-            divergences.append(-np.einsum("tv,tv->t", p, q))
-            count(len(p))
+        chunks = (_logits(generator, part) for generator in (reference, candidate))
+        for (targets, expected), (_, actual) in zip(*chunks, strict=True):
+            p, q = _Softmax(expected), _Softmax(actual)
+            reference_loss += p.loss(targets)
+            loss += q.loss(targets)
+            predicted += len(targets)
+            top1 += int(np.sum(np.argmax(expected, -1) == np.argmax(actual, -1)))
+            divergences.append(p.divergence(q))
+            count(len(expected))
     divergence = np.concatenate(divergences).astype(np.float64)
     return Quality(
         tokens=len(ids),
@@ -87,14 +81,37 @@ def perplexity(
     """Perplexity of the text `ids` as `compare` computes it."""
     loss, predicted = 0.0, 0
     for part in _windows(ids, generator.manifest.architecture.context_length):
-        targets, at = np.array(part[1:]), 0
-        for p in _log_probabilities(generator, part):
-            here = targets[at : at + len(p)]
-            loss -= float(np.sum(p[np.arange(len(here)), here], dtype=np.float64))
-            at += len(p)
-            predicted += len(here)
-            count(len(p))
+        for targets, logits in _logits(generator, part):
+            loss += _Softmax(logits).loss(targets)
+            predicted += len(targets)
+            count(len(logits))
     return math.exp(loss / predicted)
+
+
+class _Softmax:
+    """Probabilities of logits [tokens, vocab] in float32, without more passes than needed."""
+
+    def __init__(self, logits: npt.NDArray[np.float32]) -> None:
+        self.logits = logits
+        largest = np.max(logits, -1, keepdims=True)
+        self.weights = np.exp(logits - largest)
+        self.total = np.sum(self.weights, -1)
+        self.log_total = largest[:, 0] + np.log(self.total)
+
+    def loss(self, targets: npt.NDArray[np.int64]) -> float:
+        """Sum of -log p of the first tokens' `targets`."""
+        rows = np.arange(len(targets))
+        likely = self.logits[rows, targets] - self.log_total[rows]
+        return -float(np.sum(likely, dtype=np.float64))
+
+    def divergence(self, other: _Softmax) -> npt.NDArray[np.float32]:
+        """Kullback-Leibler divergence of `other` from this, in nats for each token."""
+        difference = self.logits - other.logits
+        difference -= (self.log_total - other.log_total)[:, None]
+        divergence: npt.NDArray[np.float32] = (
+            np.einsum("tv,tv->t", self.weights, difference) / self.total
+        )
+        return divergence
 
 
 def _windows(ids: Sequence[int], size: int) -> Iterator[Sequence[int]]:
@@ -102,13 +119,16 @@ def _windows(ids: Sequence[int], size: int) -> Iterator[Sequence[int]]:
         yield ids[start : start + size]
 
 
-def _log_probabilities(
+def _logits(
     generator: Generator, ids: Sequence[int]
-) -> Iterator[npt.NDArray[np.float32]]:
-    """Natural logarithms of the probabilities after every id, in chunks [_CHUNK, vocab]."""
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
+    """The ids that follow, and the logits [tokens, vocab] that predict them, for all of `ids`.
+
+    The last logits predict nothing: there is one target less.
+    """
     sequence = generator.session.start(len(ids))
-    for start in range(0, len(ids), _CHUNK):
-        logits = np.array(sequence.feed(ids[start : start + _CHUNK], keep=0))
-        logits -= np.max(logits, -1, keepdims=True)
-        logits -= np.log(np.sum(np.exp(logits), -1, keepdims=True))
-        yield logits
+    for start in range(0, len(ids), _FED):
+        logits = sequence.feed(ids[start : start + _FED], keep=0)
+        for row in range(0, len(logits), _ROWS):
+            first = start + row + 1
+            yield np.array(ids[first : first + _ROWS], np.int64), logits[row : row + _ROWS]

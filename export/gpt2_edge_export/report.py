@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from gpt2_edge import Generator
 from gpt2_edge_export.config import GPT2Config
+from gpt2_edge_export.progress import progress_bar
 from gpt2_edge_export.quality import Quality, compare, perplexity
 from gpt2_edge_export.quantize import Recipe, input_width
 from gpt2_edge_export.texts import Text
 
 # A text is measured up to here: the standard error of mean KL is then some 2% of it.
 _TOKENS = 20_480
-_BAR_DELAY = 2  # seconds of work before a progress bar appears
 
 
 @dataclass(frozen=True)
@@ -41,14 +38,7 @@ def measure(
     """
     ids = text.ids[:_TOKENS]
     source = {"text": text.name, "text_sha256": text.sha256, "tokens": len(ids)}
-    with tqdm(
-        total=len(ids),
-        desc="measuring quality",
-        unit=" tokens",
-        delay=_BAR_DELAY,
-        leave=False,
-        disable=not sys.stderr.isatty(),
-    ) as bar:
+    with progress_bar(len(ids), "measuring quality", "tokens") as bar:
         candidate = Generator.load(package, verify=False)
         if export_reference is None:
             return source | {"perplexity": round(perplexity(candidate, ids, bar.update), 4)}

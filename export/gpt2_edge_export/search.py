@@ -6,15 +6,14 @@ by measuring the packages it tries.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from gpt2_edge_export.config import GPT2Config
+from gpt2_edge_export.progress import progress_bar
 from gpt2_edge_export.quantize import (
     CalibratedWeights,
     Forward,
@@ -89,10 +88,7 @@ def sensitivities(source: TensorSource, ids: npt.NDArray[np.int64]) -> list[Sens
     """What each matrix costs in 4 bits while all others have 8, on windows `ids` [windows, seq]."""
     config = source.config
     names = matrix_names(config)
-    with tqdm(
-        total=3 * len(names), desc="sensitivity of each matrix", unit=" steps",
-        delay=2, leave=False, disable=not sys.stderr.isatty(),
-    ) as bar:  # fmt: skip
+    with progress_bar(3 * len(names), "sensitivity of each matrix", "steps") as bar:
         fine = calibrate(source, _FINE, ids, bar.update)
         coarse = calibrate(source, _COARSE, ids, bar.update)
         model = _Model(config, ids[:_WINDOWS])

@@ -33,6 +33,11 @@ class InputCovariance:
 
     def __init__(self, covariance: npt.NDArray[np.floating]) -> None:
         damped = np.array(covariance, np.float64)
+        if not np.isfinite(damped).all():
+            raise ExportError(
+                "activations on the calibration text are not finite; the weights are too large for "
+                "float32, or damaged"
+            )
         mean = float(np.mean(np.diag(damped)))
         damped[np.diag_indices(len(damped))] += _DAMPING * mean or 1.0
         self.matrix: Floats = damped.astype(np.float32)

@@ -49,6 +49,14 @@ def run(options: argparse.Namespace) -> int:
         "needs": f"ONNX Runtime {graph.min_onnxruntime} or later",
         "size": f"{package.total_bytes / 1e6:.1f} MB",
     }
+    quality = manifest.quality or {}
+    if "mean_kl" in quality:
+        rows["quality"] = (
+            f"perplexity {quality['perplexity']:.2f} "
+            f"(fp32: {quality['reference_perplexity']:.2f}), "
+            f"KL divergence {quality['mean_kl']:.5f} "
+            f"on {quality['tokens']:,} tokens of {quality['text']}"
+        )
     for name, value in rows.items():
         print(f"{name:<11}{value}")
     for name, record in manifest.files.items():
