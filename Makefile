@@ -9,6 +9,9 @@ BIN := $(VENV)/bin
 OPTIMUM_VENV ?= .venv-optimum
 BENCH_VENV := $(if $(OPTIMUM),$(OPTIMUM_VENV),$(VENV))
 
+# The tests' matrices are small, and threads of OpenBLAS and ONNX Runtime get in each other's way.
+ONE_THREAD := OPENBLAS_NUM_THREADS=1
+
 .PHONY: demo test bench test-optimum clean
 
 demo: $(VENV)/ready
@@ -18,13 +21,13 @@ test: $(VENV)/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q
+	$(ONE_THREAD) $(BIN)/python -m pytest -q
 
 bench: $(BENCH_VENV)/ready
 	$(BENCH_VENV)/bin/python benchmarks/run.py $(BENCH)
 
 test-optimum: $(OPTIMUM_VENV)/ready
-	$(OPTIMUM_VENV)/bin/python -m pytest -q -m optimum
+	$(ONE_THREAD) $(OPTIMUM_VENV)/bin/python -m pytest -q -m optimum
 
 $(VENV)/ready: pyproject.toml
 	$(call install,$(VENV),dev)

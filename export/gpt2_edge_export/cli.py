@@ -88,11 +88,12 @@ def run(options: argparse.Namespace) -> int:
             f"exporting needs {error.name}: pip install 'gpt2-edge[export]'"
         ) from error
     searches = options.max_kl is not None or options.max_size is not None
-    if searches and (options.recipe or options.block_size):
-        raise ExportError("--max-kl and --max-size choose the recipe; leave out --recipe")
+    named = "--recipe" if options.recipe else "--block-size" if options.block_size else None
+    if searches and named:
+        raise ExportError(f"--max-kl and --max-size choose the formats; leave out {named}")
     for flag, limit in (("--max-kl", options.max_kl), ("--max-size", options.max_size)):
         if limit is not None and not 0 < limit < math.inf:
-            raise ExportError(f"{flag} is {limit:g}; it must be more than 0")
+            raise ExportError(f"{flag} is {limit:g}; it must be a number above 0")
     report = export_package(
         options.checkpoint,
         options.output,

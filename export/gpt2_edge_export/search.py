@@ -33,7 +33,7 @@ Floats = npt.NDArray[np.float32]
 _FINE = Recipe("fine", MatrixFormat(8, 32), MatrixFormat(8, 32))
 _COARSE = Recipe("coarse", MatrixFormat(4, 32), MatrixFormat(4, 64))
 _WINDOWS = 2  # of the calibration text, on which sensitivities are measured
-_TABLE = "wte.weight"
+_TABLE, _HEAD = _TABLES = ("wte.weight", "lm_head.weight")
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class Candidate:
     measured_kl: float | None = None
 
     def recipe(self) -> Recipe:
-        table = (_COARSE if _TABLE in self.coarse else _FINE).table
-        special = {name: _COARSE.linear for name in self.coarse if name != _TABLE}
+        table = (_COARSE if set(_TABLES) & set(self.coarse) else _FINE).table
+        special = {name: _COARSE.linear for name in self.coarse if name not in _TABLES}
         return Recipe("mixed", table, _FINE.linear, special)
 
 
@@ -81,7 +81,7 @@ def matrix_names(config: GPT2Config) -> list[str]:
     """Every matrix whose bits are chosen; an untied embedding goes with its head."""
     layers = range(config.n_layer)
     linear = [f"h.{layer}.{matrix}.weight" for layer in layers for matrix in MATRICES]
-    return [name for name in config.tensor_shapes() if name in (_TABLE, "lm_head.weight")] + linear
+    return [name for name in config.tensor_shapes() if name in _TABLES] + linear
 
 
 def sensitivities(source: TensorSource, ids: npt.NDArray[np.int64]) -> list[Sensitivity]:
@@ -96,7 +96,7 @@ def sensitivities(source: TensorSource, ids: npt.NDArray[np.int64]) -> list[Sens
         found = []
         for name in names:
             layer = int(name.split(".")[1]) if name.startswith("h.") else 0
-            changed = {name, _TABLE} if name == "lm_head.weight" else {name}
+            changed = set(_TABLES) if name == _HEAD else {name}
             mixture = _Mixture(fine, coarse, changed)
             p, q = expected, model.log_probabilities(mixture, layer)
             kl = float(np.mean(np.einsum("tv,tv->t", np.exp(p), p - q)))

@@ -159,8 +159,8 @@ def stored_tables(package: Path) -> list[np.ndarray]:
     ("recipe", "table", "linear"),
     [
         ("int4", 1 + 2 / 64, 4 / 8 + 2 / 64),
-        # Of the four matrices (3, 1, 4 and 4 parts of 12) c_attn is in blocks of 32.
-        ("int8", 1 + 2 / 32, 1 + 3 / 12 * 2 / 32),
+        # Of the four matrices (3, 1, 4 and 4 parts of 12) c_attn is in blocks of 16.
+        ("int8", 1 + 2 / 32, 1 + 3 / 12 * 2 / 16),
         ("fp32", 4, 4),
     ],
 )

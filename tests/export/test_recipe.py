@@ -43,7 +43,7 @@ def test_a_block_size_leaves_the_bits_of_the_table() -> None:
 @pytest.mark.parametrize(
     ("name", "table", "attention", "mlp"),
     [
-        ("int8", MatrixFormat(8, 32), MatrixFormat(8, 32), MatrixFormat(8)),
+        ("int8", MatrixFormat(8, 32), MatrixFormat(8, 16), MatrixFormat(8)),
         ("int8-row", MatrixFormat(8, 32), MatrixFormat(8), MatrixFormat(8)),
         ("int4", MatrixFormat(8, 64), MatrixFormat(4, 64), MatrixFormat(4, 64)),
         ("int4-small", MatrixFormat(4, 32), MatrixFormat(4, 64), MatrixFormat(4, 64)),

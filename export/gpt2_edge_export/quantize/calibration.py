@@ -122,7 +122,6 @@ class _Calibration:
         shift, scale = projection.fold(self._migration(f"{attn}.c_proj"))
         width = len(shift)
         linear.weight[:, -width:] /= scale
-        linear.bias[-width:] = (linear.bias[-width:] - shift) / scale
         packed[..., -width:] = (packed[..., -width:] - shift) / scale
         packed = self._quantize(f"{attn}.c_attn", linear, packed)
         # What one step of an int8 cache stands for, channel by channel; it clips what is beyond.

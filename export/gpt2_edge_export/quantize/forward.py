@@ -157,4 +157,6 @@ def _model(nodes: list[object], inputs: _Values, outputs: _Values) -> bytes:
 def _session(model: bytes) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.log_severity_level = 3
+    # Threads that wait for the next run would take the processor from NumPy's in between.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])

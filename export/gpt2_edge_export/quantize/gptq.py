@@ -184,5 +184,6 @@ class _Rounding:
 
 def _as_float16(values: npt.NDArray[np.floating]) -> Floats:
     """Rounded to what the file stores."""
-    stored: Floats = values.astype(np.float16).astype(np.float32)
+    largest = np.finfo(np.float16).max
+    stored: Floats = np.clip(values, -largest, largest).astype(np.float16).astype(np.float32)
     return stored

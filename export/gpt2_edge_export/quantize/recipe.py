@@ -141,7 +141,7 @@ _BY_BLOCK, _BY_ROW = MatrixFormat(8, 32), MatrixFormat(8)
 _DEFAULTS = {
     recipe.name: recipe
     for recipe in (
-        Recipe("int8", _BY_BLOCK, _BY_ROW, {"attn.c_attn": _BY_BLOCK}),
+        Recipe("int8", _BY_BLOCK, _BY_ROW, {"attn.c_attn": MatrixFormat(8, 16)}),
         Recipe("int8-row", _BY_BLOCK, _BY_ROW),
         Recipe("int4", MatrixFormat(8, 64), MatrixFormat(4, 64)),
         Recipe("int4-small", MatrixFormat(4, 32), MatrixFormat(4, 64)),
