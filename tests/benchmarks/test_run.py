@@ -65,7 +65,9 @@ def test_the_table_has_a_row_for_each_recipe(
     run.main()
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     stock = ["optimum fp32"] if importlib.util.find_spec("optimum") else []
-    names = [*stock, "fp32", "int8", "int4"]
+    int8, int4 = ("int8 blocks", "int8-row", "int8"), ("int4 plain", "int4", "int4-small")
+    names = [*stock, "fp32", *int8, *int4]
     assert [row.split("|")[1].strip() for row in rows[2:]] == names
-    assert rows[-1].split("|")[-2].strip() == ("8.00" if stock else "4.00")
+    int4_row = rows[2 + names.index("int4")]
+    assert int4_row.split("|")[-2].strip() == ("8.00" if stock else "4.00")
     assert sum(arguments[0] == "bench" for arguments in calls) == 2 * len(names)
