@@ -81,11 +81,11 @@ class LinearOperators:
 
     def floats(self, name: str) -> str:
         """The float32 matrix `name`, stored in 16 bits where the recipe says so."""
+        halves = self._recipe.format(name, 0).bits == 16
         if self._builder.has_weight(name):
-            stored_in_16 = self._recipe.format(name, 0).bits == 16
-            return f"{name}.f32" if stored_in_16 else name
+            return f"{name}.f32" if halves else name
         array = self._weights.tensor(name)
-        if self._recipe.format(name, 0).bits == 16:
+        if halves:
             return self._float16(name, _checked_float16(name, array))
         return self._builder.weight(name, array)
 

@@ -55,7 +55,7 @@ def compare(
     for part in _windows(ids, window):
         chunks = (_logits(generator, part) for generator in (reference, candidate))
         for (targets, expected), (_, actual) in zip(*chunks, strict=True):
-            p, q = _Softmax(expected), _Softmax(actual)
+            p, q = Softmax(expected), Softmax(actual)
             reference_loss += p.loss(targets)
             loss += q.loss(targets)
             predicted += len(targets)
@@ -82,13 +82,13 @@ def perplexity(
     loss, predicted = 0.0, 0
     for part in _windows(ids, generator.manifest.architecture.context_length):
         for targets, logits in _logits(generator, part):
-            loss += _Softmax(logits).loss(targets)
+            loss += Softmax(logits).loss(targets)
             predicted += len(targets)
             count(len(logits))
     return math.exp(loss / predicted)
 
 
-class _Softmax:
+class Softmax:
     """Probabilities of logits [tokens, vocab] in float32, without more passes than needed."""
 
     def __init__(self, logits: npt.NDArray[np.float32]) -> None:
@@ -104,7 +104,7 @@ class _Softmax:
         likely = self.logits[rows, targets] - self.log_total[rows]
         return -float(np.sum(likely, dtype=np.float64))
 
-    def divergence(self, other: _Softmax) -> npt.NDArray[np.float32]:
+    def divergence(self, other: Softmax) -> npt.NDArray[np.float32]:
         """Kullback-Leibler divergence of `other` from this, in nats for each token."""
         difference = self.logits - other.logits
         difference -= (self.log_total - other.log_total)[:, None]

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from gpt2_edge_export.config import GPT2Config
 from gpt2_edge_export.progress import progress_bar
+from gpt2_edge_export.quality import Softmax
 from gpt2_edge_export.quantize import (
     CalibratedWeights,
     Forward,
@@ -92,14 +93,13 @@ def sensitivities(source: TensorSource, ids: npt.NDArray[np.int64]) -> list[Sens
         fine = calibrate(source, _FINE, ids, bar.update)
         coarse = calibrate(source, _COARSE, ids, bar.update)
         model = _Model(config, ids[:_WINDOWS])
-        expected = model.log_probabilities(_Mixture(fine, coarse, set()), 0)
+        expected = model.predict(_Mixture(fine, coarse, set()), 0)
         found = []
         for name in names:
             layer = int(name.split(".")[1]) if name.startswith("h.") else 0
             changed = set(_TABLES) if name == _HEAD else {name}
             mixture = _Mixture(fine, coarse, changed)
-            p, q = expected, model.log_probabilities(mixture, layer)
-            kl = float(np.mean(np.einsum("tv,tv->t", np.exp(p), p - q)))
+            kl = float(np.mean(expected.divergence(model.predict(mixture, layer))))
             saved = sum(_bytes_saved(each, config) for each in changed)
             found.append(Sensitivity(name, max(kl, 0.0), saved))
             bar.update()
@@ -140,15 +140,12 @@ class _Model:
         self._config, self._ids = config, ids
         self._before: list[Floats] = []  # hidden states before each layer, all in 8 bits
 
-    def log_probabilities(self, weights: _Mixture, start: int) -> Floats:
-        """Natural logarithms [tokens, vocab]; layers before `start` are taken as unchanged."""
+    def predict(self, weights: _Mixture, start: int) -> Softmax:
+        """Probabilities after every token; layers before `start` are taken as unchanged."""
         first = not self._before
         hidden = self._before[start] if start else self._forward.embed(weights, self._ids)
         for layer in range(start, self._config.n_layer):
             if first:
                 self._before.append(hidden)
             hidden = self._forward.layer(weights, hidden, layer)
-        logits = self._forward.logits(weights, hidden)
-        logits -= np.max(logits, -1, keepdims=True)
-        logits -= np.log(np.sum(np.exp(logits), -1, keepdims=True))
-        return logits
+        return Softmax(self._forward.logits(weights, hidden))

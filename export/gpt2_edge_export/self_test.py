@@ -35,7 +35,9 @@ def make_self_test(generator: Generator) -> SelfTest:
 
     Raises ExportError where the model computes NaN or infinity.
     """
-    quantized = generator.manifest.recipe["name"] != "fp32"
+    manifest = generator.manifest
+    floats = manifest.recipe["name"].startswith("fp") and manifest.graph.cache_dtype == "float32"
+    quantized = not floats
     best: SelfTest | None = None
     for prompt in _prompts(generator):
         logits = generator.logits(prompt)[-1]

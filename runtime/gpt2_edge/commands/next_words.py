@@ -36,10 +36,10 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps([dataclasses.asdict(token) for token in tokens], ensure_ascii=False))
         return 0
     for token in tokens:
-        print(f"{100 * token.probability:5.1f}%  {_visible(token.text)}")
+        print(f"{100 * token.probability:5.1f}%  {visible(token.text)}")
     return 0
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
     """The token on one line, quoted so that its leading space shows; no control characters."""
     return '"' + repr(text)[1:-1].replace("\\'", "'") + '"'

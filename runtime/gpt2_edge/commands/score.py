@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt2_edge.commands.arguments import add_package, add_prompt, load, read_prompt
-from gpt2_edge.commands.next_words import _visible
+from gpt2_edge.commands.next_words import visible
 from gpt2_edge.errors import GenerationError
 from gpt2_edge.status import status_line
 
@@ -92,7 +92,7 @@ def _row(token: ScoredToken) -> str:
     figures = " " * 25
     if token.logprob is not None:
         figures = f"{token.logprob:8.3f} {100 * math.exp(token.logprob):6.2f}% {token.rank:7,} "
-    return f"{figures} {_visible(token.text)}"
+    return f"{figures} {visible(token.text)}"
 
 
 def _score_file(options: argparse.Namespace) -> int:
