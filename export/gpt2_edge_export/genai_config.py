@@ -32,7 +32,12 @@ def genai_config(
             "context_length": architecture.context_length,
             "vocab_size": architecture.vocab_size,
             "decoder": {
-                "session_options": {"log_id": "onnxruntime-genai", "provider_options": []},
+                "session_options": {
+                    "log_id": "onnxruntime-genai",
+                    "provider_options": [],
+                    # 8-bit weights stay exact on processors that would overflow (int8_overflow).
+                    "session.x64quantprecision": "1",
+                },
                 "filename": graph.file,
                 "head_size": architecture.head_size,
                 "hidden_size": architecture.hidden_size,

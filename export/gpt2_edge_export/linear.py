@@ -100,9 +100,11 @@ class LinearOperators:
     def _by_row(self, x: str, name: str, form: MatrixFormat) -> str:
         """Rows of x in 8 bits with a scale each, times 8-bit weights with a scale an output.
 
-        A row's result does not depend on the others, and sums are exact integers. Unsigned
-        weights, because processors without VNNI add signed ones in 16 bits that overflow. A row of
-        zeros is divided by zero, but whatever integers that gives are multiplied by it again.
+        A row's result does not depend on the others, and sums are exact integers: weights are
+        signed, because kernels for VNNI and AMX take these two to three times as fast as unsigned
+        ones; where a processor would add them in 16 bits that overflow, `session.py` has ONNX
+        Runtime make them unsigned. A row of zeros is divided by zero, but whatever integers that
+        gives are multiplied by it again.
         """
         node, constant = self._builder.node, self._builder.weight
         last = constant("last_axis", np.array([-1]))
@@ -119,15 +121,15 @@ class LinearOperators:
         zero_point = constant(f"zero_{zero}", np.uint8(zero))
         integers = node("QuantizeLinear", [relative, step, zero_point], f"{name}.integers")
         matrix = self._weights.matrix(f"{name}.weight", form)
+        signed = (matrix.packed[:, 0].T ^ np.uint8(_MIDDLE)).view(np.int8)  # less 128
         product = node(
             "MatMulIntegerToFloat",
             [
                 integers,
-                constant(f"{name}.weight.q8", np.ascontiguousarray(matrix.packed[:, 0].T)),
+                constant(f"{name}.weight.q8", np.ascontiguousarray(signed)),
                 step,
                 self._float16(f"{name}.weight.scales", matrix.scales[:, 0]),
                 zero_point,
-                constant(f"zero_{_MIDDLE}", np.uint8(_MIDDLE)),
             ],
             f"{name}.product",
             domain=MICROSOFT,

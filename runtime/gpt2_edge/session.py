@@ -12,6 +12,7 @@ import onnxruntime as ort
 from gpt2_edge.cache import Cache, ConcatCache, SharedCache
 from gpt2_edge.errors import ContextOverflowError, PackageError
 from gpt2_edge.graph_check import check_graph, check_onnxruntime
+from gpt2_edge.int8_overflow import signed_weights_overflow
 from gpt2_edge.package import Package
 
 # Long prompts are fed in chunks: attention's scores take heads x chunk x context floats, and a
@@ -47,6 +48,9 @@ class Session:
         options.log_severity_level = _ERRORS_ONLY
         options.intra_op_num_threads = threads or 0  # 0: one for each physical core
         options.enable_mem_pattern = False  # plans memory per input shape; ours change every step
+        # Unsigned weights are exact everywhere and slower where signed ones are.
+        unsigned = "1" if signed_weights_overflow() else "0"
+        options.add_session_config_entry("session.x64quantprecision", unsigned)
         if not prepack:
             options.add_session_config_entry("session.disable_prepacking", "1")
         # Hashes are compared while ONNX Runtime loads; a wrong one is the better message.

@@ -136,7 +136,7 @@ def initializers(package: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_weights_are_unsigned_with_zero_in_the_middle(
+def test_weights_are_signed_and_have_no_zero_point(
     packages: Callable[[str, str], Generator], recipe: str
 ) -> None:
     package = packages(recipe, "plain").package.folder
@@ -147,14 +147,14 @@ def test_weights_are_unsigned_with_zero_in_the_middle(
     found = [node.name.removesuffix(".product") for node in products]
     assert found == [f"h.{layer}.{matrix}" for layer in range(2) for matrix in BY_ROW[recipe]]
     for name, node in zip(found, products, strict=True):
-        integers, zero_point = stored[node.input[1]], stored[node.input[5]]
-        assert (integers.dtype, zero_point.dtype) == (np.uint8, np.uint8)
-        assert zero_point.ravel().tolist() == [128]
+        integers = stored[node.input[1]]
+        assert integers.dtype == np.int8
+        assert len(node.input) == 5
         weight = original[f"{name}.weight"]
         assert integers.shape == weight.shape  # [in, out]: one scale for each output
         scales = stored[f"{name}.weight.scales"].astype(np.float64)
         assert scales.shape == weight.shape[1:]
-        kept = (integers.astype(np.float64) - 128) * scales
+        kept = integers * scales
         assert (np.abs(kept - weight) <= np.abs(scales) * 1.05).all()
 
 
@@ -166,7 +166,7 @@ def with_stored_weights(package: Path) -> Oracle:
             continue
         packed, scales = stored[f"{name}.q8"], stored[f"{name}.scales"].astype(np.float64)
         if packed.ndim == 2:  # by row: [in, out]
-            oracle.tensors[name] = (packed.astype(np.float64) - 128) * scales
+            oracle.tensors[name] = packed * scales
         else:
             rows = (packed.astype(np.float64) - 128) * scales[..., None]
             rows = rows.reshape(len(packed), -1)
