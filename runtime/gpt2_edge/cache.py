@@ -36,13 +36,17 @@ class Cache(Protocol):
 class SharedCache:
     """Buffers of fixed capacity, each bound as past and as present: no step copies them.
 
-    GroupQueryAttention writes a step's keys and values behind those that are there.
+    GroupQueryAttention writes a step's keys and values behind those that are there. On a device
+    other than the CPU the first step copies the empty buffers there, and they stay.
     """
 
-    def __init__(self, architecture: Architecture, graph: Graph, capacity: int) -> None:
+    def __init__(
+        self, architecture: Architecture, graph: Graph, capacity: int, device: str = "cpu"
+    ) -> None:
         self.length = 0
         self.capacity = capacity
-        self._bound = False
+        self._device = device
+        self._bound = self._on_device = False
         shape = (1, architecture.num_heads, capacity, architecture.head_size)
         self._values: list[tuple[str, str, ort.OrtValue]] = []
         # The arrays are kept: before 1.24 an OrtValue does not keep its array alive. np.zeros
@@ -58,11 +62,21 @@ class SharedCache:
             return
         for past, present, value in self._values:
             binding.bind_ortvalue_input(past, value)
-            binding.bind_ortvalue_output(present, value)
-        self._bound = True
+            if self._device == "cpu" or self._on_device:
+                binding.bind_ortvalue_output(present, value)
+            else:  # ONNX Runtime allocates it where its provider likes it
+                binding.bind_output(present, self._device)
+        self._bound = self._device == "cpu" or self._on_device
 
     def advance(self, binding: Any, tokens: int) -> None:
         self.length += tokens
+        if self._device != "cpu" and not self._on_device:
+            presents = binding.get_outputs()[-len(self._values) :]
+            self._values = [
+                (past, present, value)
+                for (past, present, _), value in zip(self._values, presents, strict=True)
+            ]
+            self._arrays, self._on_device = [], True
 
     def trim(self, length: int) -> None:
         self.length = min(self.length, length)
@@ -71,9 +85,12 @@ class SharedCache:
 class ConcatCache:
     """The stock graphs' cache: every step returns past and new tokens in a new tensor."""
 
-    def __init__(self, architecture: Architecture, graph: Graph, capacity: int) -> None:
+    def __init__(
+        self, architecture: Architecture, graph: Graph, capacity: int, device: str = "cpu"
+    ) -> None:
         self.length = 0
         self.capacity = capacity
+        self._device = device
         shape = (1, architecture.num_heads, 0, architecture.head_size)
         empty = np.zeros(shape, graph.cache_dtype)
         self._names = _layer_names(architecture, graph.names)
@@ -83,7 +100,7 @@ class ConcatCache:
     def bind(self, binding: Any) -> None:
         for (past, present), value in zip(self._names, self._values, strict=True):
             binding.bind_ortvalue_input(past, value)
-            binding.bind_output(present)
+            binding.bind_output(present, self._device)
 
     def advance(self, binding: Any, tokens: int) -> None:
         # The presents were bound in the order of _names, behind the logits.

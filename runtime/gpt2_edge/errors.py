@@ -21,6 +21,10 @@ class PackageError(GPT2EdgeError):
     """The package is missing, damaged, or of a format that this version does not read."""
 
 
+class ProviderError(GPT2EdgeError):
+    """The execution provider is not installed, or cannot run this package's graph."""
+
+
 class ContextOverflowError(GPT2EdgeError):
     """The prompt does not fit the model's context."""
 

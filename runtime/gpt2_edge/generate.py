@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from gpt2_edge.config import GenerationConfig
 from gpt2_edge.errors import ContextOverflowError, GenerationError
 from gpt2_edge.manifest import Manifest
 from gpt2_edge.package import Package, open_package
+from gpt2_edge.providers import AUTO
 from gpt2_edge.sampling import (
     Logits,
     Sampler,
@@ -64,6 +65,7 @@ class GenerationResult:
     finish_reason: "eos", "stop" (a stop string), "length" (max_new_tokens, or the context is
         full), "cancelled" (should_stop said so) or "interrupted" (Ctrl-C).
     seed: of the random generator; None for greedy decoding.
+    provider: the execution provider that computed it (one of PROVIDERS).
     logprobs: one for each id, where the config asked for them.
     Times are in seconds, rates in tokens per second (0 where nothing was measured).
     """
@@ -76,6 +78,7 @@ class GenerationResult:
     prompt_seconds: float
     decode_seconds: float
     logprobs: tuple[float, ...] | None = None
+    provider: str = "cpu"
 
     @property
     def prompt_tokens_per_second(self) -> float:
@@ -95,6 +98,7 @@ class _Progress:
 
     prompt_tokens: int
     seed: int | None
+    provider: str
     finish_reason: str = "length"
     tokens: list[Token] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
@@ -114,6 +118,7 @@ class _Progress:
             logprobs=tuple(token.logprob or 0.0 for token in self.tokens)
             if with_logprobs
             else None,
+            provider=self.provider,
         )
 
 
@@ -145,16 +150,31 @@ class Generator:
 
     @classmethod
     def load(
-        cls, path: str | Path, *, threads: int | None = None, verify: bool = True
+        cls,
+        path: str | Path,
+        *,
+        provider: str = AUTO,
+        provider_options: Mapping[str, str] | None = None,
+        threads: int | None = None,
+        verify: bool = True,
     ) -> Generator:
         """Load the package in the folder `path`.
 
-        threads: of ONNX Runtime; None takes one for each physical core. verify: compare the
-        SHA-256 of the files with the manifest. Raises PackageError.
+        provider: ONNX Runtime's execution provider, one of PROVIDERS, or "auto" for the best that
+        is installed and takes this graph, in the end the CPU. provider_options: what ONNX Runtime
+        documents for it. threads: of ONNX Runtime on the CPU; None takes one for each physical
+        core. verify: compare the SHA-256 of the files with the manifest. Raises PackageError, and
+        ProviderError if the provider is not installed or takes nothing of the graph.
         """
         package = open_package(path)
         tokenizer_file = package.manifest.tokenizer
-        session = Session(package, threads=threads, verify=verify)
+        session = Session(
+            package,
+            provider=provider,
+            provider_options=provider_options,
+            threads=threads,
+            verify=verify,
+        )
         tokenizer = Tokenizer(package.folder / tokenizer_file) if tokenizer_file else None
         return cls(package, session, tokenizer)
 
@@ -258,7 +278,7 @@ class Generator:
         seed = None
         if config.samples:
             seed = secrets.randbits(_NEW_SEED_BITS) if config.seed is None else config.seed
-        return _Progress(len(ids), seed)
+        return _Progress(len(ids), seed, self.session.provider)
 
     def _text(
         self,

@@ -1,8 +1,8 @@
 """Whether this processor overflows when ONNX Runtime multiplies signed 8-bit weights.
 
-AVX2 without VNNI adds pairs of products of unsigned activations and signed weights in 16 bits, which
-saturate; ONNX Runtime then has to make the weights unsigned, which costs speed elsewhere. Asking it
-to compute one sum that would overflow tells better than a list of processors.
+AVX2 without VNNI adds pairs of products of unsigned activations and signed weights in 16 bits,
+which saturate; ONNX Runtime then has to make the weights unsigned, which costs speed elsewhere.
+Asking it to compute one sum that would overflow tells better than a list of processors.
 """
 
 from __future__ import annotations

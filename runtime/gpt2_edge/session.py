@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,10 +10,18 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from gpt2_edge.cache import Cache, ConcatCache, SharedCache
-from gpt2_edge.errors import ContextOverflowError, PackageError
+from gpt2_edge.errors import ContextOverflowError, PackageError, ProviderError
 from gpt2_edge.graph_check import check_graph, check_onnxruntime
 from gpt2_edge.int8_overflow import signed_weights_overflow
 from gpt2_edge.package import Package
+from gpt2_edge.providers import (
+    AUTO,
+    PROVIDERS,
+    Placement,
+    candidates,
+    check_placed,
+    onnx_providers,
+)
 
 # Long prompts are fed in chunks: attention's scores take heads x chunk x context floats, and a
 # caller can stop between two chunks. Speed is flat from about 100 tokens on.
@@ -32,49 +40,99 @@ class Session:
         self,
         package: Package,
         *,
+        provider: str = AUTO,
+        provider_options: Mapping[str, str] | None = None,
         threads: int | None = None,
         verify: bool = True,
         prepack: bool = True,
+        count_nodes: bool = False,
     ) -> None:
         """Load `package`.
 
-        threads and verify are as in Generator.load. prepack: copy the weights into the layout
-        that the kernels like; without it an fp32 graph runs from the memory-mapped file at half
-        the memory and half the speed, and a quantized one very slowly.
+        provider, provider_options, threads and verify are as in Generator.load. prepack: copy the
+        weights into the layout that the kernels like; without it an fp32 graph runs from the
+        memory-mapped file at half the memory and half the speed, and a quantized one very slowly.
+        count_nodes: fill `nodes` for the CPU too; for other providers it always is.
         """
         self.package = package
         check_onnxruntime(package)
-        options = ort.SessionOptions()
-        options.log_severity_level = _ERRORS_ONLY
-        options.intra_op_num_threads = threads or 0  # 0: one for each physical core
-        options.enable_mem_pattern = False  # plans memory per input shape; ours change every step
-        # Unsigned weights are exact everywhere and slower where signed ones are.
-        unsigned = "1" if signed_weights_overflow() else "0"
-        options.add_session_config_entry("session.x64quantprecision", unsigned)
-        if not prepack:
-            options.add_session_config_entry("session.disable_prepacking", "1")
         # Hashes are compared while ONNX Runtime loads; a wrong one is the better message.
         with ThreadPoolExecutor(1) as pool:
             hashes = pool.submit(package.check_hashes, package.runtime_files()) if verify else None
-            failure: Exception | None = None
+            failure: PackageError | ProviderError | None = None
             try:
-                self.onnx = ort.InferenceSession(
-                    str(package.model_path), options, providers=["CPUExecutionProvider"]
-                )
-            except Exception as error:  # ONNX Runtime raises a family of its own
+                self._load(provider, provider_options or {}, threads, prepack, count_nodes)
+            except (PackageError, ProviderError) as error:
                 failure = error
             if hashes is not None:
                 hashes.result()
         if failure is not None:
-            reason = str(failure).splitlines()[0]
-            raise PackageError(
-                f"{package.model_path} cannot be loaded by ONNX Runtime {ort.__version__}: {reason}"
-            ) from failure
-        check_graph(self.onnx, package)
+            raise failure
+
+    def _load(
+        self,
+        asked: str,
+        provider_options: Mapping[str, str],
+        threads: int | None,
+        prepack: bool,
+        count_nodes: bool,
+    ) -> None:
+        """Load the graph with the provider asked for, or with the first that "auto" finds fit."""
+        names = candidates(asked, self.package.manifest.graph.flavour)
+        for name in names:
+            options = _session_options(threads, prepack)
+            placement = Placement(options) if name != "cpu" or count_nodes else None
+            try:
+                self.onnx = self._open(name, options, provider_options)
+                check_graph(self.onnx, self.package)
+                self.provider, self.device = name, PROVIDERS[name].device
+                self.nodes: dict[str, int] | None = None
+                if placement is not None:
+                    self.start(1).feed([0])
+                    self.nodes = placement.nodes(self.onnx)
+                    check_placed(name, self.package.manifest.graph.flavour, self.nodes)
+                return
+            except ProviderError:
+                if name == names[-1]:
+                    raise
+
+    def _open(
+        self, name: str, options: ort.SessionOptions, provider_options: Mapping[str, str]
+    ) -> ort.InferenceSession:
+        path = self.package.model_path
+        try:
+            session = ort.InferenceSession(
+                str(path), options, providers=onnx_providers(name, provider_options)
+            )
+        except Exception as error:  # ONNX Runtime raises a family of its own
+            kind, culprit = (PackageError, "") if name == "cpu" else (ProviderError, f" on {name}")
+            raise kind(
+                f"{path} cannot be loaded by ONNX Runtime {ort.__version__}{culprit}: "
+                f"{str(error).splitlines()[0]}"
+            ) from error
+        if PROVIDERS[name].onnx_name not in session.get_providers():
+            raise ProviderError(
+                f"provider {name} does not start on this machine (ONNX Runtime {ort.__version__} "
+                "printed why); use provider cpu"
+            )
+        return session
 
     def start(self, capacity: int) -> TokenSequence:
         """A new empty sequence with room for `capacity` tokens (at most the context length)."""
         return TokenSequence(self, capacity)
+
+
+def _session_options(threads: int | None, prepack: bool) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.intra_op_num_threads = threads or 0  # 0: one for each physical core
+    options.enable_mem_pattern = False  # plans memory per input shape; ours change every step
+    # Unsigned weights are exact everywhere and slower where signed ones are.
+    unsigned = "1" if signed_weights_overflow() else "0"
+    options.add_session_config_entry("session.x64quantprecision", unsigned)
+    if not prepack:
+        options.add_session_config_entry("session.disable_prepacking", "1")
+    return options
 
 
 class TokenSequence:
@@ -87,7 +145,7 @@ class TokenSequence:
         self._onnx = session.onnx
         capacity = min(capacity, self._architecture.context_length)
         kind = SharedCache if self._graph.cache == "shared" else ConcatCache
-        self._cache: Cache = kind(self._architecture, self._graph, capacity)
+        self._cache: Cache = kind(self._architecture, self._graph, capacity, session.device)
         self._binding = session.onnx.io_binding()
         self._mask = np.ones((1, capacity), np.int64)
         self._positions = np.arange(capacity, dtype=np.int64)[None]

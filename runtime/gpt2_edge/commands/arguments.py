@@ -17,6 +17,13 @@ def add_package(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=int, metavar="N", help="of ONNX Runtime (default: one a physical core)"
     )
+    parser.add_argument(
+        "--provider",
+        default="auto",
+        metavar="NAME",
+        help="execution provider: cpu, cuda, openvino, webgpu, ... (docs/PROVIDERS.md; default: "
+        "auto, the best that is installed)",
+    )
 
 
 def add_prompt(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +37,7 @@ def load(options: argparse.Namespace) -> Generator:
 
     if options.threads is not None and options.threads < 1:
         raise GenerationError(f"--threads is {options.threads}; it must be at least 1")
-    return Generator.load(options.package, threads=options.threads)
+    return Generator.load(options.package, provider=options.provider, threads=options.threads)
 
 
 def read_prompt(options: argparse.Namespace) -> Prompt:

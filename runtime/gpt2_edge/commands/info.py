@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gpt2_edge.package import Package
 
 _EXAMPLES = """examples:
   gpt2-edge info PACKAGE
+  gpt2-edge info PACKAGE --provider auto
   gpt2-edge info PACKAGE --json | jq .architecture
 """
 
@@ -16,12 +20,31 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = verbs.add_parser(
         "info",
         help="describe a package",
-        description="Describe a package from its manifest, without loading the model.",
+        description="Describe a package from its manifest, without loading the model unless "
+        "--provider asks how it is run.",
         epilog=_EXAMPLES,
     )
     parser.add_argument("package", metavar="PACKAGE", help="folder that gpt2-edge export wrote")
+    parser.add_argument(
+        "--provider",
+        metavar="NAME",
+        help="load the graph and say what an execution provider (or auto) takes of it",
+    )
     parser.add_argument("--json", action="store_true", help="print the manifest itself")
     return parser
+
+
+def _provider(package: Package, asked: str) -> str:
+    """The provider that was taken, and the nodes of the graph by provider."""
+    from gpt2_edge.session import Session
+
+    session = Session(package, provider=asked, count_nodes=True)
+    assert session.nodes is not None
+    nodes = ", ".join(
+        f"{count} by {name.removesuffix('ExecutionProvider')}"
+        for name, count in sorted(session.nodes.items(), key=lambda item: -item[1])
+    )
+    return f"{session.provider}; nodes: {nodes}"
 
 
 def run(options: argparse.Namespace) -> int:
@@ -57,6 +80,8 @@ def run(options: argparse.Namespace) -> int:
             f"KL divergence {quality['mean_kl']:.5f} "
             f"on {quality['tokens']:,} tokens of {quality['text']}"
         )
+    if options.provider:
+        rows["provider"] = _provider(package, options.provider)
     for name, value in rows.items():
         print(f"{name:<11}{value}")
     for name, record in manifest.files.items():
