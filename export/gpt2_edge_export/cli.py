@@ -49,9 +49,20 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     add("--max-size", type=float, metavar="MB", help="... the best whose model file is under MB")
     add(
         "--cache",
-        default="float32",
         metavar="TYPE",
         help="of keys and values: float32 (default), float16, or int8 for a quarter of its memory",
+    )
+    add(
+        "--flavour",
+        metavar="NAME",
+        help="of the graph: fused (default; CPU and GPU), portable (standard operators only), or "
+        "static (fixed shapes, for NPUs and mobile providers)",
+    )
+    add("--past", type=int, metavar="N", help="static: room of the cache (default: the context)")
+    add(
+        "--target",
+        metavar="NAME",
+        help="flavour, recipe and cache for cpu, cuda, web, mobile or npu (docs/PROVIDERS.md)",
     )
     calibration = parser.add_mutually_exclusive_group()
     calibration.add_argument(
@@ -81,6 +92,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     try:
         from gpt2_edge_export.export import ExportOptions, export_package
+        from gpt2_edge_export.flavours import TARGETS
     except GPT2EdgeError:
         raise
     except ImportError as error:
@@ -94,11 +106,14 @@ def run(options: argparse.Namespace) -> int:
     for flag, limit in (("--max-kl", options.max_kl), ("--max-size", options.max_size)):
         if limit is not None and not 0 < limit < math.inf:
             raise ExportError(f"{flag} is {limit:g}; it must be a number above 0")
+    if options.target is not None and options.target not in TARGETS:
+        raise ExportError(f"--target {options.target} is not one of {', '.join(TARGETS)}")
+    target = TARGETS[options.target or "cpu"]
     report = export_package(
         options.checkpoint,
         options.output,
         ExportOptions(
-            recipe=options.recipe or "int4",
+            recipe=options.recipe or target.recipe,
             engine=options.engine,
             tokenizer=False if options.no_tokenizer else options.tokenizer,
             block_size=options.block_size,
@@ -108,7 +123,9 @@ def run(options: argparse.Namespace) -> int:
             report=not options.no_report,
             max_kl=options.max_kl,
             max_megabytes=options.max_size,
-            cache_dtype=options.cache,
+            cache_dtype=options.cache or target.cache_dtype,
+            flavour=options.flavour or target.flavour,
+            past=options.past,
             force=options.force,
         ),
     )

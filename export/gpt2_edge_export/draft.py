@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from gpt2_edge import Generator
 from gpt2_edge._version import __version__
+from gpt2_edge.errors import ExportError
 from gpt2_edge.manifest import FORMAT_VERSION, MANIFEST_FILE, Architecture, Graph, Manifest
 from gpt2_edge.package import open_package
 from gpt2_edge.session import Session
@@ -22,10 +22,10 @@ from gpt2_edge.status import status_line
 from gpt2_edge.tokenizer import Tokenizer
 from gpt2_edge_export.checkpoint import Checkpoint
 from gpt2_edge_export.config import GPT2Config
+from gpt2_edge_export.flavours import CHUNK_FILE, write_graph
 from gpt2_edge_export.genai_config import genai_config
-from gpt2_edge_export.graph import CACHE_MIN_ONNXRUNTIME, NAMES, build_fused_graph
 from gpt2_edge_export.model_card import model_card
-from gpt2_edge_export.onnx_builder import DATA_FILE, MODEL_FILE, OnnxBuilder
+from gpt2_edge_export.onnx_builder import DATA_FILE, MODEL_FILE
 from gpt2_edge_export.optimum_engine import export_with_optimum
 from gpt2_edge_export.package import file_records, write_json
 from gpt2_edge_export.progress import progress_bar
@@ -38,6 +38,7 @@ from gpt2_edge_export.quantize import (
     input_width,
     make_recipe,
 )
+from gpt2_edge_export.quantize.ranges import activation_ranges
 from gpt2_edge_export.report import group_sizes, measure
 from gpt2_edge_export.self_test import make_self_test
 from gpt2_edge_export.texts import Text
@@ -57,6 +58,8 @@ class Draft:
     name: str
     engine: str = "fused"
     cache_dtype: str = "float32"
+    flavour: str = "fused"
+    past: int | None = None
 
     def write_beside(self) -> None:
         """Everything but the graph and what describes this package."""
@@ -89,18 +92,22 @@ class Draft:
         window = min(self.checkpoint.config.n_positions, _CALIBRATION_WINDOW)
         return text.windows(window, _CALIBRATION_TOKENS)
 
-    def write(self, recipe: Recipe, weights: Weights) -> Manifest:
-        """Write graph, manifest and self-test; an older graph is replaced."""
-        for name in (MODEL_FILE, DATA_FILE, MANIFEST_FILE):
+    def write(self, recipe: Recipe, weights: Weights, calibration: Text | None = None) -> Manifest:
+        """Write graph, manifest and self-test; an older graph is replaced.
+
+        calibration: a static graph in 8 bits needs it for the ranges of activations.
+        """
+        for name in (MODEL_FILE, CHUNK_FILE, DATA_FILE, MANIFEST_FILE):
             (self.folder / name).unlink(missing_ok=True)
         if self.engine == "optimum":
             with status_line() as show:
                 show("optimum is tracing the model")
                 graph = export_with_optimum(self.checkpoint, self.folder)
         else:
-            graph = _write_fused(weights, recipe, self.folder, self.cache_dtype)
+            graph = self._write_graph(recipe, weights, calibration)
         manifest = self._manifest(recipe, graph)
-        write_json(self.folder / "genai_config.json", _genai(manifest))
+        if graph.static is None:  # onnxruntime-genai has no such loop
+            write_json(self.folder / "genai_config.json", _genai(manifest))
         with status_line() as show:
             show("self-test")
             return self._with_self_test(manifest)
@@ -132,9 +139,28 @@ class Draft:
         """The same model in fp32 with this package's tokenizer, as plain as can be."""
         folder.mkdir()
         recipe = make_recipe("fp32")
-        draft = dataclasses.replace(self, tokenizer=None, folder=folder, engine="fused")
-        graph = _write_fused(RoundedWeights(self.checkpoint), recipe, folder, "float32")
+        draft = Draft(self.checkpoint, tokenizer=None, folder=folder, name=self.name)
+        graph = draft._write_graph(recipe, RoundedWeights(self.checkpoint), None)
         draft._write_manifest(draft._manifest(recipe, graph))
+
+    def _write_graph(self, recipe: Recipe, weights: Weights, calibration: Text | None) -> Graph:
+        ranges = None
+        if self.flavour == "static" and recipe.quantized:
+            if calibration is None:
+                raise ExportError(
+                    "--flavour static in 8 bits rounds activations with fixed scales, which it "
+                    "finds on a text: it needs a tokenizer and calibration, or --recipe fp32"
+                )
+            windows = self.calibration_windows(calibration)
+            with status_line() as show:
+                show("ranges of activations")
+                ranges = activation_ranges(weights, recipe, windows)
+        bar = progress_bar(len(weights.config.tensor_shapes()), "writing the graph", "tensors")
+        with bar:
+            counted = _Counted(weights, bar.update)
+            return write_graph(
+                self.flavour, counted, recipe, self.folder, self.cache_dtype, self.past, ranges
+            )
 
     def _manifest(self, recipe: Recipe, graph: Graph) -> Manifest:
         config = self.checkpoint.config
@@ -145,10 +171,10 @@ class Draft:
             architecture=Architecture(
                 num_layers=config.n_layer,
                 num_heads=config.n_head,
-                head_size=cache_head_size(config) if graph.flavour == "fused" else config.head_size,
+                head_size=config.head_size if self.engine == "optimum" else cache_head_size(config),
                 hidden_size=config.n_embd,
                 vocab_size=config.vocab_size,
-                context_length=config.n_positions,
+                context_length=graph.static.past if graph.static else config.n_positions,
             ),
             graph=graph,
             recipe=recipe.describe(config.n_layer, lambda name: input_width(name, config)),
@@ -183,21 +209,6 @@ class _Counted:
         array = self._weights.tensor(name)
         self._count()
         return array
-
-
-def _write_fused(weights: Weights, recipe: Recipe, folder: Path, cache_dtype: str) -> Graph:
-    bar = progress_bar(len(weights.config.tensor_shapes()), "writing the graph", "tensors")
-    with bar, closing(OnnxBuilder(folder)) as builder:
-        build_fused_graph(builder, _Counted(weights, bar.update), recipe, cache_dtype)
-        builder.save("gpt2", __version__)
-    return Graph(
-        file=MODEL_FILE,
-        flavour="fused",
-        cache="shared",
-        cache_dtype=cache_dtype,
-        min_onnxruntime=CACHE_MIN_ONNXRUNTIME[cache_dtype],
-        names=NAMES,
-    )
 
 
 def _one_or_all(config: GPT2Config) -> int | list[int] | None:

@@ -11,10 +11,11 @@ from gpt2_edge.package import Package
 from gpt2_edge.tokenizer import Tokenizer
 from gpt2_edge_export.checkpoint import Checkpoint, open_checkpoint
 from gpt2_edge_export.draft import Draft
+from gpt2_edge_export.flavours import flavour_recipe
 from gpt2_edge_export.graph import CACHE_MIN_ONNXRUNTIME
 from gpt2_edge_export.mixed import write_mixed
 from gpt2_edge_export.package import atomic_folder, check_destination
-from gpt2_edge_export.quantize import Recipe, make_recipe
+from gpt2_edge_export.quantize import Recipe
 from gpt2_edge_export.search import Candidate
 from gpt2_edge_export.texts import CALIBRATION_TEXT, REPORT_TEXT, Text, read_text
 from gpt2_edge_export.tokenizer_files import TOKENIZER_FILE, TokenizerFiles, read_tokenizer
@@ -39,7 +40,8 @@ class ExportOptions:
     report_text: a text file to measure quality on, None for the exporter's own; report: whether to
     measure it. max_kl, max_megabytes: instead of a recipe, choose bits matrix by matrix so that
     the mean KL divergence, or the model file, stays under it. cache_dtype: of keys and values,
-    "float32", "float16" or "int8". force: replace an older package.
+    "float32", "float16" or "int8". flavour: one of FLAVOURS. past: room of a static graph's cache
+    in tokens, None for the model's context. force: replace an older package.
     """
 
     recipe: str = "int4"
@@ -53,6 +55,8 @@ class ExportOptions:
     max_kl: float | None = None
     max_megabytes: float | None = None
     cache_dtype: str = "float32"
+    flavour: str = "fused"
+    past: int | None = None
     force: bool = False
 
 
@@ -82,10 +86,20 @@ def export_package(
     recipe = _recipe(options)
     check_destination(destination, options.force)
     checkpoint = open_checkpoint(source, options.activation_function)
+    _check_past(options.past, checkpoint.config.n_positions)
     tokenizer, notes = _tokenizer(checkpoint, options.tokenizer)
     with atomic_folder(destination, options.force) as folder:
         name = _name(checkpoint, destination)
-        draft = Draft(checkpoint, tokenizer, folder, name, options.engine, options.cache_dtype)
+        draft = Draft(
+            checkpoint,
+            tokenizer,
+            folder,
+            name,
+            options.engine,
+            options.cache_dtype,
+            options.flavour,
+            options.past,
+        )
         draft.write_beside()
         calibration, report_text = _texts(draft, recipe, options, notes)
         tried: tuple[Candidate, ...] = ()
@@ -96,7 +110,7 @@ def export_package(
                 draft, calibration, report_text, options.max_kl, options.max_megabytes
             )
         else:
-            manifest = draft.write(recipe, draft.weights(recipe, calibration))
+            manifest = draft.write(recipe, draft.weights(recipe, calibration), calibration)
             if report_text is not None:
                 manifest = draft.measure(manifest, recipe, report_text)
         manifest = draft.finish(manifest)
@@ -115,7 +129,24 @@ def _recipe(options: ExportOptions) -> Recipe:
         )
     if options.engine == "optimum" and options.cache_dtype != "float32":
         raise ExportError("--engine optimum has a float32 cache; leave out --cache")
-    return make_recipe(options.recipe, options.block_size)
+    searched = options.max_kl is not None or options.max_megabytes is not None
+    if options.flavour != "fused":
+        if options.engine == "optimum":
+            raise ExportError("--engine optimum has a graph of its own; leave out --flavour")
+        if options.cache_dtype != "float32":
+            raise ExportError(f"--flavour {options.flavour} has a float32 cache; leave out --cache")
+        if searched:
+            raise ExportError("--max-kl and --max-size choose formats of --flavour fused")
+    if options.past is not None and options.flavour != "static":
+        raise ExportError("--past is the fixed size of --flavour static; others have none")
+    return flavour_recipe(options.flavour, options.recipe, options.block_size)
+
+
+def _check_past(past: int | None, context_length: int) -> None:
+    if past is not None and not 1 <= past <= context_length:
+        raise ExportError(
+            f"--past is {past}; the model's context allows 1 to {context_length} tokens"
+        )
 
 
 def _texts(

@@ -86,7 +86,7 @@ class LinearOperators:
             return f"{name}.f32" if halves else name
         array = self._weights.tensor(name)
         if halves:
-            return self._float16(name, _checked_float16(name, array))
+            return self._float16(name, checked_float16(name, array))
         return self._builder.weight(name, array)
 
     def positions(self) -> str:
@@ -95,7 +95,7 @@ class LinearOperators:
         array = self._weights.tensor(name)
         if self._recipe.linear.bits == 32:
             return self._builder.weight(name, array)
-        return self._float16(name, _checked_float16(name, array))
+        return self._float16(name, checked_float16(name, array))
 
     def _by_row(self, x: str, name: str, form: MatrixFormat) -> str:
         """Rows of x in 8 bits with a scale each, times 8-bit weights with a scale an output.
@@ -151,7 +151,8 @@ class LinearOperators:
         return self._builder.node("Cast", [stored], f"{name}.f32", to=TensorProto.FLOAT)
 
 
-def _checked_float16(name: str, array: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
+def checked_float16(name: str, array: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
+    """`array` as float16; ExportError where a value is too large for it."""
     largest = float(np.max(np.abs(array), initial=0))
     if largest > np.finfo(np.float16).max:
         raise ExportError(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,12 @@ class OnnxBuilder:
         self._outputs: list[onnx.ValueInfoProto] = []
         self._initializers: dict[str, TensorProto] = {}
 
+    def sibling(self) -> OnnxBuilder:
+        """A builder of another graph over the same weights; both are saved with `embed` False."""
+        other = copy.copy(self)
+        other._nodes, other._inputs, other._outputs = [], [], []
+        return other
+
     def close(self) -> None:
         """Let go of DATA_FILE; `save` does so too."""
         self._data.close()
@@ -66,40 +73,66 @@ class OnnxBuilder:
     def has_weight(self, name: str) -> bool:
         return name in self._initializers
 
+    def has_node(self, name: str) -> bool:
+        return any(node.name == name for node in self._nodes)
+
+    def weight_shape(self, name: str) -> tuple[int, ...]:
+        return tuple(self._initializers[name].dims)
+
+    def weight_of(self, name: str, read: Callable[[str], npt.ArrayLike]) -> str:
+        """Like `weight`, reading the value only if it is not there yet."""
+        return name if self.has_weight(name) else self.weight(name, read(name))
+
     def weight(self, name: str, value: npt.ArrayLike) -> str:
         """Add the initializer `name` unless it is there already, and return the name."""
         if name in self._initializers:
             return name
         array = np.ascontiguousarray(value)
         if array.nbytes < _INLINE_BYTES:
-            tensor = numpy_helper.from_array(array, name)
+            self._initializers[name] = numpy_helper.from_array(array, name)
         else:
-            tensor = TensorProto(
-                name=name,
-                dims=array.shape,
-                data_type=helper.np_dtype_to_tensor_dtype(array.dtype),
-                data_location=TensorProto.EXTERNAL,
-            )
-            self._data.write(bytes(-self._data.tell() % _ALIGNMENT))
-            entries = {
-                "location": DATA_FILE,
-                "offset": self._data.tell(),
-                "length": array.nbytes,
-            }
-            for key, entry in entries.items():
-                tensor.external_data.add(key=key, value=str(entry))
-            self._data.write(array.reshape(-1).view(np.uint8).data)
-        self._initializers[name] = tensor
+            kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+            self._external(name, kind, array.shape, array.reshape(-1).view(np.uint8).data)
         return name
 
-    def save(self, graph_name: str, producer_version: str) -> list[str]:
-        """Write MODEL_FILE, and DATA_FILE where the weights are too large to be put into it.
+    def tensor(self, name: str, value: TensorProto) -> str:
+        """Like `weight`, for types that NumPy has not: a TensorProto with raw_data."""
+        if name in self._initializers:
+            return name
+        if len(value.raw_data) < _INLINE_BYTES:
+            value.name = name
+            self._initializers[name] = value
+        else:
+            self._external(name, value.data_type, value.dims, memoryview(value.raw_data))
+        return name
 
-        Returns the names of the files written.
+    def _external(self, name: str, kind: int, shape: Sequence[int], content: memoryview) -> None:
+        tensor = TensorProto(
+            name=name, dims=shape, data_type=kind, data_location=TensorProto.EXTERNAL
+        )
+        self._data.write(bytes(-self._data.tell() % _ALIGNMENT))
+        entries = {"location": DATA_FILE, "offset": self._data.tell(), "length": content.nbytes}
+        for key, entry in entries.items():
+            tensor.external_data.add(key=key, value=str(entry))
+        self._data.write(content)
+        self._initializers[name] = tensor
+
+    def save(
+        self, graph_name: str, producer_version: str, file: str = MODEL_FILE, embed: bool = True
+    ) -> list[str]:
+        """Write `file`, and DATA_FILE where the weights are too large to be put into it.
+
+        embed: False leaves the weights in DATA_FILE whatever their size. Returns the names of the
+        files written.
         """
-        self._data.close()
+        self._data.flush()
+        used = {name for node in self._nodes for name in node.input}
         graph = helper.make_graph(
-            self._nodes, graph_name, self._inputs, self._outputs, list(self._initializers.values())
+            self._nodes,
+            graph_name,
+            self._inputs,
+            self._outputs,
+            [tensor for name, tensor in self._initializers.items() if name in used],
         )
         model = helper.make_model(
             graph,
@@ -109,12 +142,13 @@ class OnnxBuilder:
             producer_version=producer_version,
         )
         data_path = self._folder / DATA_FILE
-        embedded = data_path.stat().st_size <= EMBED_LIMIT
+        embedded = embed and data_path.stat().st_size <= EMBED_LIMIT
         if embedded:
+            self._data.close()
             onnx.load_external_data_for_model(model, str(self._folder))
             data_path.unlink()
-        onnx.save(model, str(self._folder / MODEL_FILE))
-        return [MODEL_FILE] if embedded else [MODEL_FILE, DATA_FILE]
+        onnx.save(model, str(self._folder / file))
+        return [file] if embedded else [file, DATA_FILE]
 
 
 def _value_info(name: str, dtype: npt.DTypeLike, shape: Sequence[int | str]) -> onnx.ValueInfoProto:

@@ -32,6 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     from gpt2_edge.commands import bench, generate, info, next_words, score, verify
     from gpt2_edge.commands import eval as evaluate
     from gpt2_edge_export import cli as export
+    from gpt2_edge_export import mobile_cli as mobile
 
     parser = argparse.ArgumentParser(
         prog="gpt2-edge",
@@ -41,7 +42,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"gpt2-edge {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for module in (export, generate, next_words, score, evaluate, info, verify, bench):
+    verbs_in_order = (
+        export, generate, next_words, score, evaluate, info, verify, bench, mobile
+    )  # fmt: skip
+    for module in verbs_in_order:
         verb = module.add_parser(verbs)
         verb.formatter_class = argparse.RawDescriptionHelpFormatter
         verb.add_argument("--debug", action="store_true", help="show the traceback of an error")

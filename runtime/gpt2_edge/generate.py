@@ -28,7 +28,7 @@ from gpt2_edge.sampling import (
     make_sampler,
     probabilities,
 )
-from gpt2_edge.session import Session, TokenSequence
+from gpt2_edge.session import FedSequence, Session
 from gpt2_edge.stopping import StopStrings
 from gpt2_edge.tokenizer import Tokenizer
 
@@ -359,7 +359,7 @@ def _choose(logits: Logits, choose: Sampler, with_logprob: bool) -> Token:
 
 
 def _step(
-    sequence: TokenSequence, ids: list[int], should_stop: ShouldStop | None
+    sequence: FedSequence, ids: list[int], should_stop: ShouldStop | None
 ) -> npt.NDArray[np.float32] | None:
     """Logits [vocab] after `ids`; None if the caller wants to stop."""
     if len(ids) > 1:

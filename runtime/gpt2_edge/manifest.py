@@ -14,7 +14,7 @@ from gpt2_edge.errors import PackageError
 
 FORMAT_VERSION = 1
 MANIFEST_FILE = "manifest.json"
-CACHE_KINDS = ("shared", "concat")
+CACHE_KINDS = ("shared", "concat", "host")
 CACHE_DTYPES = ("float32", "float16", "int8")
 
 
@@ -46,11 +46,24 @@ class GraphNames:
 
 
 @dataclass(frozen=True)
+class StaticGraph:
+    """Sizes of a graph of fixed shapes, and its second file, which takes `chunk` tokens at once.
+
+    The cache has room for `past` tokens.
+    """
+
+    past: int
+    chunk: int
+    chunk_file: str
+
+
+@dataclass(frozen=True)
 class Graph:
     """The ONNX graph.
 
-    `cache` is "shared" (one buffer is past and present) or "concat"; `cache_dtype`, one of
-    CACHE_DTYPES, is what it holds.
+    `cache` is "shared" (one buffer is past and present), "concat", or "host" (the client writes
+    what a step returns into its own); `cache_dtype`, one of CACHE_DTYPES, is what it holds.
+    `static`: only for graphs of fixed shapes.
     """
 
     file: str
@@ -59,6 +72,7 @@ class Graph:
     cache_dtype: str
     min_onnxruntime: str
     names: GraphNames
+    static: StaticGraph | None = None
 
 
 @dataclass(frozen=True)

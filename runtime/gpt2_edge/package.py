@@ -31,12 +31,11 @@ class Package:
 
     def runtime_files(self) -> list[str]:
         """The files that a runtime reads: graph, external weights, tokenizer."""
-        graph = self.manifest.graph.file
+        graph = self.manifest.graph
+        others = [self.manifest.tokenizer, graph.static and graph.static.chunk_file]
         # External weights are called model.onnx.data here and model.onnx_data by optimum.
         return [
-            name
-            for name in self.manifest.files
-            if name.startswith(graph) or name == self.manifest.tokenizer
+            name for name in self.manifest.files if name.startswith(graph.file) or name in others
         ]
 
     def check_hashes(self, names: Iterable[str] | None = None) -> None:

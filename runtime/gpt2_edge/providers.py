@@ -135,12 +135,19 @@ class Placement:
         return dict(profiled | nodes)
 
 
+def suggestion(name: str, flavour: str) -> str:
+    """What to do where the provider `name` does not take `flavour`; empty if it should."""
+    flavours = PROVIDERS[name].flavours
+    if flavour in flavours:
+        return ""
+    return f" (it takes --flavour {' or '.join(flavours)}, and this one is {flavour})"
+
+
 def check_placed(name: str, flavour: str, nodes: Mapping[str, int]) -> None:
     """Raise ProviderError if the provider `name` was asked for and took nothing."""
     if nodes.get(PROVIDERS[name].onnx_name):
         return
-    flavours = " or ".join(PROVIDERS[name].flavours)
     raise ProviderError(
-        f"provider {name} took none of the {sum(nodes.values())} nodes of this {flavour} graph; "
-        f"export with --flavour {flavours}, or use provider cpu"
+        f"provider {name} took none of the {sum(nodes.values())} nodes of this graph"
+        f"{suggestion(name, flavour)}; use provider cpu"
     )

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from gpt2_edge.errors import ContextOverflowError, GenerationError
 from gpt2_edge.generate import Generator
 from gpt2_edge.sampling import Logits, greedy, log_probability
-from gpt2_edge.session import ROW_GROUP, TokenSequence
+from gpt2_edge.session import ROW_GROUP, FedSequence
 
 Show = Callable[[str], None]
 
@@ -266,17 +266,15 @@ def _windows(length: int, window: int, stride: int) -> Iterator[tuple[int, int, 
         seen = end
 
 
-def _logprobs(sequence: TokenSequence, ids: list[int], start: int) -> npt.NDArray[np.float64]:
+def _logprobs(sequence: FedSequence, ids: list[int], start: int) -> npt.NDArray[np.float64]:
     return np.array([log_probability(row, i) for i, row in _predictions(sequence, ids, start)])
 
 
-def _predictions(
-    sequence: TokenSequence, ids: list[int], start: int
-) -> Iterator[tuple[int, Logits]]:
+def _predictions(sequence: FedSequence, ids: list[int], start: int) -> Iterator[tuple[int, Logits]]:
     """Each of `ids[start:]` with the logits [vocab] that predict it, valid until the next one.
 
     What `sequence` holds of their beginning is not fed again. The logits are the same to the bit
-    whatever that was and whatever `start` is: as in `TokenSequence.prefill`, a chunk starts at a
+    whatever that was and whatever `start` is: as in `FedSequence.prefill`, a chunk starts at a
     multiple of ROW_GROUP and is no lone row behind others. Nor is what is kept of it, since the
     head runs on the rows that are kept.
     """

@@ -21,7 +21,9 @@ from gpt2_edge.providers import (
     candidates,
     check_placed,
     onnx_providers,
+    suggestion,
 )
+from gpt2_edge.static_sequence import StaticSequence
 
 # Long prompts are fed in chunks: attention's scores take heads x chunk x context floats, and a
 # caller can stop between two chunks. Speed is flat from about 100 tokens on.
@@ -31,6 +33,7 @@ PREFILL_CHUNK = 256
 ROW_GROUP = 16
 _ROW_TILE = 128
 _ERRORS_ONLY = 3
+_REASON_LENGTH = 160
 
 
 class Session:
@@ -83,8 +86,13 @@ class Session:
             options = _session_options(threads, prepack)
             placement = Placement(options) if name != "cpu" or count_nodes else None
             try:
-                self.onnx = self._open(name, options, provider_options)
+                graph = self.package.manifest.graph
+                self.onnx = self._open(graph.file, name, options, provider_options)
                 check_graph(self.onnx, self.package)
+                self._chunk: ort.InferenceSession | None = None
+                if graph.static:
+                    plain = _session_options(threads, prepack)
+                    self._chunk = self._open(graph.static.chunk_file, name, plain, provider_options)
                 self.provider, self.device = name, PROVIDERS[name].device
                 self.nodes: dict[str, int] | None = None
                 if placement is not None:
@@ -97,18 +105,23 @@ class Session:
                     raise
 
     def _open(
-        self, name: str, options: ort.SessionOptions, provider_options: Mapping[str, str]
+        self, file: str, name: str, options: ort.SessionOptions, provider_options: Mapping[str, str]
     ) -> ort.InferenceSession:
-        path = self.package.model_path
+        path = self.package.folder / file
         try:
             session = ort.InferenceSession(
                 str(path), options, providers=onnx_providers(name, provider_options)
             )
         except Exception as error:  # ONNX Runtime raises a family of its own
-            kind, culprit = (PackageError, "") if name == "cpu" else (ProviderError, f" on {name}")
-            raise kind(
-                f"{path} cannot be loaded by ONNX Runtime {ort.__version__}{culprit}: "
-                f"{str(error).splitlines()[0]}"
+            reason = str(error).splitlines()[0]
+            if name == "cpu":
+                raise PackageError(
+                    f"{path} cannot be loaded by ONNX Runtime {ort.__version__}: {reason}"
+                ) from error
+            advice = suggestion(name, self.package.manifest.graph.flavour)
+            raise ProviderError(
+                f"{path} cannot be loaded on {name}{advice}: "
+                f"ONNX Runtime {ort.__version__} says {reason[:_REASON_LENGTH]}"
             ) from error
         if PROVIDERS[name].onnx_name not in session.get_providers():
             raise ProviderError(
@@ -117,8 +130,10 @@ class Session:
             )
         return session
 
-    def start(self, capacity: int) -> TokenSequence:
+    def start(self, capacity: int) -> FedSequence:
         """A new empty sequence with room for `capacity` tokens (at most the context length)."""
+        if self._chunk is not None:
+            return StaticSequence(self.package.manifest, self.onnx, self._chunk, capacity)
         return TokenSequence(self, capacity)
 
 
@@ -246,3 +261,6 @@ class TokenSequence:
                 f"{tokens} more tokens do not fit behind {self.length} in a cache of "
                 f"{self.capacity}"
             )
+
+
+FedSequence = TokenSequence | StaticSequence

@@ -1,0 +1,144 @@
+"""A sequence fed through graphs of fixed shapes: the flavour `static`.
+
+One graph takes a single token and returns its logits, the other a chunk of a prompt. Both get the
+whole cache, with a bias that hides what is not filled yet, and return only the new keys and values,
+which are written into the cache here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from gpt2_edge.errors import ContextOverflowError
+from gpt2_edge.manifest import Manifest
+
+Floats = npt.NDArray[np.float32]
+# What is added to the scores of keys that may not be seen; finite in float16, and exactly 0 behind
+# the softmax.
+_MASKED = -10000.0
+
+
+class StaticSequence:
+    """The tokens fed so far and their cache; the interface of TokenSequence."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        step: ort.InferenceSession,
+        chunk: ort.InferenceSession,
+        capacity: int,
+    ) -> None:
+        assert manifest.graph.static is not None
+        shape, self._names = manifest.graph.static, manifest.graph.names
+        self._past, self.capacity = shape.past, min(capacity, shape.past)
+        architecture = manifest.architecture
+        heads, size = architecture.num_heads, architecture.head_size
+        self._layers = range(architecture.num_layers)
+        # Keys lie transposed, [1, heads, head_size, past], so that no step has to transpose them.
+        self._keys = [np.zeros((1, heads, size, self._past), np.float32) for _ in self._layers]
+        self._values = [np.zeros((1, heads, self._past, size), np.float32) for _ in self._layers]
+        self._step = _Graph(self, step, 1)
+        self._chunk = _Graph(self, chunk, shape.chunk)
+        self.ids: list[int] = []
+
+    @property
+    def length(self) -> int:
+        """Tokens in the cache."""
+        return len(self.ids)
+
+    def feed(self, ids: Sequence[int], keep: int = 1) -> Floats:
+        """Feed `ids`; logits [keep, vocab] of the last `keep` positions (0: of all).
+
+        Raises ContextOverflowError if the ids do not fit the cache; nothing is fed then.
+        """
+        if not 0 < len(ids) <= self.capacity - self.length:
+            raise ContextOverflowError(
+                f"{len(ids)} more tokens do not fit behind {self.length} in a cache of "
+                f"{self.capacity}"
+            )
+        first = len(ids) - keep if keep else 0
+        for start in range(0, first, self._chunk.tokens):
+            self._run(self._chunk, ids[start : min(start + self._chunk.tokens, first)])
+        return np.stack([self._run(self._step, [token_id])[0, 0] for token_id in ids[first:]])
+
+    def prefill(
+        self,
+        ids: Sequence[int],
+        chunk: int = 0,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Floats | None:
+        """Feed a prompt; logits [vocab] after its last token, None if stopped before.
+
+        The graph's own chunk is taken, whatever `chunk` says.
+        """
+        logits = None
+        size = chunk or len(ids)
+        for start in range(0, len(ids), size):
+            if should_stop is not None and should_stop():
+                return None
+            logits = self.feed(ids[start : start + size])[-1]
+        return logits
+
+    def trim(self, length: int) -> None:
+        """Forget all tokens from number `length` on."""
+        del self.ids[length:]
+
+    def _run(self, graph: _Graph, ids: Sequence[int]) -> Floats:
+        """One run for up to graph.tokens ids; its first output."""
+        start, count = self.length, len(ids)
+        outputs = graph.run(ids, start)
+        presents = outputs[-2 * len(self._layers) :]
+        for layer in self._layers:
+            self._keys[layer][..., start : start + count] = presents[2 * layer][..., :count]
+            self._values[layer][:, :, start : start + count] = presents[2 * layer + 1][:, :, :count]
+        self.ids.extend(ids)
+        first: Floats = outputs[0]
+        return first
+
+
+class _Graph:
+    """One of the two graphs, with its inputs: made once, changed in place."""
+
+    def __init__(
+        self, sequence: StaticSequence, session: ort.InferenceSession, tokens: int
+    ) -> None:
+        self.tokens = tokens
+        self._onnx = session
+        self._past = sequence._past
+        names = sequence._names
+        assert names.position_ids is not None
+        self._ids = np.zeros((1, tokens), np.int32)
+        self._positions = np.zeros((1, tokens), np.int32)
+        self._bias = np.zeros((1, 1, tokens, self._past + tokens), np.float32)
+        self._bias[..., self._past :] = np.triu(np.full((tokens, tokens), _MASKED), 1)
+        self._feeds = {
+            names.input_ids: self._ids,
+            names.position_ids: self._positions,
+            names.attention_mask: self._bias,
+        }
+        wanted = {entry.name for entry in session.get_inputs()}
+        for layer in sequence._layers:
+            self._feeds[names.past_key.format(i=layer)] = sequence._keys[layer]
+            self._feeds[names.past_value.format(i=layer)] = sequence._values[layer]
+        self._feeds = {name: array for name, array in self._feeds.items() if name in wanted}
+        presents = [
+            name.format(i=layer)
+            for layer in sequence._layers
+            for name in (names.present_key, names.present_value)
+        ]
+        has_head = any(entry.name == names.logits for entry in session.get_outputs())
+        self._outputs = [names.logits, *presents] if has_head else presents
+
+    def run(self, ids: Sequence[int], start: int) -> list[Floats]:
+        """Outputs for `ids` at the positions from `start` on; missing ids are padded."""
+        count = len(ids)
+        self._ids[0, :count] = ids
+        self._positions[0] = np.minimum(start + np.arange(self.tokens), self._past - 1)
+        self._bias[..., :start] = 0
+        self._bias[..., start : self._past] = _MASKED
+        outputs: list[Floats] = self._onnx.run(self._outputs, self._feeds)
+        return outputs
