@@ -80,7 +80,7 @@ def write_ort(package: Package, folder: Path) -> list[str]:
         for name in {*graphs, *weights}:
             shutil.copyfile(package.folder / name, source / name)
             try:
-            with contextlib.redirect_stdout(printed):
+            with contextlib.redirect_stdout(io.StringIO()):
                 converter.convert_onnx_models_to_ort(
                     source,
                     output_dir=target,
