@@ -79,7 +79,9 @@ def write_ort(package: Package, folder: Path) -> list[str]:
         source.mkdir()
         for name in {*graphs, *weights}:
             shutil.copyfile(package.folder / name, source / name)
-            try:
+        logging.getLogger("ort_format_model.utils").setLevel(logging.WARNING)
+        ort.set_default_logger_severity(_ERRORS_ONLY)
+        try:
             with contextlib.redirect_stdout(io.StringIO()):
                 converter.convert_onnx_models_to_ort(
                     source,
