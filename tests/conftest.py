@@ -37,16 +37,16 @@ def sample_int4(sample_checkpoint: Path, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="session")
 def random_package(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """A function (recipe="fp32", seed=0, **config overrides) -> package of random weights.
+    """A function (recipe="fp32", seed=0, flavour="fused", **config overrides) -> random package.
 
     It takes and gives token ids; the checkpoint lies beside it in the folder `checkpoint`.
     """
 
-    def make(recipe: str = "fp32", seed: int = 0, **overrides: Any) -> Path:
+    def make(recipe: str = "fp32", seed: int = 0, flavour: str = "fused", **overrides: Any) -> Path:
         folder = tmp_path_factory.mktemp("random")
         config = random_config(**overrides)
         checkpoint = write_random_checkpoint(folder / "checkpoint", config, seed)
-        options = ExportOptions(recipe=recipe, tokenizer=False)
+        options = ExportOptions(recipe=recipe, flavour=flavour, tokenizer=False)
         return export_package(checkpoint, folder / "package", options).package.folder
 
     return make

@@ -53,6 +53,11 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
         help="of keys and values: float32 (default), float16, or int8 for a quarter of its memory",
     )
     add(
+        "--compute",
+        metavar="TYPE",
+        help="what matrices are multiplied in: float32 (default), or float16 for GPUs",
+    )
+    add(
         "--flavour",
         metavar="NAME",
         help="of the graph: fused (default; CPU and GPU), portable (standard operators only), or "
@@ -126,6 +131,7 @@ def run(options: argparse.Namespace) -> int:
             cache_dtype=options.cache or target.cache_dtype,
             flavour=options.flavour or target.flavour,
             past=options.past,
+            compute_dtype=options.compute or target.compute_dtype,
             force=options.force,
         ),
     )

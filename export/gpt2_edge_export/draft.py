@@ -60,6 +60,7 @@ class Draft:
     cache_dtype: str = "float32"
     flavour: str = "fused"
     past: int | None = None
+    halves: bool = False
 
     def write_beside(self) -> None:
         """Everything but the graph and what describes this package."""
@@ -115,7 +116,7 @@ class Draft:
     def measure(self, manifest: Manifest, recipe: Recipe, text: Text) -> Manifest:
         """The manifest with what quantization cost on `text`."""
         self._write_manifest(manifest)
-        exact = recipe.table.bits == 32 and self.cache_dtype == "float32"
+        exact = recipe.table.bits == 32 and self.cache_dtype == "float32" and not self.halves
         sizes = {
             group: dataclasses.asdict(size)
             for group, size in group_sizes(recipe, self.checkpoint.config).items()
@@ -159,7 +160,14 @@ class Draft:
         with bar:
             counted = _Counted(weights, bar.update)
             return write_graph(
-                self.flavour, counted, recipe, self.folder, self.cache_dtype, self.past, ranges
+                self.flavour,
+                counted,
+                recipe,
+                self.folder,
+                self.cache_dtype,
+                self.past,
+                ranges,
+                self.halves,
             )
 
     def _manifest(self, recipe: Recipe, graph: Graph) -> Manifest:

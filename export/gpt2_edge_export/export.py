@@ -41,7 +41,8 @@ class ExportOptions:
     measure it. max_kl, max_megabytes: instead of a recipe, choose bits matrix by matrix so that
     the mean KL divergence, or the model file, stays under it. cache_dtype: of keys and values,
     "float32", "float16" or "int8". flavour: one of FLAVOURS. past: room of a static graph's cache
-    in tokens, None for the model's context. force: replace an older package.
+    in tokens, None for the model's context. compute_dtype: what matrices are multiplied in,
+    "float16" for GPUs. force: replace an older package.
     """
 
     recipe: str = "int4"
@@ -57,6 +58,7 @@ class ExportOptions:
     cache_dtype: str = "float32"
     flavour: str = "fused"
     past: int | None = None
+    compute_dtype: str = "float32"
     force: bool = False
 
 
@@ -99,6 +101,7 @@ def export_package(
             options.cache_dtype,
             options.flavour,
             options.past,
+            halves=options.compute_dtype == "float16",
         )
         draft.write_beside()
         calibration, report_text = _texts(draft, recipe, options, notes)
@@ -137,9 +140,21 @@ def _recipe(options: ExportOptions) -> Recipe:
             raise ExportError(f"--flavour {options.flavour} has a float32 cache; leave out --cache")
         if searched:
             raise ExportError("--max-kl and --max-size choose formats of --flavour fused")
+    if options.compute_dtype not in ("float32", "float16"):
+        raise ExportError(f"compute {options.compute_dtype!r} is not one of float32, float16")
+    recipe = flavour_recipe(options.flavour, options.recipe, options.block_size)
+    if options.compute_dtype == "float16" and (
+        options.flavour != "fused"
+        or options.engine != "fused"
+        or recipe.name == "fp32"
+        or recipe.linear.by_row
+    ):
+        raise ExportError(
+            "--compute float16 goes with --flavour fused and --recipe fp16, int4 or int4-small"
+        )
     if options.past is not None and options.flavour != "static":
         raise ExportError("--past is the fixed size of --flavour static; others have none")
-    return flavour_recipe(options.flavour, options.recipe, options.block_size)
+    return recipe
 
 
 def _check_past(past: int | None, context_length: int) -> None:

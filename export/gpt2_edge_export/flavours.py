@@ -37,11 +37,14 @@ class Target:
     flavour: str
     recipe: str
     cache_dtype: str = "float32"
+    compute_dtype: str = "float32"
 
 
 TARGETS = {
     "cpu": Target("fused", "int4"),
-    "cuda": Target("fused", "int4", "float16"),  # CUDA's GroupQueryAttention takes halves only
+    "cuda": Target(
+        "fused", "int4", "float16", "float16"
+    ),  # CUDA's GroupQueryAttention takes halves only
     "web": Target("fused", "int4-small"),
     "mobile": Target("fused", "int4"),
     "npu": Target("static", "int8"),
@@ -77,15 +80,16 @@ def write_graph(
     cache_dtype: str = "float32",
     past: int | None = None,
     ranges: Mapping[str, Range] | None = None,
+    halves: bool = False,
 ) -> Graph:
     """Write the graph of `weights` into `folder`.
 
     past: room of a static graph's cache (default: the model's context). ranges: of activations,
-    for a quantized static graph.
+    for a quantized static graph. halves: a fused graph multiplies in float16.
     """
     with closing(OnnxBuilder(folder)) as builder:
         if flavour == "fused":
-            build_fused_graph(builder, weights, recipe, cache_dtype)
+            build_fused_graph(builder, weights, recipe, cache_dtype, halves)
             builder.save("gpt2", __version__)
             return Graph(
                 file=MODEL_FILE,

@@ -35,20 +35,30 @@ CACHE_MIN_ONNXRUNTIME = {"float32": "1.23", "float16": "1.23", "int8": "1.27"}
 
 
 def build_fused_graph(
-    builder: OnnxBuilder, weights: Weights, recipe: Recipe, cache_dtype: str = "float32"
+    builder: OnnxBuilder,
+    weights: Weights,
+    recipe: Recipe,
+    cache_dtype: str = "float32",
+    halves: bool = False,
 ) -> None:
     """Write the graph of `weights` in the formats of `recipe` into `builder`.
 
     cache_dtype: of keys and values in the cache, one of CACHE_MIN_ONNXRUNTIME. int8 wants the
     tensors `h.{layer}.attn.key_scale` and `.value_scale` of `weights`: float32 [N * D], what a
-    step of 1 in the cache is worth in each channel. Raises ExportError where they are missing.
+    step of 1 in the cache is worth in each channel. halves: multiply matrices in float16, for GPUs.
+    Raises ExportError where the scales are missing.
     """
-    _FusedGraph(builder, weights, recipe, cache_dtype).build()
+    _FusedGraph(builder, weights, recipe, cache_dtype, halves).build()
 
 
 class _FusedGraph:
     def __init__(
-        self, builder: OnnxBuilder, weights: Weights, recipe: Recipe, cache_dtype: str
+        self,
+        builder: OnnxBuilder,
+        weights: Weights,
+        recipe: Recipe,
+        cache_dtype: str,
+        halves: bool,
     ) -> None:
         if cache_dtype not in CACHE_MIN_ONNXRUNTIME:
             raise ExportError(
@@ -60,7 +70,8 @@ class _FusedGraph:
         self.config = weights.config
         self.recipe = recipe
         self.head_size = cache_head_size(self.config)
-        self.linear = LinearOperators(builder, weights, recipe)
+        self.linear = LinearOperators(builder, weights, recipe, halves)
+        self.halves = halves
 
     def build(self) -> None:
         config = self.config
@@ -249,17 +260,34 @@ class _FusedGraph:
         if form.quantized:
             bias = self._weight(HEAD_BIAS) if self.weights.has(HEAD_BIAS) else ""
             sizes = (config.n_embd, config.vocab_size)
-            self.linear.matmul_nbits(normed, table, sizes, form, NAMES.logits, bias)
+            if not (bias and self.halves):
+                self.linear.matmul_nbits(normed, table, sizes, form, NAMES.logits, bias)
+                return
+            product = self.linear.matmul_nbits(normed, table, sizes, form, f"{table}.product")
+            self.builder.node("Add", [product, bias], NAMES.logits)
             return
         # Gemm multiplies by the transposed table, so that embedding and head share one copy.
         node, constant = self.builder.node, self.builder.weight
         width = constant("hidden_rows", np.array([-1, config.n_embd]))
         rows = node("Reshape", [normed, width], "ln_f.rows")
-        logits = node("Gemm", [rows, self.linear.floats(table)], "logits.rows", transB=1)
+        logits = self._rows_by_table(rows, table, form.bits)
         shape = node("Shape", [normed], "ln_f.shape", end=2)
         vocab = constant("vocab_1d", np.array([config.vocab_size]))
         shape = node("Concat", [shape, vocab], "logits.shape", axis=0)
         node("Reshape", [logits, shape], NAMES.logits)
+
+    def _rows_by_table(self, rows: str, table: str, bits: int) -> str:
+        """Rows [n, H] times the transposed float table [V, H]."""
+
+        def multiply(x: str, name: str, matrix: str) -> str:
+            return self.builder.node("Gemm", [x, matrix], name, transB=1)
+
+        floats = self.linear.floats(table)
+        if not (self.halves and bits == 16):
+            return multiply(rows, "logits.rows", floats)
+        return self.linear.in_halves(
+            rows, "logits.rows", lambda half: multiply(half, "logits.halves", table)
+        )
 
     def _keep_last(self, x: str, name: str) -> str:
         """The last `logits_to_keep` positions of x [B, S, ...]; 0 keeps all."""

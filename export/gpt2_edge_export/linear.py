@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto
@@ -15,13 +17,18 @@ _INT8_COMPUTE = 4  # accuracy_level: activations in int8 blocks; 0 would be 3 to
 # Where zero lies in the 8 bits of a row of activations: in the middle, or low for what comes out of
 # a GELU, which is hardly negative.
 _MIDDLE, _LOW = 128, 32
+_HEADROOM = 64.0
 
 
 class LinearOperators:
     """Adds x W + b to a graph; weights are read, written and forgotten one at a time."""
 
-    def __init__(self, builder: OnnxBuilder, weights: Weights, recipe: Recipe) -> None:
+    def __init__(
+        self, builder: OnnxBuilder, weights: Weights, recipe: Recipe, halves: bool = False
+    ) -> None:
+        """halves: multiply in float16, as GPUs like it; sums and results stay float32."""
         self._builder = builder
+        self._halves = halves
         self._weights = weights
         self._recipe = recipe
 
@@ -40,10 +47,34 @@ class LinearOperators:
         form = self._recipe.format(weight, width)
         if form.by_row:
             return self._by_row(x, name, form), bias
-        if form.quantized:
+        if form.quantized and not self._halves:
             return self.matmul_nbits(x, weight, (width, len(array)), form, name, bias), ""
+        if form.quantized:
+            return self.matmul_nbits(x, weight, (width, len(array)), form, f"{name}.product"), bias
+        if self._halves and form.bits == 16:
+            return self.in_halves(
+                x, f"{name}.product", lambda half: self._half_matmul(half, weight)
+            ), bias
         node = self._builder.node
         return node("MatMul", [x, self.floats(weight)], f"{name}.product"), bias
+
+    def in_halves(self, x: str, name: str, multiply: Callable[[str], str]) -> str:
+        """What `multiply` makes of x in float16, in float32.
+
+        Results beyond 65,504 would be infinite, so x is divided by a power of two first and the
+        result multiplied by it: neither rounds.
+        """
+        node, constant = self._builder.node, self._builder.weight
+        small = node(
+            "Mul", [x, constant("headroom_less", np.float32(1 / _HEADROOM))], f"{name}.less"
+        )
+        product = multiply(node("Cast", [small], f"{name}.halves", to=TensorProto.FLOAT16))
+        wide = node("Cast", [product], f"{name}.wide", to=TensorProto.FLOAT)
+        return node("Mul", [wide, constant("headroom", np.float32(_HEADROOM))], name)
+
+    def _half_matmul(self, half: str, weight: str) -> str:
+        self.floats(weight)
+        return self._builder.node("MatMul", [half, weight], f"{weight}.halves")
 
     def matmul_nbits(
         self,
@@ -55,13 +86,28 @@ class LinearOperators:
         bias: str = "",
     ) -> str:
         """X times the quantized matrix `weight` of `shape` (in, out)."""
-        inputs = [x, *self.packed(weight, form)]
+        if self._halves:
+            assert not bias  # float32, and added behind
+            return self.in_halves(x, name, lambda half: self._nbits(half, weight, shape, form, ""))
+        return self._nbits(x, weight, shape, form, bias, name)
+
+    def _nbits(
+        self,
+        x: str,
+        weight: str,
+        shape: tuple[int, int],
+        form: MatrixFormat,
+        bias: str,
+        name: str = "",
+    ) -> str:
+        packed, scales = self.packed(weight, form)
+        inputs = [x, packed, f"{weight}.scales" if self._halves else scales]
         if bias:
             inputs += ["", "", bias]  # no zero points, no group index
         return self._builder.node(
             "MatMulNBits",
             inputs,
-            name,
+            name or f"{weight}.halves",
             domain=MICROSOFT,
             K=shape[0],
             N=shape[1],

@@ -59,6 +59,10 @@ def open_package(path: str | Path) -> Package:
     Sizes are compared here; `Package.check_hashes` reads the contents. Raises PackageError.
     """
     folder = Path(path)
+    from gpt2_edge import stock_folder  # which makes a Package, so it imports this module
+
+    if stock_folder.is_stock_folder(folder):
+        return stock_folder.open_stock_folder(folder)
     manifest = read_manifest(folder)
     for name, record in manifest.files.items():
         file = folder / name

@@ -34,6 +34,8 @@ ROW_GROUP = 16
 _ROW_TILE = 128
 _ERRORS_ONLY = 3
 _REASON_LENGTH = 160
+# Tokens that a provider is tried with, and how far its logits may be apart, in standard deviations.
+_TRIED, _TOLERATED = 9, 0.5
 
 
 class Session:
@@ -93,10 +95,11 @@ class Session:
                 if graph.static:
                     plain = _session_options(threads, prepack)
                     self._chunk = self._open(graph.static.chunk_file, name, plain, provider_options)
+                self.step_limit: int | None = None  # of tokens in one step
                 self.provider, self.device = name, PROVIDERS[name].device
                 self.nodes: dict[str, int] | None = None
                 if placement is not None:
-                    self.start(1).feed([0])
+                    self._try_steps(name)
                     self.nodes = placement.nodes(self.onnx)
                     check_placed(name, self.package.manifest.graph.flavour, self.nodes)
                 return
@@ -107,10 +110,14 @@ class Session:
     def _open(
         self, file: str, name: str, options: ort.SessionOptions, provider_options: Mapping[str, str]
     ) -> ort.InferenceSession:
-        path = self.package.folder / file
+        path, graph = self.package.folder / file, self.package.manifest.graph
         try:
             session = ort.InferenceSession(
-                str(path), options, providers=onnx_providers(name, provider_options)
+                str(path),
+                options,
+                providers=onnx_providers(name, provider_options),
+                # On the CPU it keeps 8-bit products in QDQ form from becoming integer ones.
+                disabled_optimizers=["MatMulAddFusion"] if graph.static else None,
             )
         except Exception as error:  # ONNX Runtime raises a family of its own
             reason = str(error).splitlines()[0]
@@ -129,6 +136,25 @@ class Session:
                 "printed why); use provider cpu"
             )
         return session
+
+    def _try_steps(self, name: str) -> None:
+        """Run the graph once, and see whether several tokens in one step are computed right.
+
+        The WebGPU provider of 1.27 on a software GPU attends wrongly from five tokens on.
+        """
+        try:
+            several = self.start(_TRIED).feed(range(_TRIED))[0].copy()
+            sequence = self.start(_TRIED)
+            for token_id in range(_TRIED):
+                single = sequence.feed([token_id])[0]
+        except Exception as error:  # ONNX Runtime raises what the provider says
+            reason = str(error).splitlines()[0]
+            raise ProviderError(
+                f"{self.package.model_path} cannot be run on {name}; use provider cpu, or another "
+                f"graph: ONNX Runtime {ort.__version__} says {reason[-_REASON_LENGTH:]}"
+            ) from error
+        if np.abs(several - single).max() > _TOLERATED * single.std():
+            self.step_limit = 1
 
     def start(self, capacity: int) -> FedSequence:
         """A new empty sequence with room for `capacity` tokens (at most the context length)."""
@@ -158,6 +184,7 @@ class TokenSequence:
         self._architecture = manifest.architecture
         self._graph = manifest.graph
         self._onnx = session.onnx
+        self._step_limit = session.step_limit
         capacity = min(capacity, self._architecture.context_length)
         kind = SharedCache if self._graph.cache == "shared" else ConcatCache
         self._cache: Cache = kind(self._architecture, self._graph, capacity, session.device)
@@ -187,6 +214,9 @@ class TokenSequence:
         not fit the cache; nothing is fed then.
         """
         self._require_room(len(ids))
+        if self._step_limit is not None and len(ids) > self._step_limit:
+            rows = [self.feed([token_id]).copy() for token_id in ids]
+            return np.concatenate(rows[-keep:])
         past, total = self.length, self.length + len(ids)
         names = self._graph.names
         # Every array and OrtValue stays referenced until the run is over: ONNX Runtime's binding

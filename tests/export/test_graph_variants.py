@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gpt2_edge import GenerationConfig, Generator
+from gpt2_edge_export.flavours import FLAVOURS
 from oracle import ACTIVATIONS, Oracle
 
 LOGIT_TOLERANCE = 1e-4  # logits are around 1; float32 leaves some 1e-6
@@ -61,14 +62,16 @@ def check(package: Path) -> None:
     assert list(generator.generate(ids, config).ids) == oracle.greedy(ids, count)
 
 
+@pytest.mark.parametrize("flavour", FLAVOURS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_activation(random_package: Callable[..., Path], activation: str) -> None:
-    check(random_package(activation_function=activation))
+def test_activation(random_package: Callable[..., Path], activation: str, flavour: str) -> None:
+    check(random_package(flavour=flavour, activation_function=activation))
 
 
+@pytest.mark.parametrize("flavour", FLAVOURS)
 @pytest.mark.parametrize("name", VARIANTS)
-def test_variant(random_package: Callable[..., Path], name: str) -> None:
-    check(random_package(**VARIANTS[name]))
+def test_variant(random_package: Callable[..., Path], name: str, flavour: str) -> None:
+    check(random_package(flavour=flavour, **VARIANTS[name]))
 
 
 def test_every_activation_that_the_export_takes_is_in_the_oracle() -> None:

@@ -1,0 +1,210 @@
+"""The flavours portable and static: what they take, and that they compute what fused does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+
+from byte_model import write_byte_checkpoint
+from gpt2_edge import ContextOverflowError, GenerationConfig, Generator
+from gpt2_edge.errors import ExportError
+from gpt2_edge_export.export import ExportOptions, export_package
+from gpt2_edge_export.flavours import CHUNK, TARGETS, flavour_recipe
+from gpt2_edge_export.quantize.ranges import best_range
+from helpers import random_config, random_tensors, write_checkpoint
+
+IDS = np.random.default_rng(4).integers(0, 101, 50).tolist()
+Export = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def byte_package(tmp_path_factory: pytest.TempPathFactory) -> Export:
+    """A function (flavour, recipe, **options) -> calibrated package of a model that reads bytes."""
+    checkpoint = write_byte_checkpoint(tmp_path_factory.mktemp("bytes") / "bytes")
+
+    def make(flavour: str, recipe: str, **options: Any) -> Path:
+        folder = tmp_path_factory.mktemp("package") / "package"
+        chosen = ExportOptions(recipe=recipe, flavour=flavour, **options)
+        return export_package(checkpoint, folder, chosen).package.folder
+
+    return make
+
+
+@pytest.mark.parametrize("flavour", ["portable", "static"])
+def test_the_sample_computes_what_fused_does(
+    sample_checkpoint: Path, sample_fp32: Path, tmp_path: Path, flavour: str
+) -> None:
+    options = ExportOptions(recipe="fp32", flavour=flavour, report=False)
+    folder = export_package(sample_checkpoint, tmp_path / "package", options).package.folder
+    fused, other = Generator.load(sample_fp32), Generator.load(folder)
+    ids = fused.encode("It was a dark and stormy night; the rain fell in torrents, " * 6)
+    np.testing.assert_allclose(other.logits(ids), fused.logits(ids), rtol=0, atol=1e-3)
+    config = GenerationConfig(max_new_tokens=40)
+    assert other.generate(ids, config).ids == fused.generate(ids, config).ids
+
+
+@pytest.mark.parametrize(
+    ("flavour", "recipe", "limit"),
+    [("portable", "int8", 0.01), ("portable", "int4", 0.1), ("static", "int8", 0.02)],
+)
+def test_quantized_packages_stay_near_fp32(
+    byte_package: Export, flavour: str, recipe: str, limit: float
+) -> None:
+    manifest = json.loads((byte_package(flavour, recipe) / "manifest.json").read_text("utf-8"))
+    assert 0 < manifest["quality"]["mean_kl"] < limit
+    assert len(manifest["self_test"]["expected_ids"]) > 0
+
+
+def test_portable_has_standard_operators_only(byte_package: Export) -> None:
+    for recipe in ("fp32", "int8", "int4"):
+        model = onnx.load(byte_package("portable", recipe, report=False) / "model.onnx")
+        assert {node.domain for node in model.graph.node} == {""}
+        onnx.checker.check_model(model, full_check=True)
+
+
+def test_portable_pads_on_the_left(random_package: Export) -> None:
+    """A prompt behind padding in a batch gives the logits that it gives alone."""
+    folder = random_package(flavour="portable")
+    alone = Generator.load(folder).logits(IDS[:5])[-1]
+    session = ort.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    mask = np.array([[1] * 8, [0] * 3 + [1] * 5])
+    empty = np.zeros((2, 2, 0, 16), np.float32)
+    past = {entry.name: empty for entry in session.get_inputs() if entry.name.startswith("past")}
+    feeds = {
+        "input_ids": np.array([IDS[10:18], [0] * 3 + IDS[:5]]),
+        "attention_mask": mask,
+        "position_ids": np.maximum(mask.cumsum(1) - 1, 0),
+    }
+    (logits,) = session.run(["logits"], feeds | past)
+    np.testing.assert_allclose(logits[1, -1], alone, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [1, 2, CHUNK - 1, CHUNK, CHUNK + 1, CHUNK + 2, 50])
+def test_static_prefill_is_the_same_however_it_is_cut(random_package: Export, length: int) -> None:
+    generator = Generator.load(random_package(flavour="static"))
+    whole = generator.session.start(64).prefill(IDS[:length])
+    for chunk in (1, 7, 32):
+        parts = generator.session.start(64).prefill(IDS[:length], chunk=chunk)
+        np.testing.assert_allclose(parts, whole, rtol=0, atol=1e-5)
+
+
+def test_a_static_sequence_forgets(random_package: Export) -> None:
+    sequence = Generator.load(random_package(flavour="static")).session.start(64)
+    expected = sequence.feed(IDS[:20])
+    sequence.feed(IDS[20:30])
+    sequence.trim(13)
+    assert sequence.length == 13
+    np.testing.assert_allclose(sequence.feed(IDS[13:20]), expected, rtol=0, atol=1e-5)
+
+
+def test_a_static_past_is_the_context(random_package: Export, tmp_path: Path) -> None:
+    checkpoint = random_package(flavour="static").parent / "checkpoint"
+    options = ExportOptions(recipe="fp32", flavour="static", past=20, tokenizer=False)
+    generator = Generator.load(
+        export_package(checkpoint, tmp_path / "package", options).package.folder
+    )
+    with pytest.raises(ContextOverflowError, match="the model's context holds 20"):
+        generator.generate(IDS[:21])
+    result = generator.generate(IDS[:10], GenerationConfig(max_new_tokens=40, ignore_eos=True))
+    assert (result.finish_reason, len(result.ids)) == ("length", 11)
+
+
+def test_static_weights_are_stored_once(random_package: Export) -> None:
+    folder = random_package(flavour="static")
+    weights = (folder / "model.onnx.data").stat().st_size
+    graphs = sum(path.stat().st_size for path in folder.glob("*.onnx"))
+    parameters = 4 * sum(array.size for array in random_tensors(random_config()).values())
+    assert weights < parameters + 40 * 4096  # each tensor starts at a page
+    assert graphs < weights
+
+
+@pytest.mark.parametrize(
+    ("flavour", "recipe", "block_size", "message"),
+    [
+        ("fast", "fp32", None, "'fast' is not one of fused, portable, static"),
+        ("static", "int4", None, "takes --recipe fp32, fp16 or int8, not int4"),
+        ("portable", "int4-small", None, "takes --recipe fp32, fp16, int8 or int4"),
+        ("portable", "int8", 32, "leave out --block-size"),
+    ],
+)
+def test_refused(flavour: str, recipe: str, block_size: int | None, message: str) -> None:
+    with pytest.raises(ExportError, match=message):
+        flavour_recipe(flavour, recipe, block_size)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"flavour": "portable", "cache_dtype": "float16"}, "leave out --cache"),
+        ({"flavour": "static", "recipe": "fp32", "past": 65}, "--past is 65"),
+        ({"past": 32}, "--past is the fixed size of --flavour static"),
+        ({"flavour": "static", "recipe": "int8"}, "needs a tokenizer"),
+        ({"flavour": "portable", "max_kl": 0.1}, "--flavour fused"),
+        ({"compute_dtype": "float16", "recipe": "int8"}, "--compute float16 goes with"),
+        ({"compute_dtype": "float16", "flavour": "portable"}, "--compute float16 goes with"),
+        ({"compute_dtype": "half"}, "'half' is not one of"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    random_package: Export, tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    checkpoint = random_package().parent / "checkpoint"
+    with pytest.raises(ExportError, match=message):
+        export_package(checkpoint, tmp_path / "p", ExportOptions(tokenizer=False, **options))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_target_can_be_exported(byte_package: Export) -> None:
+    for target in TARGETS.values():
+        folder = byte_package(
+            target.flavour,
+            target.recipe,
+            cache_dtype=target.cache_dtype,
+            compute_dtype=target.compute_dtype,
+            report=False,
+        )
+        assert len(Generator.load(folder).generate("night", GenerationConfig()).ids) > 0
+
+
+@pytest.mark.parametrize("recipe", ["fp16", "int4"])
+def test_products_in_float16_do_not_overflow(tmp_path: Path, recipe: str) -> None:
+    """Logits and sums beyond 65,504 come out as they do in float32."""
+    config = random_config()
+    tensors = random_tensors(config)
+    tensors["wte.weight"] *= 30_000
+    tensors["ln_f.weight"] *= 3
+    tensors["h.0.mlp.c_proj.weight"] *= 60_000
+    checkpoint = write_checkpoint(tmp_path / "model", config, tensors)
+    logits = []
+    for compute in ("float32", "float16"):
+        options = ExportOptions(recipe=recipe, compute_dtype=compute, tokenizer=False)
+        folder = export_package(checkpoint, tmp_path / compute, options).package.folder
+        logits.append(Generator.load(folder).logits(IDS[:20]))
+    assert np.abs(logits[0]).max() > 2 * float(np.finfo(np.float16).max)
+    spread = logits[0].std()
+    assert np.isfinite(logits[1]).all()
+    # Activations in int4's products are rounded to 8 bits, so a last bit becomes a step.
+    tolerance = {"fp16": 0.01, "int4": 0.2}[recipe]
+    np.testing.assert_allclose(logits[1] / spread, logits[0] / spread, rtol=0, atol=tolerance)
+
+
+def test_the_best_range_gives_up_rare_outliers() -> None:
+    values = np.random.default_rng(0).standard_normal(100_000).astype(np.float32)
+    plain = best_range(values)
+    assert plain.zero_point == pytest.approx(128, abs=12)
+    values[0] = 12
+    with_outlier = best_range(values)
+    assert with_outlier.scale < (12 + 5) / 255
+
+
+def test_the_best_range_of_nothing_but_zeros_is_usable() -> None:
+    zeros = best_range(np.zeros(10, np.float32))
+    assert zeros.scale > 0
+    assert 0 <= zeros.zero_point <= 255
