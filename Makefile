@@ -2,6 +2,7 @@
 #   make demo            export the sample model to int4 and watch it write
 #   make test            formatting, lint, types, tests
 #   make bench           one table: fp32, int8, int4 of a 124M shape (OPTIMUM=1 adds the stock path)
+#   make test-providers  the sample on OpenVINO and on WebGPU without a GPU; prints a table
 #   make test-optimum    the tests against transformers and optimum (downloads torch: gigabytes)
 PYTHON ?= python3
 VENV ?= .venv
@@ -12,7 +13,7 @@ BENCH_VENV := $(if $(OPTIMUM),$(OPTIMUM_VENV),$(VENV))
 # The tests' matrices are small, and threads of OpenBLAS and ONNX Runtime get in each other's way.
 ONE_THREAD := OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo test bench test-optimum clean
+.PHONY: demo test bench test-optimum test-providers clean
 
 demo: $(VENV)/ready
 	@$(BIN)/python tools/demo.py
@@ -28,6 +29,9 @@ bench: $(BENCH_VENV)/ready
 
 test-optimum: $(OPTIMUM_VENV)/ready
 	$(ONE_THREAD) $(OPTIMUM_VENV)/bin/python -m pytest -q -m optimum
+
+test-providers: $(VENV)/ready
+	PYTHON=$(BIN)/python tools/test-providers.sh
 
 $(VENV)/ready: pyproject.toml
 	$(call install,$(VENV),dev)
@@ -48,4 +52,4 @@ define install
 endef
 
 clean:
-	rm -rf $(VENV) $(OPTIMUM_VENV) .demo .bench build
+	rm -rf $(VENV) .venv-* .demo .bench .providers build

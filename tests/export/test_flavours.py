@@ -17,7 +17,7 @@ from gpt2_edge import ContextOverflowError, GenerationConfig, Generator
 from gpt2_edge.errors import ExportError
 from gpt2_edge_export.export import ExportOptions, export_package
 from gpt2_edge_export.flavours import CHUNK, TARGETS, flavour_recipe
-from gpt2_edge_export.quantize.ranges import best_range
+from gpt2_edge_export.quantize.ranges import full_range
 from helpers import random_config, random_tensors, write_checkpoint
 
 IDS = np.random.default_rng(4).integers(0, 101, 50).tolist()
@@ -195,16 +195,16 @@ def test_products_in_float16_do_not_overflow(tmp_path: Path, recipe: str) -> Non
     np.testing.assert_allclose(logits[1] / spread, logits[0] / spread, rtol=0, atol=tolerance)
 
 
-def test_the_best_range_gives_up_rare_outliers() -> None:
-    values = np.random.default_rng(0).standard_normal(100_000).astype(np.float32)
-    plain = best_range(values)
-    assert plain.zero_point == pytest.approx(128, abs=12)
-    values[0] = 12
-    with_outlier = best_range(values)
-    assert with_outlier.scale < (12 + 5) / 255
+def test_a_range_holds_every_value_and_zero() -> None:
+    values = np.array([-3.0, 0.1, 9.0], np.float32)
+    found = full_range(values)
+    integers = np.rint(values / found.scale) + found.zero_point
+    assert (integers.min(), integers.max()) == (0, 255)
+    np.testing.assert_allclose((integers - found.zero_point) * found.scale, values, atol=0.03)
+    assert full_range(values[1:]).zero_point == 0
 
 
-def test_the_best_range_of_nothing_but_zeros_is_usable() -> None:
-    zeros = best_range(np.zeros(10, np.float32))
+def test_the_range_of_nothing_but_zeros_is_usable() -> None:
+    zeros = full_range(np.zeros(10, np.float32))
     assert zeros.scale > 0
     assert 0 <= zeros.zero_point <= 255
