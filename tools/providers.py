@@ -21,7 +21,9 @@ from gpt2_edge.providers import PROVIDERS
 from gpt2_edge_export.export import ExportOptions, export_package
 
 ROOT = Path(__file__).resolve().parent.parent
-PROMPT, TOKENS = "It was a dark night, and the", 24
+PROMPT, TOKENS, REPEATS = "It was a dark night, and the", 24, 3
+# A GPU in software takes a second a token and more; there one run of a few tokens must do.
+SOFTWARE = {"webgpu": (8, 1)}
 # (flavour, recipe, what matrices are multiplied in)
 PACKAGES = (
     ("fused", "fp32", "float32"),
@@ -69,13 +71,14 @@ def main() -> int:
                 if provider == "cpu" or _must_run(provider, name):
                     wrong.append(f"{provider}, {name}: {record['error']}")
                 continue
-            same = _same(record["ids"], reference[name]["ids"])
-            if same < TOKENS and _must_equal(name):
-                wrong.append(f"{provider}, {name}: only {same} of {TOKENS} tokens as on the CPU")
+            tokens = len(record["ids"])
+            same = _same(record["ids"], reference[name]["ids"][:tokens])
+            if same < tokens and _must_equal(name):
+                wrong.append(f"{provider}, {name}: only {same} of {tokens} tokens as on the CPU")
             rows.append([
                 provider,
                 name,
-                "all" if same == TOKENS else f"the first {same} of {TOKENS}",
+                f"all {tokens}" if same == tokens else f"the first {same} of {tokens}",
                 _nodes(record["nodes"]),
                 f"{record['prefill'] / base['prefill']:.2f}",
                 f"{record['decode'] / base['decode']:.2f}",
@@ -110,8 +113,16 @@ def _export(work: Path, flavour: str, recipe: str, compute: str) -> Path:
 
 
 def _run(python: str, package: Path, provider: str) -> dict[str, Any]:
+    effort = SOFTWARE.get(provider, (TOKENS, REPEATS))
     process = subprocess.run(
-        [python, ROOT / "tools" / "provider_worker.py", package, provider, PROMPT, str(TOKENS)],
+        [
+            python,
+            ROOT / "tools" / "provider_worker.py",
+            package,
+            provider,
+            PROMPT,
+            *map(str, effort),
+        ],
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT / "runtime")},
@@ -148,7 +159,8 @@ def _nodes(nodes: dict[str, int] | None) -> str:
 
 
 def _short(reason: str) -> str:
-    return reason.rsplit("/", 1)[-1][:120].replace("|", "/")
+    last = reason.rsplit("\x1b", 1)[0].rsplit("says ", 1)[-1].rsplit("Message: ", 1)[-1]
+    return last.rsplit("/", 1)[-1][:120].replace("|", "/")
 
 
 def _print(rows: list[list[str]]) -> None:

@@ -49,6 +49,7 @@ def test_json_holds_the_whole_result(ok: Output, sample_int4: Path, greedy: str)
         "prompt_seconds",
         "decode_seconds",
         "logprobs",
+        "provider",
         "prompt_tokens_per_second",
         "decode_tokens_per_second",
     }
