@@ -65,7 +65,7 @@ class Interrupt(BaseException):
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, Interrupt])
 @pytest.mark.parametrize(
-    "step", ["build_fused_graph", "write_json", "make_self_test", "model_card", "file_records"]
+    "step", ["write_graph", "write_json", "make_self_test", "model_card", "file_records"]
 )
 def test_interrupted_export_leaves_nothing(
     checkpoint: Path,
@@ -80,7 +80,7 @@ def test_interrupted_export_leaves_nothing(
     assert list(room.iterdir()) == []
 
 
-@pytest.mark.parametrize("step", ["build_fused_graph", "make_self_test"])
+@pytest.mark.parametrize("step", ["write_graph", "make_self_test"])
 def test_interrupted_replacement_keeps_the_old_package(
     checkpoint: Path, room: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

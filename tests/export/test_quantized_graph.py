@@ -37,7 +37,7 @@ def dequantized(stored: dict[str, np.ndarray], name: str) -> np.ndarray:
     """The matrix `name` [out, in], padded to whole blocks, from what the file holds."""
     scales = stored[f"{name}.scales"].astype(np.float64)
     if scales.ndim == 1:  # one scale an output, and [in, out]
-        return (stored[f"{name}.q8"].astype(np.float64) - 128).T * scales[:, None]
+        return stored[f"{name}.q8"].astype(np.float64).T * scales[:, None]
     packed, zero_point = stored.get(f"{name}.q8"), 128
     if packed is None:
         packed, zero_point = stored[f"{name}.q4"], 8
