@@ -1,0 +1,83 @@
+package dev.gpt2edge.demo
+
+import java.io.File
+import java.io.IOException
+import java.io.StringReader
+import java.io.StringWriter
+import java.util.Properties
+
+/**
+ * What outlives the process. Android keeps it in the instance state, and [StateFile] on disk, for a
+ * text too long for that and for an application that was swiped away; [revision] says which is newer.
+ */
+data class SavedState(
+    val revision: Long,
+    val text: String,
+    val earlier: List<String>,
+    val settings: Settings,
+    val packageFolder: String?,
+) {
+    fun encode(): String {
+        val properties = Properties()
+        properties["revision"] = revision.toString()
+        properties["text"] = text
+        earlier.forEachIndexed { index, step -> properties["earlier.$index"] = step }
+        properties["temperature"] = settings.temperature
+        properties["topK"] = settings.topK
+        properties["seed"] = settings.seed
+        properties["length"] = settings.length
+        packageFolder?.let { properties["package"] = it }
+        return StringWriter().also { properties.store(it, null) }.toString()
+    }
+
+    companion object {
+        /** Null for what is none, as a file that was cut off. */
+        fun decode(encoded: String): SavedState? {
+            val properties = Properties()
+            try {
+                properties.load(StringReader(encoded))
+            } catch (error: IllegalArgumentException) {
+                return null // a \u without its digits
+            }
+            fun value(name: String): String? = properties.getProperty(name)
+            return SavedState(
+                value("revision")?.toLongOrNull() ?: return null,
+                value("text") ?: return null,
+                generateSequence(0) { it + 1 }.map { value("earlier.$it") }.takeWhile { it != null }
+                    .filterNotNull().toList(),
+                Settings(
+                    value("temperature") ?: return null,
+                    value("topK") ?: return null,
+                    value("seed") ?: return null,
+                    value("length") ?: return null,
+                ),
+                value("package"),
+            )
+        }
+
+        /** The later of two, either of which may be missing. */
+        fun newer(one: SavedState?, other: SavedState?): SavedState? =
+            listOfNotNull(one, other).maxByOrNull { it.revision }
+    }
+}
+
+/** Keeps a [SavedState] in one file, always whole: written beside it and renamed. */
+class StateFile(private val file: File) {
+    fun read(): SavedState? =
+        try {
+            SavedState.decode(file.readText())
+        } catch (error: IOException) {
+            null // the first start
+        }
+
+    /** Whether it could be written; without room on the disk there still is the instance state. */
+    fun write(state: SavedState): Boolean {
+        val beside = File(file.path + ".new")
+        return try {
+            beside.writeText(state.encode())
+            beside.renameTo(file)
+        } catch (error: IOException) {
+            false
+        }
+    }
+}

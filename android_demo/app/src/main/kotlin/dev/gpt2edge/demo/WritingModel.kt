@@ -1,0 +1,309 @@
+package dev.gpt2edge.demo
+
+import dev.gpt2edge.GPT2EdgeException
+import dev.gpt2edge.GenerationConfig
+import dev.gpt2edge.GenerationResult
+import dev.gpt2edge.Generator
+import java.io.File
+import java.io.IOException
+import java.util.concurrent.ExecutorService
+import java.util.concurrent.Executors
+
+/**
+ * What the screen does, without Android: holds the text, the package that is loaded and what is going
+ * on. Its methods belong to the screen's thread and return at once; one worker thread loads, writes,
+ * tests and imports, one after the other. It outlives rotations: [screen] is whoever shows it now.
+ */
+class WritingModel(
+    private val device: Device,
+    private val store: PackageStore,
+    private val stateFile: StateFile,
+    private val bundled: BundledPackage?,
+    restored: SavedState? = null,
+    firstText: String = "",
+    private val worker: ExecutorService = Executors.newSingleThreadExecutor(),
+) {
+    /** Gets every state from now on. */
+    var screen: ((ScreenState) -> Unit)? = null
+        set(value) {
+            field = value
+            value?.invoke(state)
+        }
+
+    var state: ScreenState
+        private set
+
+    private val history: TextHistory
+    private var revision: Long
+    private var wantedFolder: String?
+    private var savedAt = System.nanoTime()
+
+    // Of the worker thread.
+    private var loaded: File? = null
+    private var generator: Generator? = null
+
+    @Volatile private var stopped = false
+    private var closed = false
+    private var textVersion = 0
+    private var latestWork = 0
+
+    init {
+        val saved = SavedState.newer(restored, stateFile.read())
+        history = TextHistory(saved?.text ?: firstText, saved?.earlier.orEmpty())
+        revision = saved?.revision ?: 0
+        wantedFolder = saved?.packageFolder
+        state = ScreenState(history.text, canUndo = history.canUndo, settings = saved?.settings ?: Settings())
+    }
+
+    /** Installs the bundled package if need be, lists all, loads the last used one. */
+    fun start() =
+        work(Work.LOADING) {
+            store.clean()
+            // A full disk must not keep the packages that are there from being used.
+            val problem = bundled?.let { attempt { store.installBundled(it.source, it.manifest()) } }
+            val packages = store.list()
+            onScreen {
+                show(state.copy(packages = packages))
+                val selected =
+                    packages.firstOrNull { it.folder.path == wantedFolder }
+                        ?: packages.firstOrNull { it.folder.name == bundled?.source?.name }
+                        ?: packages.firstOrNull()
+                if (selected != null) select(selected)
+                if (problem != null) fail(problem)
+                if (selected == null && problem == null) fail("there is no package on this device: import one")
+            }
+        }
+
+    /** Packages may have come by adb meanwhile. */
+    fun refreshPackages() {
+        if (state.work != null) return
+        val packages = store.list()
+        if (packages != state.packages) show(state.copy(packages = packages))
+    }
+
+    fun select(chosen: InstalledPackage) {
+        if (chosen == state.selected) return
+        wantedFolder = chosen.folder.path
+        show(state.copy(selected = chosen, statistics = null, options = emptyList()))
+        work(Work.LOADING) {
+            load(chosen)
+            onScreen { requestOptions() }
+        }
+    }
+
+    fun type(edited: String) {
+        if (state.work == Work.WRITING || edited == history.text) return
+        history.type(edited)
+        textChanged(message = null)
+        val version = textVersion
+        device.onScreenLater(TYPING_PAUSE) { if (version == textVersion) requestOptions() }
+    }
+
+    fun change(settings: Settings) {
+        if (settings != state.settings) show(state.copy(settings = settings))
+    }
+
+    fun write() {
+        val chosen = state.selected ?: return
+        if (state.work != null) return
+        val config =
+            try {
+                state.settings.config()
+            } catch (error: GPT2EdgeException) {
+                return fail(error.message.orEmpty())
+            }
+        val prompt = history.text
+        stopped = false
+        history.begin()
+        show(state.copy(options = emptyList(), statistics = null, message = null))
+        work(Work.WRITING, finally = { finishStep() }) {
+            val result = generate(load(chosen), prompt, config)
+            val memory = residentMemory()
+            onScreen { finished(result, config, memory) }
+        }
+    }
+
+    fun stop() {
+        stopped = true
+    }
+
+    fun take(option: Option) {
+        if (state.work != null || !option.canTake) return
+        history.begin()
+        history.extend(option.text)
+        textChanged(message = null)
+        requestOptions()
+    }
+
+    fun undo() {
+        if (state.work != null || !history.canUndo) return
+        history.undo()
+        textChanged(message = null)
+        requestOptions()
+    }
+
+    fun selfTest() {
+        val chosen = state.selected ?: return
+        if (state.work != null) return
+        work(Work.TESTING) {
+            val report = load(chosen).selfTest()
+            val verdict = if (report.passed) "Self-test passed: " else "Self-test failed: "
+            onScreen { show(state.copy(message = Message(verdict + report.message, !report.passed))) }
+        }
+    }
+
+    /** Waits for what is going on, which after a restart may be loading; writing is stopped. */
+    fun import(source: PackageSource) {
+        stop()
+        work(Work.IMPORTING) {
+            val installed = store.install(source)
+            onScreen {
+                show(state.copy(packages = store.list()))
+                select(installed)
+            }
+        }
+    }
+
+    /** An error that arose outside, as in the file picker. */
+    fun fail(message: String) = show(state.copy(message = Message(message, isError = true)))
+
+    /** Keeps everything in the state file, and returns it for the instance state. */
+    fun save(): SavedState {
+        val saved = SavedState(++revision, history.text, history.earlier, state.settings, wantedFolder)
+        stateFile.write(saved)
+        savedAt = System.nanoTime()
+        return saved
+    }
+
+    /** The screen is gone for good: what runs is stopped, and the package's memory given back. */
+    fun close() {
+        screen = null
+        stopped = true
+        closed = true
+        worker.execute { unload() }
+        worker.shutdown()
+    }
+
+    private fun requestOptions() {
+        val chosen = state.selected
+        val prompt = history.text
+        if (closed || state.work == Work.WRITING || chosen == null || prompt.isEmpty()) return
+        val version = textVersion
+        worker.execute {
+            val generator = generator?.takeIf { loaded == chosen.folder } ?: return@execute
+            val problem = attempt {
+                val options = generator.nextTokens(prompt, OPTIONS).map { Option(it) }
+                onScreen { if (version == textVersion && state.work != Work.WRITING) show(state.copy(options = options)) }
+            }
+            if (problem != null) onScreen { if (version == textVersion) fail(problem) }
+        }
+    }
+
+    /** Runs on the worker; pieces reach the screen in their order, several at once if it is slow. */
+    private fun generate(generator: Generator, prompt: String, config: GenerationConfig): GenerationResult {
+        val pending = StringBuilder()
+        return generator.stream(prompt, config, { stopped }) { piece ->
+            val first = synchronized(pending) { pending.isEmpty().also { pending.append(piece) } }
+            if (first) {
+                onScreen {
+                    history.extend(synchronized(pending) { pending.toString().also { pending.setLength(0) } })
+                    textChanged(state.message)
+                    if (System.nanoTime() - savedAt > SAVE_EVERY) save()
+                }
+            }
+        }
+    }
+
+    private fun finished(result: GenerationResult, config: GenerationConfig, memory: Long) {
+        val note =
+            when {
+                result.finishReason == "eos" -> "The model ended the text here."
+                result.finishReason == "cancelled" -> "Stopped."
+                result.finishReason == "length" && result.ids.size < config.maxNewTokens ->
+                    "The model's context is full: shorten the text to go on."
+                else -> null
+            }
+        show(state.copy(statistics = Statistics(result, memory), message = note?.let { Message(it, false) }))
+    }
+
+    private fun finishStep() {
+        history.end()
+        textChanged(state.message)
+        save()
+        requestOptions()
+    }
+
+    private fun textChanged(message: Message?) {
+        textVersion++
+        show(
+            state.copy(
+                text = history.text,
+                canUndo = history.canUndo,
+                options = emptyList(),
+                message = message,
+            )
+        )
+    }
+
+    /** The chosen package's generator, on the worker; the one before is closed first, for its memory. */
+    private fun load(chosen: InstalledPackage): Generator {
+        generator?.let { if (loaded == chosen.folder) return it }
+        unload()
+        val opened = Generator.load(chosen.folder, availableMemory = device.availableMemory())
+        generator = opened
+        loaded = chosen.folder
+        return opened
+    }
+
+    private fun unload() {
+        generator?.close()
+        generator = null
+        loaded = null
+    }
+
+    private fun work(kind: Work, finally: () -> Unit = {}, task: () -> Unit) {
+        if (closed) return
+        val number = ++latestWork
+        show(state.copy(work = kind, message = null))
+        worker.execute {
+            val problem = attempt(task)
+            onScreen {
+                if (number == latestWork) show(state.copy(work = null)) // nothing else waits
+                if (problem != null) fail(problem)
+                finally()
+            }
+        }
+    }
+
+    /** What went wrong in [task], in words; null if nothing did. Nothing may end the application. */
+    private fun attempt(task: () -> Unit): String? =
+        try {
+            task()
+            null
+        } catch (error: GPT2EdgeException) {
+            error.message
+        } catch (error: OutOfMemoryError) {
+            "this needs more memory than Android gives the application: choose a smaller package"
+        } catch (error: IOException) {
+            error.message ?: "the storage cannot be read or written"
+        } catch (error: Throwable) { // a native library that does not load, say
+            val cause = generateSequence(error) { it.cause }.last()
+            "${cause.javaClass.simpleName}: ${cause.message?.lineSequence()?.first() ?: "no details"}"
+        }
+
+    private fun onScreen(action: () -> Unit) = device.onScreen { if (!closed) action() }
+
+    private fun show(next: ScreenState) {
+        state = next
+        screen?.invoke(next)
+    }
+
+    private companion object {
+        const val OPTIONS = 8
+        const val TYPING_PAUSE = 400L // milliseconds
+        const val SAVE_EVERY = 2_000_000_000L // nanoseconds
+    }
+}
+
+/** The package that came with the application, and its manifest to tell whether it is installed. */
+class BundledPackage(val source: PackageSource, val manifest: () -> ByteArray)

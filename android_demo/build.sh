@@ -1,0 +1,139 @@
+#!/usr/bin/env bash
+# Builds a signed debug APK from the sources that Gradle builds, without Gradle or an Android SDK.
+#
+#   PYTHON=.venv/bin/python android_demo/build.sh [--without-onnxruntime]
+#
+# PYTHON needs the project installed with its export, for the bundled package. Everything else is
+# fetched into .tools/. The result is build/gpt2-edge-demo.apk.
+#
+# ONNXRUNTIME_AAR=FILE   an onnxruntime-android AAR to take instead of Maven's
+# --without-onnxruntime  leave its native libraries out: such an APK installs, but can only say that
+#                        it has no ONNX Runtime. For tests where the AAR cannot be had; the result is
+#                        build/gpt2-edge-demo-without-onnxruntime.apk.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+started=$SECONDS
+with_onnxruntime=true
+case ${1:-} in
+  '') ;;
+  --without-onnxruntime) with_onnxruntime=false ;;
+  *)
+    sed -n '2,/^set/s/^# \{0,1\}//p' build.sh | sed '$d' >&2
+    exit 2
+    ;;
+esac
+source tools/jvm_env.sh
+source tools/android_env.sh
+source tools/python_env.sh
+source tools/build_core.sh
+
+abis=(arm64-v8a x86_64)
+main=app/src/main
+build=$ANDROID_DEMO/build
+work=$build/work
+apk=$build/gpt2-edge-demo.apk
+$with_onnxruntime || apk=$build/gpt2-edge-demo-without-onnxruntime.apk
+mkdir -p "$build" "$TOOLS/dex"
+exec 8>"$build/lock"
+flock 8
+rm -rf "$work"
+mkdir -p "$work"/{classes,dex,apk/lib}
+
+# ---- ONNX Runtime for Android
+if $with_onnxruntime; then
+  aar=${ONNXRUNTIME_AAR:-}
+  if [[ -z $aar ]]; then
+    aar=$TOOLS/android/onnxruntime-android-$ONNXRUNTIME_VERSION.aar
+    fetch_file "$TOOLS/android" "com.microsoft.onnxruntime:onnxruntime-android:$ONNXRUNTIME_VERSION:aar" || {
+      echo "onnxruntime-android $ONNXRUNTIME_VERSION cannot be fetched from Maven: set ONNXRUNTIME_AAR" \
+        "to the file, or build with --without-onnxruntime" >&2
+      exit 2
+    }
+  fi
+  [[ -f $aar ]] || { echo "ONNXRUNTIME_AAR: there is no file $aar" >&2; exit 2; }
+  unzip -q -o "$aar" classes.jar 'jni/*' -d "$work/aar"
+  for abi in "${abis[@]}"; do
+    mkdir "$work/apk/lib/$abi"
+    for library in libonnxruntime.so libonnxruntime4j_jni.so; do
+      cp "$work/aar/jni/$abi/$library" "$work/apk/lib/$abi/" || {
+        echo "$aar has no jni/$abi/$library; is it onnxruntime-android's?" >&2
+        exit 2
+      }
+    done
+  done
+  onnxruntime_classes=$work/aar/classes.jar
+else
+  # The Java API is the same; only its natives are of another system, and stay out.
+  onnxruntime_classes=$work/onnxruntime.jar
+  unzip -q "$ORT_JAR" 'ai/onnxruntime/*.class' -d "$work/onnxruntime"
+  (cd "$work/onnxruntime" && zip -q -r "$onnxruntime_classes" .)
+fi
+
+# ---- The bundled package, exported anew when the sample or what exports it has changed
+sample=$build/assets/packages/sample-int4
+wanted=$(find ../models/sample ../export ../runtime -type f ! -name '*.pyc' -print0 | sort -z | xargs -0 sha256sum | sha256sum)
+if [[ ! -f $build/assets.complete || $(<"$build/assets.complete") != "$wanted" ]]; then
+  echo "exporting models/sample to int4" >&2
+  rm -rf "$build/assets" "$build/assets.complete"
+  mkdir -p "$(dirname "$sample")"
+  python -m gpt2_edge export ../models/sample -o "$sample" --recipe int4 --no-report >&2
+  echo "$wanted" >"$build/assets.complete"
+fi
+
+# ---- Resources. What Gradle adds to the manifest by itself is added here.
+sed -e "s/<manifest /<manifest package=\"$APPLICATION_ID\" /" \
+  -e 's/<application$/<application android:extractNativeLibs="false"/' \
+  "$main/AndroidManifest.xml" >"$work/AndroidManifest.xml"
+# aapt2 warns of parts of the framework's jar that are newer than itself or compressed.
+quietly() { "$@" 2> >(grep -v -e 'Unknown chunk type' -e 'resources.arsc in APK' >&2); }
+aapt2 compile --dir "$main/res" -o "$work/resources.zip"
+quietly aapt2 link -o "$work/resources.apk" -I "$ANDROID_RESOURCES_JAR" \
+  --manifest "$work/AndroidManifest.xml" --java "$work/gen" -A "$build/assets" -0 onnx \
+  --min-sdk-version "$MIN_SDK" --target-sdk-version "$TARGET_SDK" \
+  --version-code "$VERSION_CODE" --version-name "$VERSION_NAME" --debug-mode \
+  "$work/resources.zip"
+
+# ---- Code, against the oldest framework and Java 8: nothing that Android 8 lacks compiles.
+class_path=$work/classes:$KOTLIN_STDLIB:$onnxruntime_classes:$ANDROID_OLDEST_JAR
+javac --release 8 -nowarn -Xlint:-options -d "$work/classes" $(find "$work/gen" -name '*.java')
+echo "compiling core and app" >&2
+kotlinc -jvm-target 1.8 -Xjdk-release=8 -Werror -module-name app -cp "$class_path" -d "$work/classes" \
+  core/src/main/kotlin "$main/kotlin"
+(cd "$work/classes" && zip -q -r -X "$work/app.jar" . -i '*.class')
+java_home=$(dirname "$(dirname "$(readlink -f "$(command -v javac)")")") # java.lang for D8
+dex() { # jar, zip of classes.dex, further arguments of D8
+  d8 --min-api "$MIN_SDK" --lib "$java_home" --lib "$ANDROID_OLDEST_JAR" --output "$2" "${@:3}" "$1"
+}
+echo "dexing" >&2
+dex "$work/app.jar" "$work/dex/app.zip" --debug --classpath "$KOTLIN_STDLIB" --classpath "$onnxruntime_classes"
+# Libraries do not change: they are dexed once.
+library_dex() { # jar
+  local cached
+  cached=$TOOLS/dex/$(sha256sum "$1" | cut -c1-16)-$R8_VERSION-$MIN_SDK.zip
+  if [[ ! -f $cached ]]; then
+    dex "$1" "$cached.new.zip" --release
+    mv "$cached.new.zip" "$cached"
+  fi
+  echo "$cached"
+}
+n=1
+for dexed in "$work/dex/app.zip" "$(library_dex "$KOTLIN_STDLIB")" "$(library_dex "$onnxruntime_classes")"; do
+  [[ $(unzip -Z1 "$dexed") == classes.dex ]] || { echo "$dexed: more than one DEX file" >&2; exit 1; }
+  unzip -p "$dexed" classes.dex >"$work/apk/classes$([[ $n == 1 ]] || echo $n).dex"
+  n=$((n + 1))
+done
+
+# ---- The APK. What the core reads through its class loader lies in the APK's root.
+mkdir -p "$work/apk/dev/gpt2edge"
+cp ../runtime/gpt2_edge/int8_probe.onnx "$work/apk/dev/gpt2edge/"
+"$PYTHON" tools/apk_zip.py pack "$work/unsigned.apk" "$work/resources.apk" "$work/apk"
+key=$TOOLS/debug.keystore
+[[ -f $key ]] || keytool -genkeypair -keystore "$key" -storepass android -keypass android \
+  -alias androiddebugkey -dname "CN=Android Debug,O=Android,C=US" -keyalg RSA -keysize 2048 \
+  -validity 10950 2>/dev/null
+# v2 and v3 cover the file as it is; v1, for Android before 7, would rewrite it.
+apksigner sign --ks "$key" --ks-pass pass:android --key-pass pass:android \
+  --v1-signing-enabled false --v2-signing-enabled true --min-sdk-version "$MIN_SDK" \
+  --out "$work/signed.apk" "$work/unsigned.apk"
+mv "$work/signed.apk" "$apk"
+echo "$apk ($(stat -c %s "$apk") bytes, built in $((SECONDS - started)) s)"

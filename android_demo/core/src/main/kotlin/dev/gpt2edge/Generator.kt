@@ -1,0 +1,194 @@
+package dev.gpt2edge
+
+import java.io.File
+import java.security.SecureRandom
+
+/**
+ * A loaded package that writes text. Calls block: make them from a worker thread. Threads may share
+ * one, since every generation has a cache of its own; [close] waits for those that are running.
+ */
+class Generator private constructor(private val session: Session, val tokenizer: Tokenizer?) :
+    AutoCloseable {
+    val modelPackage: ModelPackage
+        get() = session.modelPackage
+
+    private val architecture = modelPackage.manifest.architecture
+
+    /**
+     * Continues [prompt]; [onText] gets pieces of the new text as they become certain, never half a
+     * character. [cancelled] is asked before every step; the result then has the text so far.
+     *
+     * Raises GenerationException and ContextOverflowException for a prompt that cannot be taken.
+     */
+    fun stream(
+        prompt: String,
+        config: GenerationConfig,
+        cancelled: () -> Boolean = { false },
+        onText: (String) -> Unit,
+    ): GenerationResult {
+        val tokenizer = requireTokenizer()
+        val promptIds = checked(tokenizer.encode(prompt))
+        return session.whileOpen { generate(promptIds, config, cancelled, onText) {} }
+    }
+
+    /** Like [stream] with token ids in and out; works without a tokenizer, and with one gives text. */
+    fun streamIds(
+        promptIds: IntArray,
+        config: GenerationConfig,
+        cancelled: () -> Boolean = { false },
+        onToken: (Int) -> Unit = {},
+    ): GenerationResult {
+        if (config.stopStrings.isNotEmpty()) requireTokenizer()
+        return session.whileOpen { generate(checked(promptIds), config, cancelled, {}, onToken) }
+    }
+
+    /** The [k] most likely next tokens after [prompt], most likely first. */
+    fun nextTokens(prompt: String, k: Int): List<NextToken> {
+        if (k < 1) throw GenerationException("k is $k; it must be at least 1")
+        val tokenizer = requireTokenizer()
+        val promptIds = checked(tokenizer.encode(prompt))
+        return session.whileOpen {
+            session.start(promptIds.size).use { sequence ->
+                sequence.prefill(promptIds)
+                val largest = Largest().apply { find(sequence.logits, k) }
+                val ids = largest.ids.copyOf(largest.size)
+                val likely = probabilities(sequence.logits, ids)
+                ids.indices.map { NextToken(ids[it], tokenizer.label(ids[it]), likely[it]) }
+            }
+        }
+    }
+
+    /** Runs the manifest's self-test. */
+    fun selfTest(): SelfTestReport {
+        val test =
+            modelPackage.manifest.selfTest
+                ?: return SelfTestReport(false, "the manifest has no self-test")
+        val problems = ArrayList<String>()
+        val logits = logits(test.promptIds)
+        for ((id, expected) in test.logits) {
+            val found = logits.getOrNull(id) ?: Float.NaN
+            if (!(Math.abs(found - expected) <= test.tolerance)) {
+                problems.add("logit of token $id is $found; expected $expected within ${test.tolerance}")
+            }
+        }
+        if (test.expectedIds.isNotEmpty()) {
+            val wanted = GenerationConfig(maxNewTokens = test.expectedIds.size, ignoreEos = true)
+            val ids = streamIds(test.promptIds, wanted).ids
+            if (!ids.contentEquals(test.expectedIds)) {
+                problems.add(
+                    "greedy tokens are ${ids.contentToString()}; " +
+                        "expected ${test.expectedIds.contentToString()}"
+                )
+            }
+        }
+        if (problems.isNotEmpty()) return SelfTestReport(false, problems.joinToString("\n"))
+        return SelfTestReport(
+            true,
+            "${test.logits.size} logits within ${test.tolerance} and ${test.expectedIds.size} tokens " +
+                "as on the machine that exported the package",
+        )
+    }
+
+    override fun close() = session.close()
+
+    /** Logits after [promptIds]. */
+    internal fun logits(promptIds: IntArray, chunk: Int? = null): FloatArray =
+        session.whileOpen {
+            session.start(checked(promptIds).size).use { sequence ->
+                if (chunk == null) sequence.prefill(promptIds) else sequence.prefill(promptIds, chunk)
+                sequence.logits
+            }
+        }
+
+    private fun requireTokenizer(): Tokenizer =
+        tokenizer
+            ?: throw GenerationException(
+                "${modelPackage.folder} has no tokenizer; give the prompt as token ids"
+            )
+
+    private fun checked(promptIds: IntArray): IntArray {
+        if (promptIds.isEmpty()) {
+            throw GenerationException(
+                "the prompt is empty; give at least one token (to write from nothing, " +
+                    "'<|endoftext|>' in most GPT-2 vocabularies)"
+            )
+        }
+        val wrong = promptIds.firstOrNull { it !in 0 until architecture.vocabSize }
+        if (wrong != null) {
+            throw GenerationException(
+                "token id $wrong is outside the vocabulary of ${architecture.vocabSize}"
+            )
+        }
+        if (promptIds.size > architecture.contextLength) {
+            throw ContextOverflowException(
+                "the prompt has ${promptIds.size} tokens; the model's context holds " +
+                    "${architecture.contextLength}: shorten it"
+            )
+        }
+        return promptIds
+    }
+
+    private fun generate(
+        promptIds: IntArray,
+        config: GenerationConfig,
+        cancelled: () -> Boolean,
+        onText: (String) -> Unit,
+        onToken: (Int) -> Unit,
+    ): GenerationResult {
+        val seed = if (config.samples) config.seed ?: freshSeed() else null
+        val progress = Progress(promptIds.size, seed)
+        val writer = TextWriter(tokenizer, config.stopStrings, onText)
+        val room = promptIds.size.toLong() + config.maxNewTokens - 1
+        session.start(minOf(room, architecture.contextLength.toLong()).toInt()).use { sequence ->
+            DecodeLoop(sequence, config, modelPackage.manifest, seed ?: 0).run(
+                promptIds,
+                cancelled,
+                progress,
+            ) { id ->
+                onToken(id)
+                writer.push(id)
+            }
+        }
+        if (writer.finish()) progress.finishReason = "stop"
+        return progress.result(writer.text)
+    }
+
+    companion object {
+        private const val NEW_SEED_BITS = 53 // JSON readers with float64 numbers keep it exact
+
+        /**
+         * Loads the package in [folder].
+         *
+         * threads: of ONNX Runtime; 0 takes one for each big core. verify: compare the SHA-256 of the
+         * files with the manifest. availableMemory: in bytes; a package whose model and full cache
+         * need more is refused. Raises PackageException and MemoryException.
+         */
+        fun load(
+            folder: File,
+            threads: Int = 0,
+            verify: Boolean = true,
+            availableMemory: Long? = null,
+        ): Generator {
+            val opened = ModelPackage.open(folder, verifyHashes = false)
+            if (availableMemory != null) requireMemory(opened, availableMemory)
+            if (verify) opened.checkHashes(opened.runtimeFiles())
+            val tokenizer = opened.manifest.tokenizer?.let { Tokenizer.read(File(folder, it)) }
+            return Generator(Session(opened, threads), tokenizer)
+        }
+
+        private fun requireMemory(opened: ModelPackage, available: Long) {
+            val cache = opened.cacheBytes(opened.manifest.architecture.contextLength)
+            val needed = opened.modelBytes + cache
+            if (needed > available) {
+                throw MemoryException(
+                    "${opened.folder} needs ${megabytes(needed)} of memory (model " +
+                        "${megabytes(opened.modelBytes)}, cache ${megabytes(cache)}), " +
+                        "${megabytes(available)} are free: close other applications, or export a " +
+                        "smaller recipe"
+                )
+            }
+        }
+
+        private fun freshSeed(): Long = SecureRandom().nextLong() ushr (64 - NEW_SEED_BITS)
+    }
+}

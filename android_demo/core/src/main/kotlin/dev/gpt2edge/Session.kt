@@ -1,0 +1,95 @@
+package dev.gpt2edge
+
+import ai.onnxruntime.OrtEnvironment
+import ai.onnxruntime.OrtException
+import ai.onnxruntime.OrtLoggingLevel
+import ai.onnxruntime.OrtSession
+import java.util.concurrent.locks.ReentrantReadWriteLock
+import kotlin.concurrent.read
+import kotlin.concurrent.write
+
+/** A package loaded into ONNX Runtime; it holds no sequence, so threads may share it. */
+internal class Session(val modelPackage: ModelPackage, threads: Int) : AutoCloseable {
+    val environment: OrtEnvironment = OrtEnvironment.getEnvironment()
+    val onnx: OrtSession
+    val zeros: NativeZeros
+    private val options: OrtSession.SessionOptions
+    private val lock = ReentrantReadWriteLock()
+    private var closed = false
+
+    init {
+        checkOnnxRuntime(modelPackage, environment.version)
+        options = sessionOptions(threads)
+        try {
+            // By path: ONNX Runtime maps the weights, and the Java heap never sees them.
+            onnx = environment.createSession(modelPackage.modelFile.path, options)
+        } catch (error: OrtException) {
+            options.close()
+            throw notLoaded(error)
+        }
+        try {
+            checkGraph(onnx, modelPackage)
+            zeros = NativeZeros(environment, modelPackage.manifest.graph.cacheType)
+        } catch (error: Exception) {
+            onnx.close()
+            options.close()
+            throw error
+        }
+    }
+
+    /** A new empty sequence with room for [capacity] tokens (at most the context length). */
+    fun start(capacity: Int) = TokenSequence(this, capacity)
+
+    /** Runs [work] while the session cannot be closed. */
+    fun <T> whileOpen(work: () -> T): T =
+        lock.read {
+            if (closed) {
+                throw GPT2EdgeException("${modelPackage.folder} was closed; load it again")
+            }
+            work()
+        }
+
+    /** Waits for what is running, then frees the model. */
+    override fun close() =
+        lock.write {
+            if (!closed) {
+                closed = true
+                zeros.close()
+                onnx.close()
+                options.close()
+            }
+        }
+
+    private fun sessionOptions(threads: Int) =
+        OrtSession.SessionOptions().apply {
+            setSessionLogLevel(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR)
+            setIntraOpNumThreads(if (threads > 0) threads else Threads.bigCores())
+            setMemoryPatternOptimization(false) // plans memory per input shape; ours change every step
+            // Unsigned weights are exact everywhere and slower where signed ones are.
+            if (Int8Overflow.signedWeightsOverflow) addConfigEntry("session.x64quantprecision", "1")
+        }
+
+    private fun notLoaded(error: OrtException): GPT2EdgeException {
+        if (error.isOutOfMemory()) {
+            return MemoryException(
+                "there is no memory to load ${modelPackage.modelFile} " +
+                    "(${megabytes(modelPackage.modelBytes)}): close other applications, or export a " +
+                    "smaller recipe",
+                error,
+            )
+        }
+        return PackageException(
+            "${modelPackage.modelFile} cannot be loaded by ONNX Runtime ${environment.version}: " +
+                error.firstLine(),
+            error,
+        )
+    }
+}
+
+internal fun OrtException.isOutOfMemory(): Boolean {
+    val text = message.orEmpty()
+    return "bad_alloc" in text || "Failed to allocate memory" in text || "bad allocation" in text
+}
+
+/** As people write it: 5.3 MB. */
+internal fun megabytes(bytes: Long): String = String.format(java.util.Locale.ROOT, "%.1f MB", bytes / 1e6)

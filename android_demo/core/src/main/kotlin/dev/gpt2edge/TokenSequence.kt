@@ -1,0 +1,187 @@
+package dev.gpt2edge
+
+import ai.onnxruntime.OnnxTensor
+import ai.onnxruntime.OnnxTensorLike
+import ai.onnxruntime.OrtException
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import java.nio.FloatBuffer
+import java.nio.LongBuffer
+
+/**
+ * One sequence: the tokens fed so far and their cache. Not to be shared by threads.
+ *
+ * Everything that a step needs is allocated here, once. The cache's tensors are both past and
+ * present, so GroupQueryAttention writes new keys and values behind the old ones and no step copies
+ * them; one step makes one small tensor, because the mask's shape changes.
+ */
+internal class TokenSequence(private val session: Session, capacity: Int) : AutoCloseable {
+    private val architecture = session.modelPackage.manifest.architecture
+    private val names = session.modelPackage.manifest.graph.names
+
+    /** Tokens that the cache has room for. */
+    val capacity = minOf(capacity, architecture.contextLength)
+
+    /** Tokens in the cache. */
+    var length = 0
+        private set
+
+    /** The logits after the last token fed; overwritten by the next step. */
+    val logits = FloatArray(architecture.vocabSize)
+
+    private val ids = IntArray(this.capacity)
+    private val inputs = LinkedHashMap<String, OnnxTensorLike>()
+    private val outputs = LinkedHashMap<String, OnnxTensor>()
+    private val owned = ArrayList<OnnxTensor>()
+
+    private val idBuffer = longs(minOf(this.capacity, PREFILL_CHUNK + 2 * ROW_GROUP))
+    private val positionBuffer = longs(idBuffer.capacity())
+    private val mask = longs(this.capacity).also { for (place in 0 until this.capacity) it.put(place, 1) }
+    private val logitsBuffer: FloatBuffer = bytes(4 * architecture.vocabSize).asFloatBuffer()
+    private val oneId: OnnxTensor
+    private val onePosition: OnnxTensor
+
+    init {
+        try {
+            allocateCache()
+            outputs[names.logits] = own(createLogits())
+            // A default would do, but a graph may declare it as an input like any other.
+            names.logitsToKeep?.takeIf { it in session.onnx.inputNames }?.let { name ->
+                inputs[name] = own(tensor(longs(1).apply { put(0, 1) }, 1, 1))
+            }
+            oneId = own(tensor(idBuffer, 1, 1, 1))
+            onePosition = own(tensor(positionBuffer, 1, 1, 1))
+        } catch (error: Exception) {
+            close()
+            throw error
+        }
+    }
+
+    /**
+     * Feeds a prompt in chunks; false if [cancelled] said so before its end. [logits] are then those
+     * after its last token, the same to the bit whatever the chunks.
+     *
+     * ONNX Runtime's kernels take rows in small groups, and a remainder or a lone row by other
+     * instructions; in quantized graphs the difference in the last bit grows to a rounding step. So a
+     * chunk starts at a multiple of ROW_GROUP, and no row is alone behind others or behind a tile:
+     * where one would be, tokens before it are fed again, or before the others.
+     */
+    fun prefill(prompt: IntArray, chunk: Int = PREFILL_CHUNK, cancelled: () -> Boolean = { false }): Boolean {
+        requireRoom(prompt.size)
+        for (from in prompt.indices step chunk) {
+            if (cancelled()) return false
+            val tokens = minOf(chunk, prompt.size - from)
+            var again = length % ROW_GROUP
+            if (tokens + again == 1 && length > 0) again = ROW_GROUP
+            prompt.copyInto(ids, length, from, from + tokens)
+            var start = length - again
+            val end = length + tokens
+            if (end - start > 1 && (end - start) % ROW_TILE == 1) {
+                val early = end - 1 - ROW_GROUP
+                feed(start, early)
+                start = early
+            }
+            feed(start, end)
+        }
+        return true
+    }
+
+    /** Feeds one token; [logits] are then those after it. */
+    fun feed(id: Int) {
+        requireRoom(1)
+        ids[length] = id
+        feed(length, length + 1)
+    }
+
+    /** One step: feeds `ids[start, end)`, where the cache holds the tokens before. */
+    private fun feed(start: Int, end: Int) {
+        val tokens = end - start
+        for (index in 0 until tokens) {
+            idBuffer.put(index, ids[start + index].toLong())
+            positionBuffer.put(index, (start + index).toLong())
+        }
+        val perStep = ArrayList<OnnxTensor>(3)
+        fun shaped(buffer: LongBuffer, count: Int) = tensor(buffer, count, 1, count).also(perStep::add)
+        try {
+            inputs[names.inputIds] = if (tokens == 1) oneId else shaped(idBuffer, tokens)
+            inputs[names.attentionMask] = shaped(mask, end)
+            names.positionIds?.let {
+                inputs[it] = if (tokens == 1) onePosition else shaped(positionBuffer, tokens)
+            }
+            session.onnx.run(inputs, outputs).close() // the outputs are ours and stay open
+        } catch (error: OrtException) {
+            throw stepFailed(error, end)
+        } finally {
+            perStep.forEach { it.close() }
+        }
+        length = end
+        logitsBuffer.duplicate().get(logits)
+    }
+
+    override fun close() = owned.forEach { it.close() }
+
+    private fun allocateCache() {
+        val shape =
+            longArrayOf(1, architecture.numHeads.toLong(), capacity.toLong(), architecture.headSize.toLong())
+        val tensors = session.zeros.allocate(2 * architecture.numLayers, shape)
+        owned.addAll(tensors)
+        for (layer in 0 until architecture.numLayers) {
+            inputs[names.pastKey.forLayer(layer)] = tensors[2 * layer]
+            outputs[names.presentKey.forLayer(layer)] = tensors[2 * layer]
+            inputs[names.pastValue.forLayer(layer)] = tensors[2 * layer + 1]
+            outputs[names.presentValue.forLayer(layer)] = tensors[2 * layer + 1]
+        }
+    }
+
+    private fun createLogits(): OnnxTensor =
+        OnnxTensor.createTensor(
+            session.environment,
+            logitsBuffer,
+            longArrayOf(1, 1, architecture.vocabSize.toLong()),
+        )
+
+    /** The first [count] of [buffer] as a tensor of [shape], without a copy. */
+    private fun tensor(buffer: LongBuffer, count: Int, vararg shape: Int): OnnxTensor {
+        val view = buffer.duplicate()
+        view.limit(count)
+        val sizes = LongArray(shape.size) { shape[it].toLong() }
+        return OnnxTensor.createTensor(session.environment, view, sizes)
+    }
+
+    private fun own(tensor: OnnxTensor): OnnxTensor = tensor.also(owned::add)
+
+    private fun requireRoom(tokens: Int) {
+        if (tokens !in 1..capacity - length) {
+            throw ContextOverflowException(
+                "$tokens more tokens do not fit behind $length in a cache of $capacity"
+            )
+        }
+    }
+
+    private fun stepFailed(error: OrtException, end: Int): GPT2EdgeException {
+        if (error.isOutOfMemory()) {
+            return MemoryException(
+                "there is no memory left to compute token $end: close other applications, or shorten " +
+                    "the text",
+                error,
+            )
+        }
+        return GPT2EdgeException(
+            "${session.modelPackage.modelFile} failed at token $end: ${error.firstLine()}",
+            error,
+        )
+    }
+
+    private companion object {
+        // Attention's scores take heads x chunk x context floats, and a caller can stop between two
+        // chunks.
+        const val PREFILL_CHUNK = 256
+        // Kernels take rows in small groups, of which this is a multiple, and in tiles.
+        const val ROW_GROUP = 16
+        const val ROW_TILE = 128
+
+        fun bytes(count: Int): ByteBuffer = ByteBuffer.allocateDirect(count).order(ByteOrder.nativeOrder())
+
+        fun longs(count: Int): LongBuffer = bytes(8 * count).asLongBuffer()
+    }
+}

@@ -1,0 +1,50 @@
+package dev.gpt2edge
+
+import java.io.StringReader
+import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertThrows
+import org.junit.jupiter.api.Test
+
+class JsonTest {
+    private fun read(text: String): Any? =
+        JsonReader(StringReader(text)).run { readValue().also { finish() } }
+
+    @Test
+    fun `values of every kind`() {
+        val text = """ {"a": [1, -2.5e1, true, false, null, "x"], "b": {}, "c": [], "d": 9007199254740993} """
+        val expected =
+            mapOf(
+                "a" to listOf(1L, -25.0, true, false, null, "x"),
+                "b" to emptyMap<String, Any>(),
+                "c" to emptyList<Any>(),
+                "d" to 9007199254740993L,
+            )
+        assertEquals(expected, read(text))
+    }
+
+    @Test
+    fun `escapes and characters outside the first plane`() {
+        val text = """"\" \\ \/ \b \f \n \r \t \u00e9 \ud83d\ude42 🙂""""
+        assertEquals("\" \\ / \b \u000c \n \r \t é 🙂 🙂", read(text))
+    }
+
+    @Test
+    fun `a value longer than the buffer`() {
+        val long = "x".repeat(100_000)
+        assertEquals(listOf(long, long), read("[\"$long\",\"$long\"]"))
+    }
+
+    @Test
+    fun `what is no JSON says where`() {
+        val texts =
+            listOf(
+                "", " ", "{", "[1,", "[1 2]", "{\"a\" 1}", "{a: 1}", "\"abc", "\"\\x\"", "\"\\u12g4\"",
+                "01", "1.", "+1", ".5", "nul", "tru", "[1],", "\"a\nb\"", "99999999999999999999", "'a'",
+                "[".repeat(500), "{\"a\":}",
+            )
+        for (text in texts) {
+            val error = assertThrows(JsonException::class.java, { read(text) }, text)
+            assertContains(error.message!!, "at character ")
+        }
+    }
+}

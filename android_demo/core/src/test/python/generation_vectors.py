@@ -1,0 +1,69 @@
+"""What the Python runtime writes with each package: tokens, and options for the next one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from gpt2_edge import GenerationConfig, Generator, GPT2EdgeError
+
+_PROMPTS = ["The animal", '"What do you', "Once upon a time there was a king who had three"]
+_TOKENS = 200
+_SEED = 20240229
+_GREEDY = GenerationConfig(max_new_tokens=_TOKENS, ignore_eos=True)
+_SEEDED = GenerationConfig(
+    max_new_tokens=_TOKENS, temperature=0.8, top_k=40, seed=_SEED, ignore_eos=True
+)
+_LONG_PROMPTS = (1, 2, 15, 16, 17, 128, 129, 130, 145, 256, 257, 258, 273, 385, 511, 512)
+
+
+def vectors(packages: Path, names: list[str]) -> dict[str, Any]:
+    found = {}
+    for name in names:
+        try:
+            found[name] = of_package(packages / name)
+        except GPT2EdgeError as error:  # an ONNX Runtime too old for it
+            found[name] = {"error": str(error)}
+    return {"onnxruntime": onnxruntime.__version__, "seed": _SEED, "packages": found}
+
+
+def of_package(folder: Path) -> dict[str, Any]:
+    generator = Generator.load(folder)
+    runs = []
+    vocabulary = generator.manifest.architecture.vocab_size
+    for number, prompt in enumerate(_PROMPTS):
+        ids: Any = prompt
+        if generator.tokenizer is None:
+            ids = [(7 + 31 * number * i) % vocabulary for i in range(20)]
+        greedy = generator.generate(ids, _GREEDY)
+        seeded = generator.generate(ids, _SEEDED)
+        runs.append(
+            {
+                "prompt": prompt,
+                "prompt_ids": generator.encode(ids),
+                "greedy": list(greedy.ids),
+                "greedy_text": greedy.text,
+                "seeded": list(seeded.ids),
+                "seeded_text": seeded.text,
+                "next": [[n.id, n.text, n.probability] for n in generator.next_tokens(ids, 5)],
+            }
+        )
+    return {"runs": runs, "prefill": prefills(generator)}
+
+
+def prefills(generator: Generator) -> list[dict[str, Any]]:
+    """The bits of some logits after prompts of lengths that chunks and tiles cut differently."""
+    vocabulary = generator.manifest.architecture.vocab_size
+    found = []
+    for length in _LONG_PROMPTS:
+        ids = [(i * i * 31 + 7 * i + length) % vocabulary for i in range(length)]
+        logits = generator.session.start(length).prefill(ids)
+        assert logits is not None
+        bits = np.ascontiguousarray(logits).view(np.int32)
+        found.append(
+            {"ids": ids, "first": bits[:20].tolist(), "sum": int(bits.astype(np.int64).sum())}
+        )
+    return found

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Tests android_demo/core on the JVM, against ONNX Runtime's own jar and the Python runtime.
+#
+#   PYTHON=.venv/bin/python android_demo/test-core.sh [options of JUnit's console runner]
+#   ... android_demo/test-core.sh --include-classname '.*TokenizerTest'
+#
+# PYTHON needs the project installed with its export. Everything else is fetched into .tools/.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+source tools/jvm_env.sh
+source tools/python_env.sh
+source tools/build_core.sh
+
+build_core_tests
+shared=()
+[[ -d ../../shared/data/tokenizer ]] && shared=(--shared ../../shared)
+python core/src/test/python/make_vectors.py core/build/testdata "${shared[@]}"
+
+# 64 MB: what the tests show is that neither model nor cache is on the Java heap.
+java -Xmx64m \
+  "-Dgpt2edge.testdata=$PWD/core/build/testdata" "-Dgpt2edge.repository=$(cd .. && pwd)" \
+  -jar "$JUNIT_JAR" execute -cp "$CORE_TEST_CP" --scan-classpath "$CORE_TEST_CLASSES" \
+  --disable-banner --details summary --fail-if-no-tests "$@"

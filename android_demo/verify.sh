@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+# Says what is in an APK and checks that Android will install and run it as meant.
+#
+#   android_demo/verify.sh [--without-onnxruntime] [APK]
+#
+# Fails, naming each point, where one is not as it must be. --without-onnxruntime: the APK is the one
+# that build.sh makes under this option; it then must have no native library.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+with_onnxruntime=true
+apk=build/gpt2-edge-demo.apk
+if [[ ${1:-} == --without-onnxruntime ]]; then
+  with_onnxruntime=false
+  apk=build/gpt2-edge-demo-without-onnxruntime.apk
+  shift
+fi
+apk=${1:-$apk}
+[[ -f $apk ]] || { echo "there is no file $apk: run android_demo/build.sh" >&2; exit 2; }
+source tools/jvm_env.sh
+source tools/android_env.sh
+
+PYTHON=${PYTHON:-python3}
+wrong=0
+check() { # what it is, whether it is so
+  if "${@:2}"; then
+    echo "  ok     $1"
+  else
+    echo "  WRONG  $1"
+    wrong=$((wrong + 1))
+  fi
+}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+echo "$apk: $(stat -c %s "$apk") bytes"
+unzip -lv "$apk" >"$work/contents"
+awk 'NR > 3 && NF == 8 { printf "  %10d %-7s %s\n", $1, $2 == "Stored" ? "stored" : "deflated", $8 }' \
+  "$work/contents"
+
+echo "what it says it is"
+aapt2 dump badging "$apk" >"$work/badging" 2>/dev/null
+grep -E '^(package|sdkVersion|targetSdkVersion|application-label:|application-debuggable|launchable|native-code)' \
+  "$work/badging" | sed 's/^/  /'
+badging() { grep -q -- "$1" "$work/badging"; }
+no_permission() { ! grep -q '^uses-permission' "$work/badging"; }
+check "application $APPLICATION_ID $VERSION_NAME" \
+  badging "^package: name='$APPLICATION_ID' versionCode='$VERSION_CODE' versionName='$VERSION_NAME'"
+check "from SDK $MIN_SDK" badging "^sdkVersion:'$MIN_SDK'"
+check "for SDK $TARGET_SDK" badging "^targetSdkVersion:'$TARGET_SDK'"
+check "starts dev.gpt2edge.demo.MainActivity" \
+  badging "^launchable-activity: name='dev.gpt2edge.demo.MainActivity'"
+check "asks for no permission" no_permission
+
+echo "signature"
+signed() { apksigner verify --verbose --min-sdk-version "$MIN_SDK" "$apk" >"$work/signature" 2>&1; }
+check "holds from SDK $MIN_SDK on" signed
+grep -E '^Verified using v[0-9]|^ERROR|^WARNING|DOES NOT' "$work/signature" | sed 's/^/  /' || true
+check "signature scheme v2" grep -q 'v2 scheme.*: true' "$work/signature"
+
+echo "contents"
+unzip -Z1 "$apk" >"$work/entries"
+has() { grep -qxF -- "$1" "$work/entries"; }
+stored() { awk -v name="$1" '$8 == name && $2 == "Stored" { found = 1 } END { exit !found }' "$work/contents"; }
+runnable_dex() { [[ $(unzip -p "$apk" classes.dex | head -c 7 | tr -d '\n') =~ ^dex03[5-8]$ ]]; }
+whole() { unzip -tqq "$apk" >"$work/zip" 2>&1; }
+check "every entry's checksum" whole
+check "code that Android 8 reads (DEX 035 to 038)" runnable_dex
+check "resources.arsc uncompressed, as Android 11 asks" stored resources.arsc
+sample=assets/packages/sample-int4
+for file in manifest.json model.onnx tokenizer.json; do check "$sample/$file" has "$sample/$file"; done
+hashes() { # the bundled package is what its manifest says
+  unzip -q "$apk" "$sample/*" -d "$work" && "$PYTHON" - "$work/$sample" <<'END'
+import hashlib, json, pathlib, sys
+folder = pathlib.Path(sys.argv[1])
+files = json.loads((folder / "manifest.json").read_text())["files"]
+sys.exit(any(hashlib.sha256((folder / n).read_bytes()).hexdigest() != r["sha256"] for n, r in files.items()))
+END
+}
+check "the bundled package's hashes" hashes
+check "the core's probe for 8-bit overflow" has dev/gpt2edge/int8_probe.onnx
+
+echo "native libraries"
+abis() { sed -n 's,^lib/\([^/]*\)/.*,\1,p' "$work/entries" | sort -u | paste -sd' '; }
+libraries() { grep '^lib/.*\.so$' "$work/entries" || true; }
+if $with_onnxruntime; then
+  check "for arm64-v8a and x86_64, no others (has: $(abis))" [ "$(abis)" = "arm64-v8a x86_64" ]
+  for abi in arm64-v8a x86_64; do
+    for library in libonnxruntime.so libonnxruntime4j_jni.so; do
+      check "lib/$abi/$library" has "lib/$abi/$library"
+    done
+  done
+  # Android 15 may use pages of 16 KB: segments, and the file within the APK, must start on one.
+  large_pages() {
+    local alignments alignment
+    alignments=$(readelf -lW "$1" | awk '$1 == "LOAD" { print $NF }')
+    [[ -n $alignments ]] || return 1
+    for alignment in $alignments; do ((alignment >= 16384)) || return 1; done
+  }
+  machine() { [[ $(readelf -h "$1") =~ Machine:[^$'\n']*$2 ]]; }
+  for library in $(libraries); do
+    unzip -q -o "$apk" "$library" -d "$work"
+    case $library in */arm64-v8a/*) cpu=AArch64 ;; *) cpu=X86-64 ;; esac
+    check "$library is for $cpu" machine "$work/$library" "$cpu"
+    check "$library has segments for 16 KB pages" large_pages "$work/$library"
+    check "$library is stored uncompressed" stored "$library"
+  done
+  aapt2 dump xmltree --file AndroidManifest.xml "$apk" >"$work/manifest" 2>/dev/null
+  mapped() { grep -q 'extractNativeLibs.*=false' "$work/manifest"; }
+  check "libraries are mapped out of the APK (extractNativeLibs=false)" mapped
+else
+  echo "  THIS APK HAS NO ONNX RUNTIME: it is for tests, and writes nothing on a phone"
+  check "none" [ -z "$(libraries)" ]
+fi
+aligned() { "$PYTHON" tools/apk_zip.py check "$apk"; }
+check "libraries start at a multiple of 16,384 bytes, what else is stored at one of 4" aligned
+
+[[ $wrong == 0 ]] || { echo "$wrong of the points above are wrong" >&2; exit 1; }
+echo "all as it must be"

@@ -1,0 +1,33 @@
+"""Run a package and write down what it computes: on_arm.py PACKAGE REQUEST.json RESULT.npz.
+
+It is run by the other Python, so it imports only the runtime.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from gpt2_edge import GenerationConfig, Generator
+
+
+def main(package: str, request_file: str, result_file: str) -> None:
+    request = json.loads(Path(request_file).read_text("utf-8"))
+    generator = Generator.load(package, provider="cpu")
+    config = GenerationConfig(max_new_tokens=request["new_tokens"], ignore_eos=True)
+    np.savez(
+        result_file,
+        machine=platform.machine(),
+        onnxruntime=onnxruntime.__version__,
+        tokens=generator.generate(request["prompt"], config).ids,
+        logits=np.stack([generator.logits(window) for window in request["windows"]]),
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Our packages in the ecosystem's loaders, and optimum's in ours (tests/ecosystem).
+#
+#   PYTHON          makes the environments (default python3)
+#   OPTIMUM_VENV    with gpt2-edge[dev,optimum], the one of 'make test-optimum' (default .venv-optimum)
+#   GENAI_VENV      with onnxruntime-genai and nothing of ours (default .venv-genai)
+#
+# Environments are made where they are missing; torch alone is gigabytes. What follows on the
+# command line goes to pytest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+PYTHON=${PYTHON:-python3}
+optimum=${OPTIMUM_VENV:-.venv-optimum}
+genai=${GENAI_VENV:-.venv-genai}
+genai_version=0.18.0
+
+fail() { echo "test-ecosystem: $*" >&2; exit 2; }
+
+"$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
+  fail "needs Python 3.10 or later; set PYTHON"
+
+make_environment() { # folder, then what pip installs there
+  local folder=$1
+  shift
+  echo "setting up $folder"
+  "$PYTHON" -m venv --clear "$folder"
+  "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@" ||
+    fail "pip could not install $*"
+}
+
+if ! "$optimum/bin/python" -c 'import gpt2_edge, optimum.onnxruntime, pytest' 2>/dev/null; then
+  make_environment "$optimum" --editable '.[dev,optimum]'
+  touch "$optimum/ready" # as the Makefile does
+fi
+
+# The same ONNX Runtime in both, so that the same kernels are compared.
+onnxruntime=$("$optimum/bin/python" -c 'import onnxruntime; print(onnxruntime.__version__)')
+wanted="onnxruntime-genai==$genai_version onnxruntime==$onnxruntime"
+if [ "$(cat "$genai/ready" 2>/dev/null)" != "$wanted" ]; then
+  # shellcheck disable=SC2086  # two requirements
+  make_environment "$genai" $wanted
+  echo "$wanted" >"$genai/ready"
+fi
+
+GENAI_PYTHON=$(realpath -s "$genai")/bin/python
+export GENAI_PYTHON HF_HUB_OFFLINE=1 OPENBLAS_NUM_THREADS=1
+exec "$optimum/bin/python" -m pytest -q tests/ecosystem "$@"

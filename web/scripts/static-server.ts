@@ -1,0 +1,84 @@
+/** A small server of folders on localhost: for the demo and for the tests. */
+
+import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
+import { createServer, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { extname, resolve, sep } from "node:path";
+
+const TYPES: Record<string, string> = {
+  ".css": "text/css; charset=utf-8",
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".json": "application/json",
+  ".mjs": "text/javascript; charset=utf-8",
+  ".wasm": "application/wasm",
+};
+// Browsers share memory between threads only in pages that are isolated from other sites.
+const ISOLATED = {
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-embedder-policy": "require-corp",
+};
+
+export interface Served {
+  /** Without a slash at the end. */
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/** Serve each folder under its prefix ("/", "/package/"); the longest prefix that fits counts. */
+export async function serve(
+  folders: Readonly<Record<string, string>>,
+  options: { port?: number; isolated?: boolean } = {},
+): Promise<Served> {
+  const prefixes = Object.keys(folders).sort((a, b) => b.length - a.length);
+  const headers = (options.isolated ?? true) ? ISOLATED : {};
+  const server = createServer((request, response) => {
+    let path: string;
+    try {
+      path = decodeURIComponent(new URL(request.url ?? "/", "http://localhost").pathname);
+    } catch {
+      response.writeHead(400).end();
+      return;
+    }
+    const prefix = prefixes.find((candidate) => path.startsWith(candidate));
+    const root = prefix && resolve(folders[prefix]!);
+    const file = root && resolve(root, path.slice(prefix.length));
+    if (!file?.startsWith(root + sep)) response.writeHead(404).end();
+    else void sendFile(file, response, headers);
+  });
+  await new Promise<void>((ready, failed) => {
+    server.once("error", failed).listen(options.port ?? 0, "127.0.0.1", ready);
+  });
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    close: () => close(server),
+  };
+}
+
+async function sendFile(
+  file: string,
+  response: ServerResponse,
+  headers: Record<string, string>,
+): Promise<void> {
+  const size = await stat(file).then(
+    (found) => (found.isFile() ? found.size : undefined),
+    () => undefined,
+  );
+  if (size === undefined) {
+    response.writeHead(404, headers).end();
+    return;
+  }
+  const type = TYPES[extname(file)] ?? "application/octet-stream";
+  response.writeHead(200, { ...headers, "content-type": type, "content-length": size });
+  createReadStream(file)
+    .on("error", () => response.destroy())
+    .pipe(response);
+}
+
+function close(server: Server): Promise<void> {
+  return new Promise((closed) => {
+    server.close(() => closed());
+    server.closeAllConnections();
+  });
+}

@@ -1,0 +1,126 @@
+/**
+ * Keys and values of the tokens so far: [1, heads, tokens, head_size] a layer.
+ *
+ * onnxruntime-web copies every tensor on the processor into WebAssembly's memory for a run and
+ * every output out of it, and does not copy back what is written into a preallocated output: no
+ * buffer on the processor can be past and present. So there each step passes exactly the tokens
+ * so far and gets them back with the new ones, which both kinds of graph do. On WebGPU, buffers
+ * stay where they are, and a "shared" graph writes new tokens into them in place.
+ */
+
+import type { Tensor } from "onnxruntime-web";
+
+import { PackageError } from "./errors.js";
+import type { Manifest } from "./manifest.js";
+import type { OrtModule } from "./runtime.js";
+
+// GPUBufferUsage, by the numbers of WebGPU's specification: Node has no such object.
+const COPY_SRC = 0x04;
+const COPY_DST = 0x08;
+const STORAGE = 0x80;
+
+type Tensors = Record<string, Tensor>;
+
+/** What a sequence needs of a cache. */
+export interface Cache {
+  /** The past, by names of inputs. */
+  readonly feeds: Tensors;
+  /** Where the present is to go, by names of outputs; null: ONNX Runtime allocates it. */
+  readonly fetches: Record<string, Tensor | null>;
+  /** Take in what a step wrote; `length` is then the number of tokens. */
+  advance(outputs: Tensors, length: number): void;
+  dispose(): void;
+}
+
+/** A layer's key or value: names of its input and output. */
+export interface CacheName {
+  readonly past: string;
+  readonly present: string;
+}
+
+export function cacheNames({ architecture, graph }: Manifest): CacheName[] {
+  const { names } = graph;
+  const kinds = [
+    [names.pastKey, names.presentKey],
+    [names.pastValue, names.presentValue],
+  ] as const;
+  return Array.from({ length: architecture.numLayers }, (_, layer) =>
+    kinds.map(([past, present]) => ({
+      past: past.replace("{i}", String(layer)),
+      present: present.replace("{i}", String(layer)),
+    })),
+  ).flat();
+}
+
+/** Every step returns past and new tokens in new tensors, on the processor or on WebGPU. */
+export class GrowingCache implements Cache {
+  readonly feeds: Tensors = {};
+  readonly fetches: Record<string, null>;
+
+  constructor(
+    ort: OrtModule,
+    private readonly manifest: Manifest,
+  ) {
+    const { architecture, graph } = manifest;
+    const names = cacheNames(manifest);
+    this.fetches = Object.fromEntries(names.map(({ present }) => [present, null]));
+    const dims = [1, architecture.numHeads, 0, architecture.headSize];
+    for (const { past } of names) {
+      // An array each: a worker takes over the memory of what it gets.
+      const empty = {
+        float32: new Float32Array(),
+        float16: new Uint16Array(),
+        int8: new Int8Array(),
+      };
+      this.feeds[past] = new ort.Tensor(graph.cacheDtype, empty[graph.cacheDtype], dims);
+    }
+  }
+
+  advance(outputs: Tensors, length: number): void {
+    for (const { past, present } of cacheNames(this.manifest)) {
+      const tensor = outputs[present]!;
+      if (tensor.dims[2] !== length) {
+        throw new PackageError(
+          `the graph returned ${present} with ${tensor.dims[2]} tokens, ${length} were fed; ` +
+            "export the package again",
+        );
+      }
+      this.feeds[past]?.dispose();
+      this.feeds[past] = tensor;
+    }
+  }
+
+  dispose(): void {
+    for (const tensor of Object.values(this.feeds)) tensor.dispose();
+  }
+}
+
+/** WebGPU buffers of fixed capacity, each bound as past and as present: no step copies them. */
+export class SharedGpuCache implements Cache {
+  readonly feeds: Tensors = {};
+  readonly fetches: Tensors = {};
+  readonly #buffers: GPUBuffer[] = [];
+
+  private constructor() {}
+
+  static async make(ort: OrtModule, manifest: Manifest, capacity: number): Promise<SharedGpuCache> {
+    const { numHeads, headSize } = manifest.architecture;
+    const device = (await ort.env.webgpu.device) as GPUDevice;
+    const cache = new SharedGpuCache();
+    const dims = [1, numHeads, capacity, headSize];
+    const size = numHeads * capacity * headSize * Float32Array.BYTES_PER_ELEMENT;
+    for (const { past, present } of cacheNames(manifest)) {
+      const buffer = device.createBuffer({ size, usage: STORAGE | COPY_SRC | COPY_DST });
+      cache.#buffers.push(buffer);
+      const tensor = ort.Tensor.fromGpuBuffer(buffer, { dataType: "float32", dims });
+      cache.feeds[past] = cache.fetches[present] = tensor;
+    }
+    return cache;
+  }
+
+  advance(): void {} // the step wrote into the buffers
+
+  dispose(): void {
+    for (const buffer of this.#buffers) buffer.destroy();
+  }
+}

@@ -1,0 +1,137 @@
+/** ONNX Runtime itself: which build of onnxruntime-web is loaded, and how it is set up. */
+
+import type * as Ort from "onnxruntime-web";
+
+import { ProviderError } from "./errors.js";
+import type { Manifest } from "./manifest.js";
+
+/** An execution provider: "wasm" is the processor. */
+export type Provider = "wasm" | "webgpu";
+export const PROVIDERS: readonly Provider[] = ["wasm", "webgpu"];
+
+export type OrtModule = typeof Ort;
+
+export interface RuntimeOptions {
+  /**
+   * Threads on the processor. Default: 1 where the page is not cross-origin isolated (browsers
+   * then have no shared memory), else half of the logical processors, at most 4.
+   */
+  threads?: number;
+  /**
+   * Run the processor's work in a worker, so that a step does not block the page (default false).
+   * Needs onnxruntime-web as a file of its own: not inlined by a bundler.
+   */
+  worker?: boolean;
+  /** Where onnxruntime-web's .wasm and .mjs files lie, if not beside its script. */
+  wasmPaths?: string;
+}
+
+const ERRORS_ONLY = "error";
+const MOST_THREADS = 4;
+const FALLBACK_ARCHITECTURES = ["swiftshader", "llvmpipe"];
+
+// ONNX Runtime is set up once a page: what the first load asked for stays.
+const started = new Map<Provider, { threads: number; worker: boolean; wasmPaths: string }>();
+
+/** The build of onnxruntime-web with `provider`, set up. */
+export async function loadRuntime(provider: Provider, options: RuntimeOptions): Promise<OrtModule> {
+  const threads = wantedThreads(options.threads);
+  const wanted = {
+    threads,
+    worker: provider === "wasm" && (options.worker ?? false) && "document" in globalThis,
+    wasmPaths: options.wasmPaths ?? "",
+  };
+  const before = started.get(provider);
+  for (const key of ["threads", "worker", "wasmPaths"] as const) {
+    if (before && options[key] !== undefined && before[key] !== wanted[key]) {
+      throw new ProviderError(
+        `${key} is ${wanted[key]}, but ONNX Runtime runs with ${before[key]} in this page ` +
+          "already, and cannot change it; reload the page",
+      );
+    }
+  }
+  const ort: OrtModule =
+    provider === "webgpu"
+      ? await import("onnxruntime-web/webgpu")
+      : await import("onnxruntime-web/wasm");
+  if (!before) {
+    started.set(provider, wanted);
+    ort.env.logLevel = ERRORS_ONLY;
+    ort.env.wasm.numThreads = wanted.threads;
+    ort.env.wasm.proxy = wanted.worker;
+    if (wanted.wasmPaths) ort.env.wasm.wasmPaths = wanted.wasmPaths;
+  }
+  return ort;
+}
+
+/** Providers to try for `asked`, best first. ProviderError for one that is not there. */
+export async function providersFor(
+  asked: Provider | "auto",
+  manifest: Manifest,
+): Promise<Provider[]> {
+  if (asked === "wasm") return ["wasm"];
+  if (asked === "auto") {
+    const fit = whyNotWebGpu(manifest) === null && isEveryMatrixOnGpu(manifest);
+    const adapter = fit ? await gpuAdapter() : null;
+    return adapter && !isSoftware(adapter) ? ["webgpu", "wasm"] : ["wasm"];
+  }
+  if (asked !== "webgpu") {
+    throw new ProviderError(
+      `provider ${JSON.stringify(asked)} is not one of auto, ${PROVIDERS.join(", ")}`,
+    );
+  }
+  const reason = whyNotWebGpu(manifest);
+  if (reason !== null) throw new ProviderError(reason);
+  if (!(await gpuAdapter())) {
+    throw new ProviderError(
+      "provider webgpu is not there: this browser or machine offers no WebGPU adapter; " +
+        "use provider wasm or auto",
+    );
+  }
+  return ["webgpu"];
+}
+
+function whyNotWebGpu({ graph }: Manifest): string | null {
+  return graph.cacheDtype === "float32"
+    ? null
+    : `provider webgpu does not run a cache of ${graph.cacheDtype}; export without --cache, ` +
+        "or use provider wasm";
+}
+
+/**
+ * 8-bit matrices with one scale an output go through integer products that WebGPU leaves to the
+ * processor, so that every one of them would copy its inputs back and forth.
+ */
+function isEveryMatrixOnGpu({ groups }: Manifest): boolean {
+  return groups.every((group) => group.bits !== 8 || group.blockSize !== null);
+}
+
+async function gpuAdapter(): Promise<GPUAdapter | null> {
+  const gpu = globalThis.navigator?.gpu as GPU | undefined;
+  try {
+    return (await gpu?.requestAdapter()) ?? null;
+  } catch {
+    return null; // some browsers throw where there is none
+  }
+}
+
+function isSoftware({ info }: GPUAdapter): boolean {
+  return info.isFallbackAdapter || FALLBACK_ARCHITECTURES.includes(info.architecture);
+}
+
+function wantedThreads(asked: number | undefined): number {
+  if (asked !== undefined && !(Number.isInteger(asked) && asked >= 1)) {
+    throw new ProviderError(`threads is ${asked}; it must be a whole number of at least 1`);
+  }
+  // In Node, crossOriginIsolated is not defined, and memory can be shared.
+  const shared = globalThis.crossOriginIsolated ?? true;
+  if (asked !== undefined && asked > 1 && !shared) {
+    throw new ProviderError(
+      `threads is ${asked}, but the page is not cross-origin isolated; serve it with the headers ` +
+        "Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp, " +
+        "or take 1 thread",
+    );
+  }
+  const processors = globalThis.navigator?.hardwareConcurrency ?? 1;
+  return asked ?? (shared ? Math.min(MOST_THREADS, Math.ceil(processors / 2)) : 1);
+}

@@ -1,0 +1,205 @@
+/** The ONNX Runtime session of a package, and one sequence being fed through it. */
+
+import type { InferenceSession, Tensor } from "onnxruntime-web";
+
+import { cacheNames, GrowingCache, SharedGpuCache, type Cache } from "./cache.js";
+import { ContextOverflowError, firstLine, PackageError, ProviderError } from "./errors.js";
+import { checkGraph, checkVersion } from "./graph-check.js";
+import type { Manifest } from "./manifest.js";
+import type { Package } from "./package.js";
+import { prefillParts } from "./prefill.js";
+import { loadRuntime, type OrtModule, type Provider, type RuntimeOptions } from "./runtime.js";
+
+/** A package loaded into ONNX Runtime; it holds no sequence, so generations may share it. */
+export class Session {
+  // One run at a time: WebGPU's build cannot be entered again before a run has returned.
+  #last: Promise<unknown> = Promise.resolve();
+
+  private constructor(
+    readonly ort: OrtModule,
+    readonly onnx: InferenceSession,
+    readonly manifest: Manifest,
+    readonly provider: Provider,
+  ) {}
+
+  /** Load `source` with the first of `providers` that takes it. */
+  static async load(
+    source: Package,
+    providers: readonly Provider[],
+    options: RuntimeOptions,
+  ): Promise<Session> {
+    for (const provider of providers.slice(0, -1)) {
+      try {
+        return await Session.#loadWith(source, provider, options);
+      } catch (error) {
+        if (!(error instanceof ProviderError)) throw error;
+      }
+    }
+    return Session.#loadWith(source, providers.at(-1)!, options);
+  }
+
+  static async #loadWith(
+    source: Package,
+    provider: Provider,
+    options: RuntimeOptions,
+  ): Promise<Session> {
+    const { manifest } = source;
+    const ort = await loadRuntime(provider, options);
+    checkVersion(manifest, ort.env.versions.web ?? "0");
+    const onGpu = cacheNames(manifest).map(({ present }) => [present, "gpu-buffer"] as const);
+    let onnx: InferenceSession;
+    try {
+      onnx = await ort.InferenceSession.create(source.graph, {
+        executionProviders: [provider],
+        externalData: [...source.weights].map(([path, data]) => ({ path, data })),
+        enableMemPattern: false, // plans memory anew for every shape, and ours change each token
+        logSeverityLevel: 3, // errors
+        ...(provider === "webgpu" && { preferredOutputLocation: Object.fromEntries(onGpu) }),
+      });
+    } catch (error) {
+      const kind = provider === "wasm" ? PackageError : ProviderError;
+      throw new kind(
+        `${source.url}${manifest.graph.file} cannot be loaded by onnxruntime-web ` +
+          `${ort.env.versions.web} on ${provider}: ${firstLine(error)}`,
+      );
+    }
+    checkGraph(onnx, manifest, source.url + manifest.graph.file);
+    const session = new Session(ort, onnx, manifest, provider);
+    // Only a step tells whether a GPU has what the graph needs, such as 16-bit floats.
+    if (provider === "webgpu") await session.#tryStep();
+    return session;
+  }
+
+  async #tryStep(): Promise<void> {
+    const sequence = await this.start(1);
+    try {
+      await sequence.feed([0]);
+    } catch (error) {
+      await this.dispose();
+      throw error;
+    } finally {
+      sequence.dispose();
+    }
+  }
+
+  /** A new empty sequence with room for `capacity` tokens (at most the context length). */
+  async start(capacity: number): Promise<TokenSequence> {
+    const room = Math.min(capacity, this.manifest.architecture.contextLength);
+    return new TokenSequence(this, room, await this.#newCache(room));
+  }
+
+  /** One run of the graph; ProviderError if it fails. */
+  async run(
+    feeds: Record<string, Tensor>,
+    fetches: Record<string, Tensor | null>,
+  ): Promise<Record<string, Tensor>> {
+    const run = this.#last.then(() => this.onnx.run(feeds, fetches));
+    this.#last = run.catch(() => undefined);
+    try {
+      return await run;
+    } catch (error) {
+      throw new ProviderError(
+        `provider ${this.provider} cannot run ${this.manifest.name}: ${firstLine(error)}`,
+      );
+    }
+  }
+
+  async #newCache(capacity: number): Promise<Cache> {
+    return this.provider === "webgpu" && this.manifest.graph.cache === "shared"
+      ? SharedGpuCache.make(this.ort, this.manifest, capacity)
+      : new GrowingCache(this.ort, this.manifest);
+  }
+
+  /** Free the graph's memory; nothing can be run afterwards. */
+  async dispose(): Promise<void> {
+    await this.#last;
+    await this.onnx.release();
+  }
+}
+
+/** The tokens of one sequence and their cache. */
+export class TokenSequence {
+  readonly ids: number[] = [];
+
+  constructor(
+    private readonly session: Session,
+    readonly capacity: number,
+    private readonly cache: Cache,
+  ) {}
+
+  /** Tokens in the cache. */
+  get length(): number {
+    return this.ids.length;
+  }
+
+  /**
+   * Feed `ids` in one step; logits [vocab] after the last of them. ContextOverflowError if they do
+   * not fit the cache; nothing is fed then.
+   */
+  async feed(ids: readonly number[]): Promise<Float32Array> {
+    if (ids.length === 0 || ids.length > this.capacity - this.length) {
+      throw new ContextOverflowError(
+        `${ids.length} more tokens do not fit behind ${this.length} in a cache of ${this.capacity}`,
+      );
+    }
+    const { manifest, onnx } = this.session;
+    const { names } = manifest.graph;
+    const total = this.length + ids.length;
+    const feeds: Record<string, Tensor> = {
+      ...this.cache.feeds,
+      [names.inputIds]: this.#row(ids),
+      [names.attentionMask]: this.#row(Array<number>(total).fill(1)),
+    };
+    if (names.positionIds !== null) {
+      feeds[names.positionIds] = this.#row(ids.map((_, index) => this.length + index));
+    }
+    // Where it has a default, the last position, onnxruntime-web does not list it, nor take it.
+    if (names.logitsToKeep !== null && onnx.inputNames.includes(names.logitsToKeep)) {
+      feeds[names.logitsToKeep] = new this.session.ort.Tensor("int64", BigInt64Array.of(1n), [1]);
+    }
+    const outputs = await this.session.run(feeds, { [names.logits]: null, ...this.cache.fetches });
+    this.ids.push(...ids);
+    this.cache.advance(outputs, total);
+    // A graph without logits_to_keep returns the logits of every position.
+    const logits = outputs[names.logits]!.data as Float32Array;
+    return logits.subarray(logits.length - manifest.architecture.vocabSize);
+  }
+
+  /** Feed a prompt in parts; logits [vocab] after its last token, null if `signal` aborts. */
+  async prefill(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array | null> {
+    let logits: Float32Array | null = null;
+    let start = 0;
+    for (const size of prefillParts(ids.length)) {
+      await nextTask();
+      if (signal?.aborted) return null;
+      logits = await this.feed(ids.slice(start, start + size));
+      start += size;
+    }
+    return logits;
+  }
+
+  dispose(): void {
+    this.cache.dispose();
+  }
+
+  #row(values: readonly number[]): Tensor {
+    const data = BigInt64Array.from(values, BigInt);
+    return new this.session.ort.Tensor("int64", data, [1, values.length]);
+  }
+}
+
+/**
+ * Lets the page handle what came in meanwhile: on the processor a step's promise is kept before
+ * anything else gets its turn. setTimeout would wait 4 ms, and a second in a hidden tab.
+ */
+export function nextTask(): Promise<void> {
+  if (typeof setImmediate === "function") return new Promise((resolve) => setImmediate(resolve));
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(null);
+  });
+}
