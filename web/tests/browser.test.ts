@@ -87,11 +87,13 @@ for (const name of ["int4", "int8", "fp32", "cache-float16", "portable"]) {
 
 test("two threads and a worker give the same tokens", async () => {
   const { greedy } = packages["int4"]!;
+  const config = { maxNewTokens: 20, ignoreEos: true };
   for (const load of [{ threads: 2 }, { threads: 1, worker: true }, { threads: 2, worker: true }]) {
-    const page = await emptyPage(browser);
-    await page.goto(`${served.url}/demo/index.html?package=/none/`); // ONNX Runtime starts anew
-    const { result } = await generateIn(page, "int4", load, greedy.prompt, configOf(greedy), false);
-    assert.deepEqual(result.ids, greedy.ids, JSON.stringify(load));
+    const page = await emptyPage(browser); // in a new page, ONNX Runtime starts anew
+    const { result } = await generateIn(page, "int4", load, greedy.prompt, config, false);
+    assert.deepEqual(result.ids, greedy.ids.slice(0, 20), JSON.stringify(load));
+    if (load.worker) assert.ok(page.workers().some((worker) => worker.url().includes("ort.wasm")));
+    else if (load.threads > 1) assert.ok(page.workers().length > 0);
     await page.close();
   }
 });
@@ -198,17 +200,17 @@ test("WebGPU gives Python's tokens", { timeout: 300_000 }, async (t) => {
     }
     t.diagnostic(`adapter: ${adapter.name}${adapter.halves ? "" : ", without 16-bit floats"}`);
     const load: LoadOptions = { provider: "webgpu", threads: 1 };
-    const config = { maxNewTokens: 8, ignoreEos: true };
+    const config = { maxNewTokens: 4, ignoreEos: true };
     const run = (name: string) =>
       generateIn(page, name, load, packages[name]!.greedy.prompt, config, false);
     const { result: onGpu } = await run("int4");
     assert.equal(onGpu.provider, "webgpu");
-    assert.deepEqual(onGpu.ids, packages["int4"]!.greedy.ids.slice(0, 8));
+    assert.deepEqual(onGpu.ids, packages["int4"]!.greedy.ids.slice(0, 4));
     // The portable graph reads float16 tables, which not every GPU can.
     if (adapter.halves) {
       assert.deepEqual(
         (await run("portable")).result.ids,
-        packages["portable"]!.greedy.ids.slice(0, 8),
+        packages["portable"]!.greedy.ids.slice(0, 4),
       );
     } else {
       await assert.rejects(run("portable"), /provider webgpu cannot run sample: .+f16/);

@@ -223,8 +223,10 @@ def main() -> None:
     for name, options in PACKAGES.items():
         export(out / name, options)
     with_external_weights(out / "int4", out / "external")
-    packages = {name: expected(out / name) for name in PACKAGES if name != "static"}
-    packages["external"] = packages["int4"]
+    packages: dict[str, dict[str, Any]] = {
+        name: expected(out / name) for name in PACKAGES if name != "static"
+    }
+    packages["external"] = {key: packages["int4"][key] for key in ("greedy", "next")}
     content = {
         "packages": packages,
         "slide": past_the_context(out / "fp32"),

@@ -200,10 +200,12 @@ def cases(name: str, path: Path, source: random.Random) -> dict[str, Any]:
         assert "".join(pieces) == library.decode(
             [i for i in ids if i < size], skip_special_tokens=True
         )
-        decoded.append(
-            {"ids": ids, "text": "".join(pieces), "pieces": pieces if cut_alike else None}
-        )
+        text = "".join(pieces)
+        # Python waits for the third byte of an encoded surrogate, though two are wrong already.
+        comparable = cut_alike and "\ufffd\ufffd" not in text
+        decoded.append({"ids": ids, "text": text, "pieces": pieces if comparable else None})
     labels = [runtime.label(token_id) for token_id in range(min(size, 400))]
+    assert not cut_alike or sum(one["pieces"] is not None for one in decoded) > _FUZZED / 3
     return {
         "name": name,
         "file": str(path),
