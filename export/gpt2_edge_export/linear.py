@@ -56,7 +56,8 @@ class LinearOperators:
                 x, f"{name}.product", lambda half: self._half_matmul(half, weight)
             ), bias
         node = self._builder.node
-        return node("MatMul", [x, self.floats(weight)], f"{name}.product"), bias
+        product = node("MatMul", [x, self.floats(weight)], f"{name}.product")
+        return (product, bias) if self._halves else (node("Add", [product, bias], name), "")
 
     def in_halves(self, x: str, name: str, multiply: Callable[[str], str]) -> str:
         """What `multiply` makes of x in float16, in float32.
