@@ -3,7 +3,8 @@
     python benchmarks/decisions.py             about three minutes; writes 2 GB to .bench
 
 Prints how far decoding is from a prefill of the same text, what feeding tokens in pairs would cost,
-how fast 4-bit blocks of several sizes decode, and what memory-mapped weights save on loading.
+how fast 4-bit blocks of several sizes decode, what memory-mapped weights save on loading, and what
+a residual sum and its LayerNormalization take in one operator and in two.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ import json
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime as ort
 from random_checkpoint import write_random_checkpoint
 from run import ROOT, gpt2_edge
 
@@ -27,6 +31,7 @@ from gpt2_edge_export.texts import REPORT_TEXT
 SAMPLE = ROOT / "models" / "sample"
 DECODED = range(200, 264)  # positions of the text at which decoding is compared
 PAIR_CONTEXTS = (128, 900)
+NORM_TOKENS, NORM_WIDTH = (1, 512), 768
 STEPS = 60
 ROUNDS = 9
 
@@ -49,6 +54,8 @@ def main() -> None:
             pairs(export(checkpoint, packages / recipe, recipe))
         block_sizes(checkpoint, packages)
         loading(checkpoint, packages)
+    for tokens in NORM_TOKENS:
+        norms(tokens)
 
 
 def export(checkpoint: Path, package: Path, recipe: str, block_size: int | None = None) -> Path:
@@ -128,6 +135,58 @@ def loading(checkpoint: Path, packages: Path) -> None:
             measured.append(json.loads(gpt2_edge("bench", str(package), "--json"))["load_seconds"])
     for package, measured in times.items():
         print(f"fp32, weights {package.name}: load {statistics.median(measured):.2f} s", flush=True)
+
+
+def norms(tokens: int) -> None:
+    """Time of a residual sum and its norm, for `tokens` rows on one thread."""
+    shape, weights = [1, tokens, NORM_WIDTH], ["scale", "shift"]
+    addition = onnx.helper.make_node("Add", ["branch", "residual"], ["sum"])
+    norm = onnx.helper.make_node("LayerNormalization", ["sum", *weights], ["normed"])
+    fused = onnx.helper.make_node(
+        "SkipLayerNormalization",
+        ["branch", "residual", *weights],
+        ["normed", "", "", "sum"],
+        domain="com.microsoft",
+    )
+    times = {}
+    for name, nodes in {"in one operator": [fused], "in two": [addition, norm]}.items():
+        run = prepared(nodes, dict.fromkeys(("branch", "residual"), shape), weights)
+        samples = []
+        for _ in range(STEPS):
+            started = time.perf_counter()
+            for _ in range(ROUNDS):
+                run()
+            samples.append((time.perf_counter() - started) / ROUNDS)
+        times[name] = f"{1e6 * statistics.median(samples):.1f} us {name}"
+    print(f"sum and norm of {tokens} x {NORM_WIDTH}: {', '.join(times.values())}", flush=True)
+
+
+def prepared(
+    nodes: list[onnx.NodeProto], inputs: dict[str, list[int]], weights: list[str]
+) -> Callable[[], None]:
+    """A function that runs `nodes` on random inputs, on one thread."""
+    kind = onnx.TensorProto.FLOAT
+    random = np.random.default_rng(0)
+    graph = onnx.helper.make_graph(
+        nodes,
+        "measured",
+        [onnx.helper.make_tensor_value_info(name, kind, shape) for name, shape in inputs.items()],
+        [onnx.helper.make_tensor_value_info(name, kind, None) for name in ("normed", "sum")],
+        [onnx.numpy_helper.from_array(np.ones(NORM_WIDTH, np.float32), name) for name in weights],
+    )
+    imports = [onnx.helper.make_opsetid("", 21), onnx.helper.make_opsetid("com.microsoft", 1)]
+    model = onnx.helper.make_model(graph, opset_imports=imports, ir_version=10)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    binding = session.io_binding()
+    for name, shape in inputs.items():
+        binding.bind_cpu_input(name, random.standard_normal(shape).astype(np.float32))
+    for output in session.get_outputs():
+        binding.bind_output(output.name)
+    return lambda: session.run_with_iobinding(binding)
 
 
 if __name__ == "__main__":

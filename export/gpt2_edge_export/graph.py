@@ -1,10 +1,10 @@
 """The fused GPT-2 graph, written node by node from the weights.
 
-Every block is eight operators of ONNX Runtime: the packed query-key-value projection,
-GroupQueryAttention with as many key as query heads, the output projection,
-SkipLayerNormalization, two projections around the activation, and SkipLayerNormalization again,
-which already is the next block's first normalization. Shapes in comments: B batch, S tokens of
-this step, P tokens in the cache, H hidden size, N heads, D head size.
+Every block is the packed query-key-value projection, GroupQueryAttention with as many key as query
+heads, the output projection, an addition to the residual stream and its LayerNormalization, two
+projections around the activation, and addition and LayerNormalization again, which already is the
+next block's first. Shapes in comments: B batch, S tokens of this step, P tokens in the cache, H
+hidden size, N heads, D head size.
 """
 
 from __future__ import annotations
@@ -232,8 +232,8 @@ class _FusedGraph:
         """LayerNorm(branch + bias + residual), and the sum itself: both [B, S, H].
 
         For GPUs in one operator, to launch fewer kernels. On a CPU that one takes five times as long
-        as an addition and a LayerNormalization, and the runtime leaves the two as they are, because
-        the sum is read twice. Sum is for a CPU alone: WebGPU has no such kernel.
+        as an addition and a LayerNormalization, which ONNX Runtime leaves as they are because the
+        sum has a second reader. Sum is for formats that only a CPU takes: WebGPU has no such kernel.
         """
         node, total = self.builder.node, f"{norm}.sum"
         scale_and_shift = [self._weight(f"{norm}.weight"), self._weight(f"{norm}.bias")]
