@@ -177,6 +177,9 @@ class LinearOperators:
                 step,
                 self._float16(f"{name}.weight.scales", matrix.scales[:, 0]),
                 zero_point,
+                # Left out it would be 0 too, but ONNX Runtime corrupts memory then where it makes
+                # the weights unsigned (seen with 1.24 and 1.27); it fails where two share one.
+                constant(f"{name}.weight.zero", np.int8(0)),
             ],
             f"{name}.product",
             domain=MICROSOFT,

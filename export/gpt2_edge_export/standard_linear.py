@@ -84,19 +84,26 @@ class StandardLinear:
             )
         if not self._builder.has_weight(name):
             self._builder.weight(name, checked_float16(name, self._weights.tensor(name)))
-        halves = node("Gather", [name, positions], "positions.float16")
-        return node("Cast", [halves], "positions", to=TensorProto.FLOAT)
+        return node("Gather", [self._widened(name), positions], "positions")
 
     def _floats(self, weight: str, form: MatrixFormat) -> str:
         """The float matrix [in, out], stored in 16 bits where the recipe says so."""
-        halves, node = form.bits == 16, self._builder.node
+        halves = form.bits == 16
         if not self._builder.has_weight(weight):
             array = self._weights.tensor(weight)
             array = np.ascontiguousarray(array.T if _is_table(weight) else array)
             self._builder.weight(weight, checked_float16(weight, array) if halves else array)
-            if halves:
-                node("Cast", [weight], f"{weight}.f32", to=TensorProto.FLOAT)
-        return f"{weight}.f32" if halves else weight
+        return self._widened(weight) if halves else weight
+
+    def _widened(self, halves: str) -> str:
+        """The float16 initializer `halves` as float32, whole: that is done once, on loading.
+
+        Not every device has 16-bit floats.
+        """
+        name = f"{halves}.f32"
+        if not self._builder.has_node(name):
+            self._builder.node("Cast", [halves], name, to=TensorProto.FLOAT)
+        return name
 
     def _blocks(self, weight: str, form: MatrixFormat) -> str:
         """A matrix in blocks, dequantized: ONNX Runtime makes one operator of both."""
@@ -138,7 +145,10 @@ class StandardLinear:
         reach = node("Max", [reach, constant("least_reach", np.float32(1e-30))], f"{name}.divisor")
         relative = node("Div", [x, reach], f"{name}.relative")
         rounded = node("QuantizeLinear", [relative, step, zero], f"{name}.integers")
-        sums = node("MatMulInteger", [rounded, integers, zero], f"{name}.sums")
+        # Left out it would be 0 too, but ONNX Runtime corrupts memory then where it makes the weights
+        # unsigned (seen with 1.24 and 1.27); it fails where two share one.
+        no_offset = constant(f"{weight}.zero", np.int8(0))
+        sums = node("MatMulInteger", [rounded, integers, zero, no_offset], f"{name}.sums")
         floats = node("Cast", [sums], f"{name}.floats", to=TensorProto.FLOAT)
         row_steps = node("Mul", [reach, step], f"{name}.row_steps")
         return node("Mul", [node("Mul", [floats, scales], f"{name}.scaled"), row_steps], name)

@@ -62,6 +62,28 @@ def test_quantized_packages_stay_near_fp32(
     assert len(manifest["self_test"]["expected_ids"]) > 0
 
 
+@pytest.mark.parametrize("flavour", ["portable", "static"])
+def test_fp16_stores_halves_and_computes_in_float32(random_package: Export, flavour: str) -> None:
+    """No tensor of 16 bits is computed with: not every provider has them."""
+    folder = random_package("fp16", flavour=flavour)
+    for path in folder.glob("*.onnx"):
+        graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
+        halves = {
+            entry.name for entry in graph.initializer if entry.data_type == onnx.TensorProto.FLOAT16
+        }
+        assert len(halves) > 5
+        readers = {node.op_type for node in graph.node if halves & set(node.input)}
+        assert readers == {"Cast"}
+        assert all(
+            entry.type.tensor_type.elem_type != onnx.TensorProto.FLOAT16
+            for entry in graph.value_info
+        )
+    fp32 = random_package(flavour=flavour)
+    np.testing.assert_allclose(
+        Generator.load(folder).logits(IDS), Generator.load(fp32).logits(IDS), rtol=0, atol=0.02
+    )
+
+
 def test_portable_has_standard_operators_only(byte_package: Export) -> None:
     for recipe in ("fp32", "int8", "int4"):
         model = onnx.load(byte_package("portable", recipe, report=False) / "model.onnx")
