@@ -23,8 +23,8 @@ node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' ||
 if [ ! -x "${CHROMIUM:=/usr/bin/chromium}" ]; then
   [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null ||
     fail "$CHROMIUM is missing; install Chromium, or set CHROMIUM to where it is"
-  apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+  apt-get -o DPkg::Lock::Timeout=300 update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends \
     chromium fonts-dejavu-core >/dev/null
 fi
 export CHROMIUM

@@ -76,17 +76,22 @@ export class Generator {
    */
   static async load(url: string | URL, options: LoadOptions = {}): Promise<Generator> {
     const manifest = await fetchManifest(url, options);
-    const providers = await providersFor(options.provider ?? "auto", manifest);
+    const choice = await providersFor(options.provider ?? "auto", manifest);
     const source = await fetchPackage(url, manifest, options);
     const tokenizer =
       source.tokenizer && new Tokenizer(source.tokenizer, `${source.url}${manifest.tokenizer}`);
-    const session = await Session.load(source, providers, options);
+    const session = await Session.load(source, choice, options);
     return new Generator(manifest, session, tokenizer);
   }
 
   /** The execution provider that computes it. */
   get provider(): Provider {
     return this.session.provider;
+  }
+
+  /** Why "auto" did not take WebGPU; null where it did, or where a provider was named. */
+  get fallbackReason(): string | null {
+    return this.session.fallbackReason;
   }
 
   /**

@@ -64,46 +64,52 @@ export async function loadRuntime(provider: Provider, options: RuntimeOptions): 
   return ort;
 }
 
-/** Providers to try for `asked`, best first. ProviderError for one that is not there. */
+/** Providers to try, best first; `reason` says why "auto" leaves out WebGPU. */
+export interface ProviderChoice {
+  readonly providers: readonly Provider[];
+  readonly reason: string | null;
+}
+
+/** What to try for `asked`. ProviderError for a provider that is not there. */
 export async function providersFor(
   asked: Provider | "auto",
   manifest: Manifest,
-): Promise<Provider[]> {
-  if (asked === "wasm") return ["wasm"];
+): Promise<ProviderChoice> {
+  if (asked === "wasm") return { providers: ["wasm"], reason: null };
   if (asked === "auto") {
-    const fit = whyNotWebGpu(manifest) === null && isEveryMatrixOnGpu(manifest);
-    const adapter = fit ? await gpuAdapter() : null;
-    return adapter && !isSoftware(adapter) ? ["webgpu", "wasm"] : ["wasm"];
+    const reason = whyNotWebGpu(manifest) ?? whyNotAuto(manifest) ?? (await whyNoAdapter(true));
+    return { providers: reason === null ? ["webgpu", "wasm"] : ["wasm"], reason };
   }
   if (asked !== "webgpu") {
     throw new ProviderError(
       `provider ${JSON.stringify(asked)} is not one of auto, ${PROVIDERS.join(", ")}`,
     );
   }
-  const reason = whyNotWebGpu(manifest);
-  if (reason !== null) throw new ProviderError(reason);
-  if (!(await gpuAdapter())) {
-    throw new ProviderError(
-      "provider webgpu is not there: this browser or machine offers no WebGPU adapter; " +
-        "use provider wasm or auto",
-    );
-  }
-  return ["webgpu"];
+  const reason = whyNotWebGpu(manifest) ?? (await whyNoAdapter(false));
+  if (reason !== null) throw new ProviderError(`${reason}; use provider wasm or auto`);
+  return { providers: ["webgpu"], reason: null };
 }
 
 function whyNotWebGpu({ graph }: Manifest): string | null {
   return graph.cacheDtype === "float32"
     ? null
-    : `provider webgpu does not run a cache of ${graph.cacheDtype}; export without --cache, ` +
-        "or use provider wasm";
+    : `provider webgpu does not run a cache of ${graph.cacheDtype}`;
 }
 
 /**
  * 8-bit matrices with one scale an output go through integer products that WebGPU leaves to the
  * processor, so that every one of them would copy its inputs back and forth.
  */
-function isEveryMatrixOnGpu({ groups }: Manifest): boolean {
-  return groups.every((group) => group.bits !== 8 || group.blockSize !== null);
+function whyNotAuto({ groups }: Manifest): string | null {
+  return groups.every((group) => group.bits !== 8 || group.blockSize !== null)
+    ? null
+    : "provider webgpu leaves 8-bit matrices with one scale an output to the processor";
+}
+
+async function whyNoAdapter(real: boolean): Promise<string | null> {
+  const adapter = await gpuAdapter();
+  if (!adapter) return "provider webgpu is not there: no WebGPU adapter in this browser or machine";
+  return real && isSoftware(adapter) ? "the WebGPU adapter here is software" : null;
 }
 
 async function gpuAdapter(): Promise<GPUAdapter | null> {

@@ -8,39 +8,52 @@ import { checkGraph, checkVersion } from "./graph-check.js";
 import type { Manifest } from "./manifest.js";
 import type { Package } from "./package.js";
 import { prefillParts } from "./prefill.js";
-import { loadRuntime, type OrtModule, type Provider, type RuntimeOptions } from "./runtime.js";
+import { loadRuntime, type OrtModule, type Provider } from "./runtime.js";
+import type { ProviderChoice, RuntimeOptions } from "./runtime.js";
+import { tryStepLimit } from "./trial.js";
 
 /** A package loaded into ONNX Runtime; it holds no sequence, so generations may share it. */
 export class Session {
   // One run at a time: WebGPU's build cannot be entered again before a run has returned.
   #last: Promise<unknown> = Promise.resolve();
+  #stepLimit = Infinity;
 
   private constructor(
     readonly ort: OrtModule,
     readonly onnx: InferenceSession,
     readonly manifest: Manifest,
     readonly provider: Provider,
+    /** Why "auto" did not take WebGPU; null where it did, or where a provider was named. */
+    readonly fallbackReason: string | null,
   ) {}
 
-  /** Load `source` with the first of `providers` that takes it. */
+  /** Tokens that may be fed in one step: Infinity, unless a GPU computes larger steps wrongly. */
+  get stepLimit(): number {
+    return this.#stepLimit;
+  }
+
+  /** Load `source` with the first of the chosen providers that takes it. */
   static async load(
     source: Package,
-    providers: readonly Provider[],
+    choice: ProviderChoice,
     options: RuntimeOptions,
   ): Promise<Session> {
-    for (const provider of providers.slice(0, -1)) {
+    let { reason } = choice;
+    for (const provider of choice.providers.slice(0, -1)) {
       try {
-        return await Session.#loadWith(source, provider, options);
+        return await Session.#loadWith(source, provider, reason, options);
       } catch (error) {
         if (!(error instanceof ProviderError)) throw error;
+        reason = error.message;
       }
     }
-    return Session.#loadWith(source, providers.at(-1)!, options);
+    return Session.#loadWith(source, choice.providers.at(-1)!, reason, options);
   }
 
   static async #loadWith(
     source: Package,
     provider: Provider,
+    reason: string | null,
     options: RuntimeOptions,
   ): Promise<Session> {
     const { manifest } = source;
@@ -63,23 +76,16 @@ export class Session {
           `${ort.env.versions.web} on ${provider}: ${firstLine(error)}`,
       );
     }
-    checkGraph(onnx, manifest, source.url + manifest.graph.file);
-    const session = new Session(ort, onnx, manifest, provider);
-    // Only a step tells whether a GPU has what the graph needs, such as 16-bit floats.
-    if (provider === "webgpu") await session.#tryStep();
-    return session;
-  }
-
-  async #tryStep(): Promise<void> {
-    const sequence = await this.start(1);
+    const session = new Session(ort, onnx, manifest, provider, reason);
     try {
-      await sequence.feed([0]);
+      checkGraph(onnx, manifest, source.url + manifest.graph.file);
+      // Only steps tell whether a GPU has what the graph needs, and computes it.
+      if (provider === "webgpu") session.#stepLimit = await tryStepLimit(session);
     } catch (error) {
-      await this.dispose();
+      await session.dispose();
       throw error;
-    } finally {
-      sequence.dispose();
     }
+    return session;
   }
 
   /** A new empty sequence with room for `capacity` tokens (at most the context length). */
@@ -133,8 +139,8 @@ export class TokenSequence {
   }
 
   /**
-   * Feed `ids` in one step; logits [vocab] after the last of them. ContextOverflowError if they do
-   * not fit the cache; nothing is fed then.
+   * Feed `ids`, in one step where the session has no limit; logits [vocab] after the last of them.
+   * ContextOverflowError if they do not fit the cache; nothing is fed then.
    */
   async feed(ids: readonly number[]): Promise<Float32Array> {
     if (ids.length === 0 || ids.length > this.capacity - this.length) {
@@ -142,6 +148,15 @@ export class TokenSequence {
         `${ids.length} more tokens do not fit behind ${this.length} in a cache of ${this.capacity}`,
       );
     }
+    const { stepLimit } = this.session;
+    let start = 0;
+    for (; ids.length - start > stepLimit; start += stepLimit) {
+      await this.#step(ids.slice(start, start + stepLimit));
+    }
+    return this.#step(ids.slice(start));
+  }
+
+  async #step(ids: readonly number[]): Promise<Float32Array> {
     const { manifest, onnx } = this.session;
     const { names } = manifest.graph;
     const total = this.length + ids.length;
