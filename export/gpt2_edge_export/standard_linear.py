@@ -145,8 +145,8 @@ class StandardLinear:
         reach = node("Max", [reach, constant("least_reach", np.float32(1e-30))], f"{name}.divisor")
         relative = node("Div", [x, reach], f"{name}.relative")
         rounded = node("QuantizeLinear", [relative, step, zero], f"{name}.integers")
-        # Left out it would be 0 too, but ONNX Runtime corrupts memory then where it makes the weights
-        # unsigned (seen with 1.24 and 1.27); it fails where two share one.
+        # Left out it would be 0 too, but ONNX Runtime corrupts memory then where it makes the
+        # weights unsigned (seen with 1.24 and 1.27); it fails where two share one.
         no_offset = constant(f"{weight}.zero", np.int8(0))
         sums = node("MatMulInteger", [rounded, integers, zero, no_offset], f"{name}.sums")
         floats = node("Cast", [sums], f"{name}.floats", to=TensorProto.FLOAT)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from gpt2_edge.generate import Generator
+from gpt2_edge.providers import AUTO
 from gpt2_edge.sampling import greedy
 
 _PROMPTS = (128, 512)
@@ -50,16 +51,23 @@ class Figures:
 
 
 def measure(
-    path: str | Path, threads: int | None = None, show: Callable[[str], None] | None = None
+    path: str | Path,
+    threads: int | None = None,
+    show: Callable[[str], None] | None = None,
+    provider: str = AUTO,
+    provider_options: Mapping[str, str] | None = None,
 ) -> Figures:
     """Load the package `path` and measure it; rates are medians of several runs.
 
-    `show` is told what is being measured.
+    threads, provider, provider_options: as in Generator.load. `show` is told what is being
+    measured.
     """
     show = show or (lambda text: None)
     show("loading")
     started = time.perf_counter()
-    generator = Generator.load(path, threads=threads)
+    generator = Generator.load(
+        path, provider=provider, provider_options=provider_options, threads=threads
+    )
     load_seconds = time.perf_counter() - started
     context = generator.manifest.architecture.context_length
     ids = np.random.default_rng(0).integers(0, generator.manifest.architecture.vocab_size, context)

@@ -66,6 +66,8 @@ class GenerationResult:
         full), "cancelled" (should_stop said so) or "interrupted" (Ctrl-C).
     seed: of the random generator; None for greedy decoding.
     provider: the execution provider that computed it (one of PROVIDERS).
+    nodes: how many nodes of the graph each provider took; None where ONNX Runtime keeps no account
+        (the CPU before 1.24).
     logprobs: one for each id, where the config asked for them.
     Times are in seconds, rates in tokens per second (0 where nothing was measured).
     """
@@ -79,6 +81,7 @@ class GenerationResult:
     decode_seconds: float
     logprobs: tuple[float, ...] | None = None
     provider: str = "cpu"
+    nodes: dict[str, int] | None = None
 
     @property
     def prompt_tokens_per_second(self) -> float:
@@ -99,6 +102,7 @@ class _Progress:
     prompt_tokens: int
     seed: int | None
     provider: str
+    nodes: dict[str, int] | None
     finish_reason: str = "length"
     tokens: list[Token] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
@@ -119,6 +123,7 @@ class _Progress:
             if with_logprobs
             else None,
             provider=self.provider,
+            nodes=self.nodes,
         )
 
 
@@ -162,9 +167,10 @@ class Generator:
 
         provider: ONNX Runtime's execution provider, one of PROVIDERS, or "auto" for the best that
         is installed and takes this graph, in the end the CPU. provider_options: what ONNX Runtime
-        documents for it. threads: of ONNX Runtime on the CPU; None takes one for each physical
-        core. verify: compare the SHA-256 of the files with the manifest. Raises PackageError, and
-        ProviderError if the provider is not installed or takes nothing of the graph.
+        documents for the provider that is named. threads: of ONNX Runtime on the CPU, and of
+        providers that have their own there; None takes one for each physical core. verify: compare
+        the SHA-256 of the files with the manifest. Raises PackageError, and ProviderError if the
+        provider is not installed, takes nothing of the graph or has no such option.
         """
         package = open_package(path)
         tokenizer_file = package.manifest.tokenizer
@@ -252,7 +258,7 @@ class Generator:
             ids = self.tokenizer.encode(prompt)
         else:
             ids = [int(token_id) for token_id in prompt]
-        architecture = self.manifest.architecture
+        architecture, static = self.manifest.architecture, self.manifest.graph.static
         if not ids:
             raise GenerationError(
                 "the prompt is empty; give at least one token (to write from nothing, "
@@ -264,9 +270,10 @@ class Generator:
                 f"token id {wrong} is outside the vocabulary of {architecture.vocab_size}"
             )
         if len(ids) > architecture.context_length:
+            advice = "shorten it, or export with a larger --past" if static else "shorten it"
             raise ContextOverflowError(
                 f"the prompt has {len(ids)} tokens; the model's context holds "
-                f"{architecture.context_length}: shorten it"
+                f"{architecture.context_length}: {advice}"
             )
         return ids
 
@@ -278,7 +285,7 @@ class Generator:
         seed = None
         if config.samples:
             seed = secrets.randbits(_NEW_SEED_BITS) if config.seed is None else config.seed
-        return _Progress(len(ids), seed, self.session.provider)
+        return _Progress(len(ids), seed, self.session.provider, self.session.nodes)
 
     def _text(
         self,

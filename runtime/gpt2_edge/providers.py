@@ -23,54 +23,86 @@ class Provider:
     """An execution provider: ONNX Runtime's name for it, and where it is to be had.
 
     flavours: the graphs it computes as a whole or nearly; others load, but much of them is left to
-    the CPU. automatic: whether "auto" takes it for those. device: where its tensors lie, in
-    ONNX Runtime's words.
+    the CPU. target: the export's --target for it, if there is one. automatic: whether "auto" takes
+    it for those. device: where its tensors lie, in ONNX Runtime's words. options: those that it
+    knows, where ONNX Runtime itself ignores others; None where it refuses them. threads_option: by
+    which it is told how many threads it may have, if it has threads of its own.
     """
 
     onnx_name: str
     source: str
     flavours: tuple[str, ...]
+    target: str | None = None
     automatic: bool = False
     device: str = "cpu"
+    options: frozenset[str] | None = None
+    threads_option: str | None = None
 
 
 _GPU_WHEEL = "pip install onnxruntime-gpu in place of onnxruntime"
+# Those of WebGPU's that are plain values (ONNX Runtime 1.27, webgpu_provider_options.h).
+_WEBGPU_OPTIONS = frozenset({
+    "dawnBackendType", "defaultBufferCacheMode", "deviceId", "enableGraphCapture", "enableInt64",
+    "enablePIXCapture", "forceCpuNodeNames", "maxStorageBufferBindingSize",
+    "multiRotaryCacheConcatOffset", "powerPreference", "preferredLayout", "preserveDevice",
+    "queryResolveBufferCacheMode", "storageBufferCacheMode", "uniformBufferCacheMode",
+    "validationMode",
+})  # fmt: skip
 PROVIDERS = {
-    "cpu": Provider(CPU, "every onnxruntime", ("fused", "portable", "static")),
-    "cuda": Provider("CUDAExecutionProvider", _GPU_WHEEL, ("fused", "portable"), True, "cuda"),
+    "cpu": Provider(
+        CPU, "every onnxruntime", ("fused", "portable", "static"), "cpu", options=frozenset()
+    ),
+    "cuda": Provider(
+        "CUDAExecutionProvider",
+        _GPU_WHEEL,
+        ("fused", "portable"),
+        "cuda",
+        automatic=True,
+        device="cuda",
+    ),
     "tensorrt": Provider("TensorrtExecutionProvider", _GPU_WHEEL, ("static",)),
     "openvino": Provider(
         "OpenVINOExecutionProvider",
         "pip install onnxruntime-openvino in place of onnxruntime",
         ("portable", "static"),
-        True,
+        automatic=True,
+        threads_option="num_of_threads",
     ),
     "directml": Provider(
         "DmlExecutionProvider",
         "pip install onnxruntime-directml in place of onnxruntime (Windows)",
         ("fused", "portable"),
-        True,
-        "dml",
+        automatic=True,
+        device="dml",
     ),
     "coreml": Provider(
-        "CoreMLExecutionProvider", "onnxruntime's wheel for macOS has it", ("static",), True
+        "CoreMLExecutionProvider",
+        "onnxruntime's wheel for macOS has it",
+        ("static",),
+        automatic=True,
     ),
     "xnnpack": Provider(
-        "XnnpackExecutionProvider", "onnxruntime's builds for Android and iOS", ("static",)
+        "XnnpackExecutionProvider",
+        "onnxruntime's builds for Android and iOS",
+        ("static",),
+        threads_option="intra_op_num_threads",
     ),
     "nnapi": Provider("NnapiExecutionProvider", "onnxruntime's build for Android", ("static",)),
     "qnn": Provider(
         "QNNExecutionProvider",
         "pip install onnxruntime-qnn in place of onnxruntime",
         ("static",),
-        True,
+        "npu",
+        automatic=True,
     ),
     "webgpu": Provider(
         "WebGpuExecutionProvider",
         "pip install onnxruntime-webgpu in place of onnxruntime",
         ("fused",),
-        True,
-        "gpu",
+        "web",
+        automatic=True,
+        device="gpu",
+        options=_WEBGPU_OPTIONS,
     ),
 }
 
@@ -100,54 +132,97 @@ def candidates(name: str, flavour: str) -> list[str]:
     return [name]
 
 
-def onnx_providers(name: str, options: Mapping[str, str]) -> list[Any]:
-    """`name` as ONNX Runtime takes it; nodes that it does not take go to the CPU."""
-    provider = PROVIDERS[name].onnx_name
-    first = (provider, dict(options)) if options else provider
-    return [first] if provider == CPU else [first, CPU]
+def check_options(name: str, options: Mapping[str, str]) -> None:
+    """Raise ProviderError for options that nothing would read."""
+    if not options:
+        return
+    if name == AUTO:
+        raise ProviderError("provider options go with a provider by name, not with auto")
+    known = PROVIDERS[name].options
+    unknown = [key for key in options if known is not None and key not in known]
+    if unknown and not known:
+        raise ProviderError(f"provider {name} takes no options; leave out {unknown[0]}")
+    if unknown:
+        raise ProviderError(
+            f"provider {name} has no option {unknown[0]!r}; it has {', '.join(sorted(known or ()))}"
+        )
+
+
+def onnx_providers(name: str, options: Mapping[str, str], threads: int | None = None) -> list[Any]:
+    """`name` as ONNX Runtime takes it; nodes that it does not take go to the CPU.
+
+    threads: where the provider has threads of its own, told to it unless `options` says it.
+    """
+    provider = PROVIDERS[name]
+    given = dict(options)
+    if threads and provider.threads_option:
+        given.setdefault(provider.threads_option, str(threads))
+    first = (provider.onnx_name, given) if given else provider.onnx_name
+    return [first] if name == "cpu" else [first, CPU]
 
 
 class Placement:
-    """Which provider computes how many nodes of a session, by ONNX Runtime's own account.
+    """Which provider computes how many nodes of some sessions, by ONNX Runtime's own account.
 
-    Make it before the session; it asks for what ONNX Runtime records on loading, and profiles one
-    run, because providers that compile subgraphs show up in the one and others only in the other.
+    It records the assignment on loading, and what a run of `profile`d sessions computes: providers
+    that compile subgraphs show up in the one and others only in the other.
     """
 
-    def __init__(self, options: ort.SessionOptions) -> None:
-        self._folder = TemporaryDirectory(prefix="gpt2-edge-")
-        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-        options.enable_profiling = True
-        options.profile_file_prefix = str(Path(self._folder.name) / "profile")
+    def __init__(self, profile: bool) -> None:
+        self._folder = TemporaryDirectory(prefix="gpt2-edge-") if profile else None
 
-    def nodes(self, session: ort.InferenceSession) -> dict[str, int]:
-        """Nodes by ONNX Runtime's name of the provider, after one run; profiling ends."""
-        with self._folder:
-            ran = Path(session.end_profiling()).read_bytes()
+    def __enter__(self) -> Placement:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def record(self, options: ort.SessionOptions) -> None:
+        """Make a session that is opened with `options` keep the account."""
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        if self._folder is not None:
+            options.enable_profiling = True
+            options.profile_file_prefix = str(Path(self._folder.name) / "profile")
+
+    def nodes(self, session: ort.InferenceSession) -> Counter[str]:
+        """Nodes of `session` by provider (a name of PROVIDERS); where it profiles, that ends."""
         nodes: Counter[str] = Counter()
         if hasattr(session, "get_provider_graph_assignment_info"):  # from 1.24 on
             for subgraph in session.get_provider_graph_assignment_info():
-                nodes[subgraph.ep_name] += len(subgraph.get_nodes())
-        profiled: Counter[str] = Counter()
-        for event in json.loads(ran):
-            if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
-                profiled[event["args"]["provider"]] += 1
-        return dict(profiled | nodes)
+                nodes[_NAMES.get(subgraph.ep_name, subgraph.ep_name)] += len(subgraph.get_nodes())
+        if self._folder is None:
+            return nodes
+        ran = set()
+        for event in json.loads(Path(session.end_profiling()).read_bytes()):
+            name, details = event["name"], event.get("args", {})
+            # Copies to and from a device are ONNX Runtime's own, not the graph's.
+            if name.endswith("_kernel_time") and not details["op_name"].startswith("Memcpy"):
+                ran.add((details["provider"], details["node_index"]))
+        nodes |= Counter(_NAMES.get(provider, provider) for provider, _ in ran)
+        return nodes
+
+
+_NAMES = {provider.onnx_name: name for name, provider in PROVIDERS.items()}
 
 
 def suggestion(name: str, flavour: str) -> str:
     """What to do where the provider `name` does not take `flavour`; empty if it should."""
-    flavours = PROVIDERS[name].flavours
-    if flavour in flavours:
+    provider = PROVIDERS[name]
+    if flavour in provider.flavours:
         return ""
-    return f" (it takes --flavour {' or '.join(flavours)}, and this one is {flavour})"
+    target = f" (--target {provider.target})" if provider.target else ""
+    return (
+        f"; this package is --flavour {flavour}, and {name} takes --flavour "
+        f"{' or '.join(provider.flavours)}{target}: export it again"
+    )
 
 
 def check_placed(name: str, flavour: str, nodes: Mapping[str, int]) -> None:
     """Raise ProviderError if the provider `name` was asked for and took nothing."""
-    if nodes.get(PROVIDERS[name].onnx_name):
+    if nodes.get(name):
         return
+    advice = suggestion(name, flavour) or "; look at its options, or use provider cpu"
     raise ProviderError(
-        f"provider {name} took none of the {sum(nodes.values())} nodes of this graph"
-        f"{suggestion(name, flavour)}; use provider cpu"
+        f"provider {name} took none of the {sum(nodes.values())} nodes of this graph{advice}"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from gpt2_edge.providers import (
     PROVIDERS,
     Placement,
     candidates,
+    check_options,
     check_placed,
     onnx_providers,
     suggestion,
@@ -34,8 +36,9 @@ ROW_GROUP = 16
 _ROW_TILE = 128
 _ERRORS_ONLY = 3
 _REASON_LENGTH = 160
-# Tokens that a provider is tried with, and how far its logits may be apart, in standard deviations.
-_TRIED, _TOLERATED = 9, 0.5
+# Tokens that a provider is tried with, and how far its logits may be apart, in standard deviations:
+# rounded activations make 0.15 of rounding noise, and what was wrong was 0.6 to 2.5 apart.
+_TRIED, _TOLERATED = 9, 0.25
 
 
 class Session:
@@ -57,7 +60,11 @@ class Session:
         provider, provider_options, threads and verify are as in Generator.load. prepack: copy the
         weights into the layout that the kernels like; without it an fp32 graph runs from the
         memory-mapped file at half the memory and half the speed, and a quantized one very slowly.
-        count_nodes: fill `nodes` for the CPU too; for other providers it always is.
+        count_nodes: try the CPU too as other providers are, so that `nodes` is never None.
+
+        `provider` and `nodes` say what was taken: nodes of the graph (static: of both) by provider,
+        by ONNX Runtime's account; None where it keeps none (the CPU before 1.24). Raises
+        PackageError and ProviderError.
         """
         self.package = package
         check_onnxruntime(package)
@@ -84,74 +91,95 @@ class Session:
     ) -> None:
         """Load the graph with the provider asked for, or with the first that "auto" finds fit."""
         names = candidates(asked, self.package.manifest.graph.flavour)
+        check_options(asked, provider_options)
         for name in names:
-            options = _session_options(threads, prepack)
-            placement = Placement(options) if name != "cpu" or count_nodes else None
+            providers = onnx_providers(name, provider_options, threads)
+            # The CPU need not be tried; before 1.24 that is the only account of its nodes.
+            tried = name != "cpu" or count_nodes
             try:
-                graph = self.package.manifest.graph
-                self.onnx = self._open(graph.file, name, options, provider_options)
-                check_graph(self.onnx, self.package)
-                self._chunk: ort.InferenceSession | None = None
-                if graph.static:
-                    plain = _session_options(threads, prepack)
-                    self._chunk = self._open(graph.static.chunk_file, name, plain, provider_options)
-                self.step_limit: int | None = None  # of tokens in one step
-                self.provider, self.device = name, PROVIDERS[name].device
-                self.nodes: dict[str, int] | None = None
-                if placement is not None:
-                    self._try_steps(name)
-                    self.nodes = placement.nodes(self.onnx)
-                    check_placed(name, self.package.manifest.graph.flavour, self.nodes)
+                with Placement(profile=tried) as placement:
+                    self._load_on(name, providers, threads, prepack, placement, tried)
                 return
             except ProviderError:
                 if name == names[-1]:
                     raise
 
+    def _load_on(
+        self,
+        name: str,
+        providers: list[Any],
+        threads: int | None,
+        prepack: bool,
+        placement: Placement,
+        tried: bool,
+    ) -> None:
+        def open_file(file: str) -> ort.InferenceSession:
+            options = _session_options(threads, prepack)
+            placement.record(options)
+            return self._open(file, name, options, providers)
+
+        graph = self.package.manifest.graph
+        self.onnx = open_file(graph.file)
+        check_graph(self.onnx, self.package)
+        self._chunk = open_file(graph.static.chunk_file) if graph.static else None
+        self.step_limit: int | None = None  # of tokens in one step
+        self.provider, self.device = name, PROVIDERS[name].device
+        if tried:
+            self._try_steps(name)
+        nodes = placement.nodes(self.onnx)
+        if self._chunk is not None:
+            nodes += placement.nodes(self._chunk)
+        self.nodes = dict(nodes.most_common()) or None
+        if tried:
+            check_placed(name, graph.flavour, nodes)
+
     def _open(
-        self, file: str, name: str, options: ort.SessionOptions, provider_options: Mapping[str, str]
+        self, file: str, name: str, options: ort.SessionOptions, providers: list[Any]
     ) -> ort.InferenceSession:
         path, graph = self.package.folder / file, self.package.manifest.graph
         try:
             session = ort.InferenceSession(
                 str(path),
                 options,
-                providers=onnx_providers(name, provider_options),
+                providers=providers,
                 # On the CPU it keeps 8-bit products in QDQ form from becoming integer ones.
                 disabled_optimizers=["MatMulAddFusion"] if graph.static else None,
+                enable_fallback=0,  # to the CPU, with words on standard output
             )
         except Exception as error:  # ONNX Runtime raises a family of its own
-            reason = str(error).splitlines()[0]
             if name == "cpu":
                 raise PackageError(
-                    f"{path} cannot be loaded by ONNX Runtime {ort.__version__}: {reason}"
+                    f"{path} cannot be loaded by ONNX Runtime {ort.__version__}: "
+                    f"{str(error).splitlines()[0]}"
                 ) from error
-            advice = suggestion(name, self.package.manifest.graph.flavour)
             raise ProviderError(
-                f"{path} cannot be loaded on {name}{advice}: "
-                f"ONNX Runtime {ort.__version__} says {reason[:_REASON_LENGTH]}"
+                f"{path} cannot be loaded on {name}{suggestion(name, graph.flavour)}: "
+                f"ONNX Runtime {ort.__version__} says {_reason(error)}"
             ) from error
         if PROVIDERS[name].onnx_name not in session.get_providers():
             raise ProviderError(
                 f"provider {name} does not start on this machine (ONNX Runtime {ort.__version__} "
-                "printed why); use provider cpu"
+                "printed why); look at its options, or use provider cpu"
             )
         return session
 
     def _try_steps(self, name: str) -> None:
-        """Run the graph once, and see whether several tokens in one step are computed right.
+        """Run the graph, and see whether several tokens in one step are computed right.
 
         The WebGPU provider of 1.27 on a software GPU attends wrongly from five tokens on.
         """
+        architecture = self.package.manifest.architecture
+        ids = [i % architecture.vocab_size for i in range(min(_TRIED, architecture.context_length))]
         try:
-            several = self.start(_TRIED).feed(range(_TRIED))[0].copy()
-            sequence = self.start(_TRIED)
-            for token_id in range(_TRIED):
-                single = sequence.feed([token_id])[0]
+            several = self.start(len(ids)).feed(ids, keep=0)
+            sequence = self.start(len(ids))
+            single = np.concatenate([sequence.feed([token_id]).copy() for token_id in ids])
         except Exception as error:  # ONNX Runtime raises what the provider says
-            reason = str(error).splitlines()[0]
+            advice = suggestion(name, self.package.manifest.graph.flavour)
             raise ProviderError(
-                f"{self.package.model_path} cannot be run on {name}; use provider cpu, or another "
-                f"graph: ONNX Runtime {ort.__version__} says {reason[-_REASON_LENGTH:]}"
+                f"{self.package.model_path} cannot be run on {name}"
+                f"{advice or '; use provider cpu, or export another recipe'}: "
+                f"ONNX Runtime {ort.__version__} says {_reason(error)}"
             ) from error
         if np.abs(several - single).max() > _TOLERATED * single.std():
             self.step_limit = 1
@@ -161,6 +189,12 @@ class Session:
         if self._chunk is not None:
             return StaticSequence(self.package.manifest, self.onnx, self._chunk, capacity)
         return TokenSequence(self, capacity)
+
+
+def _reason(error: Exception) -> str:
+    """The end of the first line of what ONNX Runtime says, where the reason stands."""
+    line = str(error).splitlines()[0].strip()
+    return line if len(line) <= _REASON_LENGTH else f"... {line[-_REASON_LENGTH:]}"
 
 
 def _session_options(threads: int | None, prepack: bool) -> ort.SessionOptions:
@@ -196,6 +230,12 @@ class TokenSequence:
         self._logits = np.empty((1, vocab), np.float32)
         self._logits_value = ort.OrtValue.ortvalue_from_numpy(self._logits[None])
         self.ids: list[int] = []
+
+    def __del__(self) -> None:
+        # What lies on a device has to go before its session, or the process crashes (seen with
+        # onnxruntime-webgpu 1.27); this may be the last that holds the session.
+        for name in ("_cache", "_binding"):
+            self.__dict__.pop(name, None)
 
     @property
     def length(self) -> int:

@@ -55,11 +55,7 @@ class StaticSequence:
 
         Raises ContextOverflowError if the ids do not fit the cache; nothing is fed then.
         """
-        if not 0 < len(ids) <= self.capacity - self.length:
-            raise ContextOverflowError(
-                f"{len(ids)} more tokens do not fit behind {self.length} in a cache of "
-                f"{self.capacity}"
-            )
+        self._require_room(len(ids))
         first = len(ids) - keep if keep else 0
         for start in range(0, first, self._chunk.tokens):
             self._run(self._chunk, ids[start : min(start + self._chunk.tokens, first)])
@@ -68,24 +64,38 @@ class StaticSequence:
     def prefill(
         self,
         ids: Sequence[int],
-        chunk: int = 0,
+        chunk: int | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> Floats | None:
         """Feed a prompt; logits [vocab] after its last token, None if stopped before.
 
-        The graph's own chunk is taken, whatever `chunk` says.
+        A run takes as many tokens as the graph has room for, or `chunk` if that is less;
+        should_stop is asked before each.
         """
-        logits = None
-        size = chunk or len(ids)
-        for start in range(0, len(ids), size):
+        if chunk is not None and chunk < 1:
+            raise ValueError(f"chunk is {chunk}; it must be at least 1")
+        self._require_room(len(ids))
+        size = min(chunk or self._chunk.tokens, self._chunk.tokens)
+        last = len(ids) - 1
+        for start in range(0, last, size):
             if should_stop is not None and should_stop():
                 return None
-            logits = self.feed(ids[start : start + size])[-1]
+            self._run(self._chunk, ids[start : min(start + size, last)])
+        if should_stop is not None and should_stop():
+            return None
+        logits: Floats = self._run(self._step, ids[last:])[0, 0]
         return logits
 
     def trim(self, length: int) -> None:
         """Forget all tokens from number `length` on."""
         del self.ids[length:]
+
+    def _require_room(self, tokens: int) -> None:
+        if not 0 < tokens <= self.capacity - self.length:
+            raise ContextOverflowError(
+                f"{tokens} more tokens do not fit behind {self.length} in a cache of "
+                f"{self.capacity}"
+            )
 
     def _run(self, graph: _Graph, ids: Sequence[int]) -> Floats:
         """One run for up to graph.tokens ids; its first output."""

@@ -68,7 +68,7 @@ def test_info_says_what_a_provider_takes(cli: Cli, random_package: Export) -> No
     result = cli("info", random_package(), "--provider", "cpu")
     (line,) = [line for line in result.stdout.splitlines() if line.startswith("provider")]
     assert line.startswith("provider   cpu; nodes: ")
-    assert line.endswith(" by CPU")
+    assert line.endswith(" by cpu")
 
 
 def test_flavour_and_target_from_the_command_line(

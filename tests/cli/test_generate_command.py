@@ -50,6 +50,7 @@ def test_json_holds_the_whole_result(ok: Output, sample_int4: Path, greedy: str)
         "decode_seconds",
         "logprobs",
         "provider",
+        "nodes",
         "prompt_tokens_per_second",
         "decode_tokens_per_second",
     }

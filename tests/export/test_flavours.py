@@ -15,6 +15,7 @@ import pytest
 from byte_model import write_byte_checkpoint
 from gpt2_edge import ContextOverflowError, GenerationConfig, Generator
 from gpt2_edge.errors import ExportError
+from gpt2_edge.int8_overflow import signed_weights_overflow
 from gpt2_edge_export.export import ExportOptions, export_package
 from gpt2_edge_export.flavours import CHUNK, TARGETS, flavour_recipe
 from gpt2_edge_export.quantize.ranges import full_range
@@ -117,6 +118,15 @@ def test_static_prefill_is_the_same_however_it_is_cut(random_package: Export, le
         np.testing.assert_allclose(parts, whole, rtol=0, atol=1e-5)
 
 
+def test_a_static_prefill_can_be_stopped_before_every_run(random_package: Export) -> None:
+    generator = Generator.load(random_package(flavour="static"))
+    for allowed, fed in ((0, 0), (1, CHUNK), (2, 49)):  # 50 ids: a chunk, 17 more, the last
+        answers = iter([False] * allowed + [True])
+        sequence = generator.session.start(64)
+        assert sequence.prefill(IDS, should_stop=lambda: next(answers)) is None  # noqa: B023
+        assert sequence.length == fed
+
+
 def test_a_static_sequence_forgets(random_package: Export) -> None:
     sequence = Generator.load(random_package(flavour="static")).session.start(64)
     expected = sequence.feed(IDS[:20])
@@ -132,7 +142,7 @@ def test_a_static_past_is_the_context(random_package: Export, tmp_path: Path) ->
     generator = Generator.load(
         export_package(checkpoint, tmp_path / "package", options).package.folder
     )
-    with pytest.raises(ContextOverflowError, match="the model's context holds 20"):
+    with pytest.raises(ContextOverflowError, match=r"context holds 20: .*larger --past"):
         generator.generate(IDS[:21])
     result = generator.generate(IDS[:10], GenerationConfig(max_new_tokens=40, ignore_eos=True))
     assert (result.finish_reason, len(result.ids)) == ("length", 11)
@@ -215,6 +225,42 @@ def test_products_in_float16_do_not_overflow(tmp_path: Path, recipe: str) -> Non
     # Activations in int4's products are rounded to 8 bits, so a last bit becomes a step.
     tolerance = {"fp16": 0.01, "int4": 0.2}[recipe]
     np.testing.assert_allclose(logits[1] / spread, logits[0] / spread, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("flavour", ["fused", "portable"])
+def test_every_integer_product_has_a_zero_point_of_its_own(
+    random_package: Export, flavour: str
+) -> None:
+    """Without one, ONNX Runtime makes weights unsigned at the cost of its heap; nor can two share.
+
+    The second session does so whatever the processor, and has to give what the exact one gives.
+    """
+    folder = random_package("int8", flavour=flavour)
+    graph = onnx.load(folder / "model.onnx").graph
+    zeros = [
+        node.input[{"MatMulInteger": 3, "MatMulIntegerToFloat": 5}[node.op_type]]
+        for node in graph.node
+        if node.op_type.startswith("MatMulInteger")
+    ]
+    assert len(zeros) >= 4
+    assert len(set(zeros)) == len(zeros)
+    logits = []
+    for unsigned in ("0", "1"):
+        options = ort.SessionOptions()
+        options.add_session_config_entry("session.x64quantprecision", unsigned)
+        session = ort.InferenceSession(folder / "model.onnx", options)
+        empty = np.zeros((1, 2, 0, 16), np.float32)
+        past = {e.name: empty for e in session.get_inputs() if e.name.startswith("past")}
+        feeds = {
+            "input_ids": np.array([IDS[:9]]),
+            "attention_mask": np.ones((1, 9), np.int64),
+            "position_ids": np.arange(9)[None],
+        }
+        logits.append(session.run(["logits"], feeds | past)[0])
+    if not signed_weights_overflow():
+        np.testing.assert_allclose(logits[1], logits[0], rtol=0, atol=0.05)
+    exact = Generator.load(folder).logits(IDS[:9])[-1]
+    np.testing.assert_allclose(logits[1][0, 0], exact, rtol=0, atol=0.05)
 
 
 def test_a_range_holds_every_value_and_zero() -> None:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from gpt2_edge.errors import GenerationError
+from gpt2_edge.errors import GenerationError, ProviderError
 
 if TYPE_CHECKING:
     from gpt2_edge.generate import Generator, Prompt
@@ -24,6 +24,26 @@ def add_package(parser: argparse.ArgumentParser) -> None:
         help="execution provider: cpu, cuda, openvino, webgpu, ... (docs/PROVIDERS.md; default: "
         "auto, the best that is installed)",
     )
+    add_provider_options(parser)
+
+
+def add_provider_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--provider-option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="what ONNX Runtime documents for the provider that is named (repeatable)",
+    )
+
+
+def provider_options(options: argparse.Namespace) -> dict[str, str]:
+    """What `add_provider_options` took."""
+    pairs = [entry.partition("=") for entry in options.provider_option]
+    wrong = next((key for key, equals, _ in pairs if not (key and equals)), None)
+    if wrong is not None:
+        raise ProviderError(f"--provider-option takes KEY=VALUE, not {wrong!r}")
+    return {key: value for key, _, value in pairs}
 
 
 def add_prompt(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +57,12 @@ def load(options: argparse.Namespace) -> Generator:
 
     if options.threads is not None and options.threads < 1:
         raise GenerationError(f"--threads is {options.threads}; it must be at least 1")
-    return Generator.load(options.package, provider=options.provider, threads=options.threads)
+    return Generator.load(
+        options.package,
+        provider=options.provider,
+        provider_options=provider_options(options),
+        threads=options.threads,
+    )
 
 
 def read_prompt(options: argparse.Namespace) -> Prompt:

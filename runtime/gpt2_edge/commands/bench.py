@@ -7,7 +7,7 @@ import dataclasses
 import json
 from typing import Any
 
-from gpt2_edge.commands.arguments import add_package
+from gpt2_edge.commands.arguments import add_package, provider_options
 from gpt2_edge.errors import GenerationError
 from gpt2_edge.status import status_line
 
@@ -38,7 +38,9 @@ def run(options: argparse.Namespace) -> int:
     if options.threads is not None and options.threads < 1:
         raise GenerationError(f"--threads is {options.threads}; it must be at least 1")
     with status_line() as show:
-        figures = measure(options.package, options.threads, show=show)
+        figures = measure(
+            options.package, options.threads, show, options.provider, provider_options(options)
+        )
     if options.json:
         print(json.dumps(dataclasses.asdict(figures)))
         return 0

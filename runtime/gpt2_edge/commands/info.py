@@ -1,10 +1,13 @@
-"""gpt2-edge info: what a package is, without loading it."""
+"""gpt2-edge info: what a package is, and what a provider makes of it."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from typing import TYPE_CHECKING, Any
+
+from gpt2_edge.commands.arguments import add_provider_options, provider_options
+from gpt2_edge.errors import ProviderError
 
 if TYPE_CHECKING:
     from gpt2_edge.package import Package
@@ -30,26 +33,28 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
         metavar="NAME",
         help="load the graph and say what an execution provider (or auto) takes of it",
     )
+    add_provider_options(parser)
     parser.add_argument("--json", action="store_true", help="print the manifest itself")
     return parser
 
 
-def _provider(package: Package, asked: str) -> str:
+def _provider(package: Package, asked: str, given: dict[str, str]) -> str:
     """The provider that was taken, and the nodes of the graph by provider."""
     from gpt2_edge.session import Session
 
-    session = Session(package, provider=asked, count_nodes=True)
-    assert session.nodes is not None
-    nodes = ", ".join(
-        f"{count} by {name.removesuffix('ExecutionProvider')}"
-        for name, count in sorted(session.nodes.items(), key=lambda item: -item[1])
-    )
-    return f"{session.provider}; nodes: {nodes}"
+    session = Session(package, provider=asked, provider_options=given, count_nodes=True)
+    assert session.nodes is not None  # it counted them
+    nodes = ", ".join(f"{count} by {name}" for name, count in session.nodes.items())
+    singly = "; tokens one by one: it computes several in a step wrongly"
+    return f"{session.provider}; nodes: {nodes}{singly if session.step_limit else ''}"
 
 
 def run(options: argparse.Namespace) -> int:
     from gpt2_edge.package import open_package
 
+    given = provider_options(options)
+    if given and not options.provider:
+        raise ProviderError("--provider-option goes with --provider NAME")
     package = open_package(options.package)
     manifest = package.manifest
     if options.json:
@@ -81,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
             f"on {quality['tokens']:,} tokens of {quality['text']}"
         )
     if options.provider:
-        rows["provider"] = _provider(package, options.provider)
+        rows["provider"] = _provider(package, options.provider, given)
     for name, value in rows.items():
         print(f"{name:<11}{value}")
     for name, record in manifest.files.items():
