@@ -1,84 +1,68 @@
 #!/usr/bin/env bash
 # Builds a signed debug APK from the sources that Gradle builds, without Gradle or an Android SDK.
 #
-#   PYTHON=.venv/bin/python android_demo/build.sh [--without-onnxruntime]
+#   PYTHON=.venv/bin/python android_demo/build.sh
 #
 # PYTHON needs the project installed with its export, for the bundled package. Everything else is
-# fetched into .tools/. The result is build/gpt2-edge-demo.apk.
+# fetched into .tools/. The result is build/gpt2-edge-demo.apk; nothing is done if it is up to date.
 #
-# ONNXRUNTIME_AAR=FILE   an onnxruntime-android AAR to take instead of Maven's
-# --without-onnxruntime  leave its native libraries out: such an APK installs, but can only say that
-#                        it has no ONNX Runtime. For tests where the AAR cannot be had; the result is
-#                        build/gpt2-edge-demo-without-onnxruntime.apk.
+# ONNXRUNTIME_AAR=FILE   an onnxruntime-android AAR to take instead of the one that is fetched
 set -euo pipefail
+[[ ${PYTHON:-} == */* && $PYTHON != /* ]] && PYTHON=$PWD/$PYTHON
+[[ ${ONNXRUNTIME_AAR:-/} != /* ]] && ONNXRUNTIME_AAR=$PWD/$ONNXRUNTIME_AAR
 cd "$(dirname "${BASH_SOURCE[0]}")"
 started=$SECONDS
-with_onnxruntime=true
-case ${1:-} in
-  '') ;;
-  --without-onnxruntime) with_onnxruntime=false ;;
-  *)
-    sed -n '2,/^set/s/^# \{0,1\}//p' build.sh | sed '$d' >&2
-    exit 2
-    ;;
-esac
+if [[ $# != 0 ]]; then
+  sed -n '2,/^set/s/^# \{0,1\}//p' build.sh | sed '$d' >&2
+  exit 2
+fi
 source tools/jvm_env.sh
 source tools/android_env.sh
 source tools/python_env.sh
-source tools/build_core.sh
+onnxruntime_android
 
 abis=(arm64-v8a x86_64)
 main=app/src/main
+probe=../runtime/gpt2_edge/int8_probe.onnx
 build=$ANDROID_DEMO/build
 work=$build/work
 apk=$build/gpt2-edge-demo.apk
-$with_onnxruntime || apk=$build/gpt2-edge-demo-without-onnxruntime.apk
 mkdir -p "$build" "$TOOLS/dex"
 exec 8>"$build/lock"
 flock 8
-rm -rf "$work"
-mkdir -p "$work"/{classes,dex,apk/lib}
-
-# ---- ONNX Runtime for Android
-if $with_onnxruntime; then
-  aar=${ONNXRUNTIME_AAR:-}
-  if [[ -z $aar ]]; then
-    aar=$TOOLS/android/onnxruntime-android-$ONNXRUNTIME_VERSION.aar
-    fetch_file "$TOOLS/android" "com.microsoft.onnxruntime:onnxruntime-android:$ONNXRUNTIME_VERSION:aar" || {
-      echo "onnxruntime-android $ONNXRUNTIME_VERSION cannot be fetched from Maven: set ONNXRUNTIME_AAR" \
-        "to the file, or build with --without-onnxruntime" >&2
-      exit 2
-    }
-  fi
-  [[ -f $aar ]] || { echo "ONNXRUNTIME_AAR: there is no file $aar" >&2; exit 2; }
-  unzip -q -o "$aar" classes.jar 'jni/*' -d "$work/aar"
-  for abi in "${abis[@]}"; do
-    mkdir "$work/apk/lib/$abi"
-    for library in libonnxruntime.so libonnxruntime4j_jni.so; do
-      cp "$work/aar/jni/$abi/$library" "$work/apk/lib/$abi/" || {
-        echo "$aar has no jni/$abi/$library; is it onnxruntime-android's?" >&2
-        exit 2
-      }
-    done
-  done
-  onnxruntime_classes=$work/aar/classes.jar
-else
-  # The Java API is the same; only its natives are of another system, and stay out.
-  onnxruntime_classes=$work/onnxruntime.jar
-  unzip -q "$ORT_JAR" 'ai/onnxruntime/*.class' -d "$work/onnxruntime"
-  (cd "$work/onnxruntime" && zip -q -r "$onnxruntime_classes" .)
-fi
+hashes_of() { find "$@" -type f ! -name '*.pyc' -print0 | sort -z | xargs -0 sha256sum | sha256sum; }
 
 # ---- The bundled package, exported anew when the sample or what exports it has changed
 sample=$build/assets/packages/sample-int4
-wanted=$(find ../models/sample ../export ../runtime -type f ! -name '*.pyc' -print0 | sort -z | xargs -0 sha256sum | sha256sum)
-if [[ ! -f $build/assets.complete || $(<"$build/assets.complete") != "$wanted" ]]; then
+sample_hashes=$(hashes_of ../models/sample ../export ../runtime)
+if [[ ! -f $build/assets.complete || $(<"$build/assets.complete") != "$sample_hashes" ]]; then
   echo "exporting models/sample to int4" >&2
   rm -rf "$build/assets" "$build/assets.complete"
   mkdir -p "$(dirname "$sample")"
   python -m gpt2_edge export ../models/sample -o "$sample" --recipe int4 --no-report >&2
-  echo "$wanted" >"$build/assets.complete"
+  echo "$sample_hashes" >"$build/assets.complete"
 fi
+
+wanted=$(hashes_of "$build/assets" "$main" core/src/main build.sh tools "$probe" "$ONNXRUNTIME_AAR")
+if [[ -f $apk && -f $build/apk.complete && $(<"$build/apk.complete") == "$wanted" ]]; then
+  echo "$apk is up to date"
+  exit
+fi
+rm -rf "$work" "$build/apk.complete"
+mkdir -p "$work"/{classes,dex,apk/lib}
+
+# ---- ONNX Runtime for Android
+unzip -q -o "$ONNXRUNTIME_AAR" classes.jar 'jni/*' -d "$work/aar"
+for abi in "${abis[@]}"; do
+  mkdir "$work/apk/lib/$abi"
+  for library in libonnxruntime.so libonnxruntime4j_jni.so; do
+    cp "$work/aar/jni/$abi/$library" "$work/apk/lib/$abi/" || {
+      echo "$ONNXRUNTIME_AAR has no jni/$abi/$library; is it onnxruntime-android's?" >&2
+      exit 2
+    }
+  done
+done
+onnxruntime_classes=$work/aar/classes.jar
 
 # ---- Resources. What Gradle adds to the manifest by itself is added here.
 sed -e "s/<manifest /<manifest package=\"$APPLICATION_ID\" /" \
@@ -87,7 +71,7 @@ sed -e "s/<manifest /<manifest package=\"$APPLICATION_ID\" /" \
 # aapt2 warns of parts of the framework's jar that are newer than itself or compressed.
 quietly() { "$@" 2> >(grep -v -e 'Unknown chunk type' -e 'resources.arsc in APK' >&2); }
 aapt2 compile --dir "$main/res" -o "$work/resources.zip"
-quietly aapt2 link -o "$work/resources.apk" -I "$ANDROID_RESOURCES_JAR" \
+quietly aapt2 link -o "$work/resources.apk" -I "$ANDROID_LATEST_JAR" \
   --manifest "$work/AndroidManifest.xml" --java "$work/gen" -A "$build/assets" -0 onnx \
   --min-sdk-version "$MIN_SDK" --target-sdk-version "$TARGET_SDK" \
   --version-code "$VERSION_CODE" --version-name "$VERSION_NAME" --debug-mode \
@@ -125,7 +109,7 @@ done
 
 # ---- The APK. What the core reads through its class loader lies in the APK's root.
 mkdir -p "$work/apk/dev/gpt2edge"
-cp ../runtime/gpt2_edge/int8_probe.onnx "$work/apk/dev/gpt2edge/"
+cp "$probe" "$work/apk/dev/gpt2edge/"
 "$PYTHON" tools/apk_zip.py pack "$work/unsigned.apk" "$work/resources.apk" "$work/apk"
 key=$TOOLS/debug.keystore
 [[ -f $key ]] || keytool -genkeypair -keystore "$key" -storepass android -keypass android \
@@ -136,4 +120,5 @@ apksigner sign --ks "$key" --ks-pass pass:android --key-pass pass:android \
   --v1-signing-enabled false --v2-signing-enabled true --min-sdk-version "$MIN_SDK" \
   --out "$work/signed.apk" "$work/unsigned.apk"
 mv "$work/signed.apk" "$apk"
+echo "$wanted" >"$build/apk.complete"
 echo "$apk ($(stat -c %s "$apk") bytes, built in $((SECONDS - started)) s)"

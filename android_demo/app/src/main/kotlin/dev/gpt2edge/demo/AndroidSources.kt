@@ -7,25 +7,31 @@ import android.provider.DocumentsContract
 import android.provider.DocumentsContract.Document
 import android.provider.OpenableColumns
 import java.io.FileNotFoundException
+import java.io.IOException
 import java.io.InputStream
+import org.json.JSONObject
 
-private const val ASSETS = "packages"
+private const val BUNDLED = "sample-int4"
 
-/** The package in the application's assets, if it was built with one. */
+/** The package in the application's assets, if it was built with it. */
 fun bundledPackage(assets: AssetManager): BundledPackage? {
-    val name = assets.list(ASSETS)?.firstOrNull() ?: return null
-    val folder = "$ASSETS/$name"
+    fun open(file: String) = assets.open("packages/$BUNDLED/$file")
+    val manifest =
+        try {
+            open("manifest.json").use { it.readBytes() }
+        } catch (error: FileNotFoundException) {
+            return null
+        }
     val source =
         object : PackageSource {
-            override val name = name
+            override val name = BUNDLED
 
             override fun forEachFile(action: (path: String, content: InputStream) -> Unit) {
-                for (file in assets.list(folder).orEmpty()) {
-                    assets.open("$folder/$file").use { action(file, it) }
-                }
+                val files = JSONObject(String(manifest)).getJSONObject("files").keys().asSequence()
+                for (file in files + "manifest.json") open(file).use { action(file, it) }
             }
         }
-    return BundledPackage(source) { assets.open("$folder/manifest.json").use { it.readBytes() } }
+    return BundledPackage(source, manifest)
 }
 
 /** A zip that the file picker returned. */
@@ -35,9 +41,9 @@ fun zipDocument(resolver: ContentResolver, uri: Uri): PackageSource =
 /** A folder that the file picker returned; a package has no folders inside, so none are entered. */
 class FolderDocument(private val resolver: ContentResolver, private val tree: Uri) : PackageSource {
     private val id = DocumentsContract.getTreeDocumentId(tree)
-    override val name: String
-        get() =
-            displayName(resolver, DocumentsContract.buildDocumentUriUsingTree(tree, id)) ?: "package"
+    override val name: String by lazy {
+        displayName(resolver, DocumentsContract.buildDocumentUriUsingTree(tree, id)) ?: "package"
+    }
 
     override fun forEachFile(action: (path: String, content: InputStream) -> Unit) {
         for ((child, path) in files()) {
@@ -51,10 +57,11 @@ class FolderDocument(private val resolver: ContentResolver, private val tree: Ur
             arrayOf(Document.COLUMN_DOCUMENT_ID, Document.COLUMN_DISPLAY_NAME, Document.COLUMN_MIME_TYPE)
         val children = DocumentsContract.buildChildDocumentsUriUsingTree(tree, id)
         val found = ArrayList<Pair<String, String>>()
-        resolver.query(children, columns, null, null, null)?.use { rows ->
+        val rows = resolver.query(children, columns, null, null, null)
+        (rows ?: throw IOException("the folder cannot be listed")).use {
             while (rows.moveToNext()) {
                 if (rows.getString(2) == Document.MIME_TYPE_DIR) continue
-                found.add(rows.getString(0) to rows.getString(1))
+                found.add(rows.getString(0) to (rows.getString(1) ?: continue))
             }
         }
         return found

@@ -79,8 +79,8 @@ class MainActivity : Activity() {
         // A provider of documents is another application: its errors are no reason to end ours.
         try {
             when (requestCode) {
-                PICK_ZIP -> model.import(zipDocument(contentResolver, uri))
-                PICK_FOLDER -> model.import(FolderDocument(contentResolver, uri))
+                PICK_ZIP -> model.import(zipDocument(applicationContext.contentResolver, uri))
+                PICK_FOLDER -> model.import(FolderDocument(applicationContext.contentResolver, uri))
             }
         } catch (error: RuntimeException) {
             model.fail(getString(R.string.cannot_read, error.message))
@@ -117,6 +117,10 @@ class MainActivity : Activity() {
         onClick(R.id.import_folder) { pick(Intent(Intent.ACTION_OPEN_DOCUMENT_TREE), PICK_FOLDER) }
         onClick(R.id.more) { panel().run { visibility = if (visibility == View.VISIBLE) View.GONE else View.VISIBLE } }
         text.onEdit { model.type(it) }
+        text.setOnTouchListener { view, _ -> // a long text scrolls in itself, not with the screen
+            if (view.canScrollVertically(1) || view.canScrollVertically(-1)) view.parent.requestDisallowInterceptTouchEvent(true)
+            false
+        }
         for (field in settings.values) field.onEdit { model.change(readSettings()) }
         packages.onItemSelectedListener =
             object : AdapterView.OnItemSelectedListener {
@@ -201,6 +205,7 @@ class MainActivity : Activity() {
         for (option in next) {
             val button = layoutInflater.inflate(R.layout.option, options, false) as Button
             button.text = option.label
+            button.contentDescription = getString(R.string.take, option.description)
             button.setOnClickListener { model.take(option) }
             options.addView(button)
         }

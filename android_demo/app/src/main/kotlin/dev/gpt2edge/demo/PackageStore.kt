@@ -2,46 +2,28 @@ package dev.gpt2edge.demo
 
 import dev.gpt2edge.GPT2EdgeException
 import dev.gpt2edge.ModelPackage
+import dev.gpt2edge.PackageException
 import java.io.File
 import java.io.IOException
 import java.io.InputStream
-import java.util.zip.ZipInputStream
-
-/** Files of a package from anywhere: a folder of the file picker, a zip, the application's assets. */
-interface PackageSource {
-    val name: String
-
-    /** Hands over every file once, as a path with forward slashes and its content. */
-    fun forEachFile(action: (path: String, content: InputStream) -> Unit)
-}
-
-/** A zip of a package, with or without a folder around its files; it is read once, as it comes. */
-class ZipSource(override val name: String, private val open: () -> InputStream) : PackageSource {
-    override fun forEachFile(action: (path: String, content: InputStream) -> Unit) {
-        var files = 0
-        ZipInputStream(open()).use { zip ->
-            while (true) {
-                val entry = zip.nextEntry ?: break
-                if (!entry.isDirectory) {
-                    action(entry.name, zip)
-                    files++
-                }
-            }
-        }
-        if (files == 0) throw GPT2EdgeException("$name is no zip, or an empty one; choose the zip of a package")
-    }
-}
+import java.io.OutputStream
+import java.util.concurrent.CancellationException
 
 /**
  * The packages on this device: [own] has those that were imported and the bundled one, [pushed] those
  * that came by adb. Each is a folder that ONNX Runtime opens by its path.
+ *
+ * freeSpace: of the storage that [own] is on, in bytes.
  */
-class PackageStore(private val own: File, private val pushed: File?) {
+class PackageStore(
+    private val own: File,
+    private val pushed: File?,
+    private val freeSpace: () -> Long = { (own.takeIf { it.exists() } ?: own.parentFile).usableSpace },
+) {
     /** All packages by name. Folders with a dot in front are being copied. */
     fun list(): List<InstalledPackage> =
-        listOfNotNull(own, pushed)
-            .flatMap { root -> root.listFiles { file -> file.isDirectory && !file.name.startsWith(".") }.orEmpty().toList() }
-            .map { InstalledPackage(it, it.name) }
+        (folders(own).map { InstalledPackage(it, it.name) } +
+                folders(pushed).map { InstalledPackage(it, "${it.name} (adb)") })
             .sortedWith(compareBy({ it.label }, { it.folder.path }))
 
     /** Removes what copies that were cut off left behind. */
@@ -51,14 +33,19 @@ class PackageStore(private val own: File, private val pushed: File?) {
 
     /**
      * Copies a package in and returns it. It is whole or not there: its hashes are compared in a
-     * hidden folder, which is renamed at the end. GPT2EdgeException, IOException.
+     * hidden folder, which is renamed at the end. [cancelled] is asked between blocks.
+     *
+     * Raises GPT2EdgeException, IOException, and CancellationException once [cancelled].
      */
-    fun install(source: PackageSource): InstalledPackage {
-        val partial = copy(source)
+    fun install(source: PackageSource, cancelled: () -> Boolean = { false }): InstalledPackage {
+        val partial = copy(source, cancelled)
         try {
             val folder = packageIn(partial, source.name)
-            val opened = ModelPackage.open(folder, verifyHashes = false)
-            opened.checkHashes()
+            try {
+                ModelPackage.open(folder, verifyHashes = false).checkHashes()
+            } catch (error: PackageException) { // names a file of the hidden folder, which is going
+                throw PackageException(error.message.orEmpty().replace(folder.path, source.name), error)
+            }
             return move(folder, freeName(tidy(source.name)))
         } finally {
             partial.deleteRecursively()
@@ -70,7 +57,7 @@ class PackageStore(private val own: File, private val pushed: File?) {
         val folder = File(own, source.name)
         val installed = File(folder, MANIFEST)
         if (installed.isFile && installed.readBytes().contentEquals(manifest)) return
-        val partial = copy(source)
+        val partial = copy(source) { false }
         try {
             folder.deleteRecursively()
             move(partial, folder.name)
@@ -79,20 +66,45 @@ class PackageStore(private val own: File, private val pushed: File?) {
         }
     }
 
-    private fun copy(source: PackageSource): File {
+    private fun folders(root: File?): List<File> =
+        root?.listFiles { file -> file.isDirectory && !file.name.startsWith(".") }.orEmpty().toList()
+
+    private fun copy(source: PackageSource, cancelled: () -> Boolean): File {
         val partial = File(own, ".partial-${System.nanoTime()}")
         if (!partial.mkdirs()) throw IOException("$partial cannot be made; is the storage full?")
         try {
             source.forEachFile { path, content ->
                 val target = target(partial, path, source.name)
                 target.parentFile?.mkdirs()
-                target.outputStream().use { content.copyTo(it, BUFFER) }
+                target.outputStream().use { copy(content, it, source.name, cancelled) }
             }
         } catch (error: Throwable) {
             partial.deleteRecursively()
-            throw error
+            if (error !is IOException) throw error
+            throw IOException(
+                "${source.name} was not imported: ${error.message ?: error.javaClass.simpleName}; " +
+                    "if it was copied here, copy it again",
+                error,
+            )
         }
         return partial
+    }
+
+    /** Stops before the storage is full: Android and other applications need some of it. */
+    private fun copy(from: InputStream, to: OutputStream, source: String, cancelled: () -> Boolean) {
+        val buffer = ByteArray(BUFFER)
+        while (true) {
+            if (cancelled()) throw CancellationException("$source was not imported: stopped")
+            val read = from.read(buffer)
+            if (read < 0) return
+            if (freeSpace() < RESERVE) {
+                throw GPT2EdgeException(
+                    "$source was not imported: less than ${RESERVE / BYTES_IN_MEGABYTE} MB of storage are left; " +
+                        "free some and import it again"
+                )
+            }
+            to.write(buffer, 0, read)
+        }
     }
 
     /** Where a file of that path goes, which is inside [folder] or nowhere. */
@@ -128,6 +140,8 @@ class PackageStore(private val own: File, private val pushed: File?) {
     private companion object {
         const val MANIFEST = "manifest.json"
         const val BUFFER = 1 shl 18
+        const val RESERVE = 100_000_000L
+        const val BYTES_IN_MEGABYTE = 1_000_000
         const val LONGEST = 60
     }
 }

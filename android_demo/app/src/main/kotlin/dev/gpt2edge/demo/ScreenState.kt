@@ -5,7 +5,7 @@ import dev.gpt2edge.NextToken
 import java.io.File
 import java.util.Locale
 
-/** What keeps the application busy; it can be stopped only while it writes. */
+/** What keeps the application busy; writing and importing can be stopped. */
 enum class Work { LOADING, WRITING, TESTING, IMPORTING }
 
 /** A line for the user; [isError] decides its colour only. */
@@ -15,12 +15,13 @@ data class Message(val text: String, val isError: Boolean)
 data class InstalledPackage(val folder: File, val label: String)
 
 /** One next word; a token that is only part of a character can be shown but not taken. */
-data class Option(val text: String, val label: String, val canTake: Boolean) {
+data class Option(val text: String, val label: String, val description: String, val canTake: Boolean) {
     constructor(
         token: NextToken
     ) : this(
         token.text,
         "‘${token.text.replace("\n", "⏎")}’ ${percent(token.probability)}",
+        "${token.text.trim().ifEmpty { token.text.length.toString() + " blank" }}, ${percent(token.probability)}",
         token.text.isNotEmpty() && REPLACEMENT !in token.text,
     )
 
@@ -65,5 +66,5 @@ data class ScreenState(
         get() = work == null && selected != null
 
     val canStop: Boolean
-        get() = work == Work.WRITING
+        get() = work == Work.WRITING || work == Work.IMPORTING
 }

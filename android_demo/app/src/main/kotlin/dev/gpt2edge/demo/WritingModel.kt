@@ -6,6 +6,7 @@ import dev.gpt2edge.GenerationResult
 import dev.gpt2edge.Generator
 import java.io.File
 import java.io.IOException
+import java.util.concurrent.CancellationException
 import java.util.concurrent.ExecutorService
 import java.util.concurrent.Executors
 
@@ -42,9 +43,14 @@ class WritingModel(
     private var loaded: File? = null
     private var generator: Generator? = null
 
-    @Volatile private var stopped = false
+    /** Asked to stop: the writing or copying that was started last. */
+    private class Stopping {
+        @Volatile var asked = false
+    }
+
+    private var stopping = Stopping()
     private var closed = false
-    private var textVersion = 0
+    @Volatile private var textVersion = 0
     private var latestWork = 0
 
     init {
@@ -60,7 +66,7 @@ class WritingModel(
         work(Work.LOADING) {
             store.clean()
             // A full disk must not keep the packages that are there from being used.
-            val problem = bundled?.let { attempt { store.installBundled(it.source, it.manifest()) } }
+            val problem = bundled?.let { attempt { store.installBundled(it.source, it.manifest) } }
             val packages = store.list()
             onScreen {
                 show(state.copy(packages = packages))
@@ -113,18 +119,19 @@ class WritingModel(
                 return fail(error.message.orEmpty())
             }
         val prompt = history.text
-        stopped = false
+        val ending = Stopping().also { stopping = it }
         history.begin()
         show(state.copy(options = emptyList(), statistics = null, message = null))
         work(Work.WRITING, finally = { finishStep() }) {
-            val result = generate(load(chosen), prompt, config)
+            val result = generate(load(chosen), prompt, config, ending)
             val memory = residentMemory()
             onScreen { finished(result, config, memory) }
         }
     }
 
+    /** Ends the writing or copying that is going on. */
     fun stop() {
-        stopped = true
+        stopping.asked = true
     }
 
     fun take(option: Option) {
@@ -155,8 +162,9 @@ class WritingModel(
     /** Waits for what is going on, which after a restart may be loading; writing is stopped. */
     fun import(source: PackageSource) {
         stop()
+        val ending = Stopping().also { stopping = it }
         work(Work.IMPORTING) {
-            val installed = store.install(source)
+            val installed = store.install(source) { ending.asked }
             onScreen {
                 show(state.copy(packages = store.list()))
                 select(installed)
@@ -178,7 +186,7 @@ class WritingModel(
     /** The screen is gone for good: what runs is stopped, and the package's memory given back. */
     fun close() {
         screen = null
-        stopped = true
+        stop()
         closed = true
         worker.execute { unload() }
         worker.shutdown()
@@ -190,6 +198,7 @@ class WritingModel(
         if (closed || state.work == Work.WRITING || chosen == null || prompt.isEmpty()) return
         val version = textVersion
         worker.execute {
+            if (version != textVersion) return@execute // newer ones wait behind
             val generator = generator?.takeIf { loaded == chosen.folder } ?: return@execute
             val problem = attempt {
                 val options = generator.nextTokens(prompt, OPTIONS).map { Option(it) }
@@ -200,9 +209,14 @@ class WritingModel(
     }
 
     /** Runs on the worker; pieces reach the screen in their order, several at once if it is slow. */
-    private fun generate(generator: Generator, prompt: String, config: GenerationConfig): GenerationResult {
+    private fun generate(
+        generator: Generator,
+        prompt: String,
+        config: GenerationConfig,
+        ending: Stopping,
+    ): GenerationResult {
         val pending = StringBuilder()
-        return generator.stream(prompt, config, { stopped }) { piece ->
+        return generator.stream(prompt, config, { ending.asked }) { piece ->
             val first = synchronized(pending) { pending.isEmpty().also { pending.append(piece) } }
             if (first) {
                 onScreen {
@@ -284,6 +298,8 @@ class WritingModel(
             error.message
         } catch (error: OutOfMemoryError) {
             "this needs more memory than Android gives the application: choose a smaller package"
+        } catch (error: CancellationException) {
+            error.message
         } catch (error: IOException) {
             error.message ?: "the storage cannot be read or written"
         } catch (error: Throwable) { // a native library that does not load, say
@@ -306,4 +322,4 @@ class WritingModel(
 }
 
 /** The package that came with the application, and its manifest to tell whether it is installed. */
-class BundledPackage(val source: PackageSource, val manifest: () -> ByteArray)
+class BundledPackage(val source: PackageSource, val manifest: ByteArray)
