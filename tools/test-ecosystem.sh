@@ -5,8 +5,8 @@
 #   OPTIMUM_VENV    with gpt2-edge[dev,optimum], the one of 'make test-optimum' (default .venv-optimum)
 #   GENAI_VENV      with onnxruntime-genai and nothing of ours (default .venv-genai)
 #
-# Environments are made where they are missing; torch alone is gigabytes. What follows on the
-# command line goes to pytest.
+# Environments are made where they are missing, 0.4 GB of downloads where torch comes from Debian
+# (tools/optimum-venv.sh). What follows on the command line goes to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3}
@@ -19,26 +19,17 @@ fail() { echo "test-ecosystem: $*" >&2; exit 2; }
 "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
   fail "needs Python 3.10 or later; set PYTHON"
 
-make_environment() { # folder, then what pip installs there
-  local folder=$1
-  shift
-  echo "setting up $folder"
-  "$PYTHON" -m venv --clear "$folder"
-  "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@" ||
-    fail "pip could not install $*"
-}
-
-if ! "$optimum/bin/python" -c 'import gpt2_edge, optimum.onnxruntime, pytest' 2>/dev/null; then
-  make_environment "$optimum" --editable '.[dev,optimum]'
-  touch "$optimum/ready" # as the Makefile does
-fi
+PYTHON=$PYTHON tools/optimum-venv.sh "$optimum"
 
 # The same ONNX Runtime in both, so that the same kernels are compared.
 onnxruntime=$("$optimum/bin/python" -c 'import onnxruntime; print(onnxruntime.__version__)')
 wanted="onnxruntime-genai==$genai_version onnxruntime==$onnxruntime"
 if [ "$(cat "$genai/ready" 2>/dev/null)" != "$wanted" ]; then
+  echo "setting up $(realpath -s "$genai")"
+  "$PYTHON" -m venv --clear "$genai"
   # shellcheck disable=SC2086  # two requirements
-  make_environment "$genai" $wanted
+  "$genai/bin/python" -m pip install --quiet --disable-pip-version-check $wanted ||
+    fail "pip could not install $wanted"
   echo "$wanted" >"$genai/ready"
 fi
 
