@@ -8,6 +8,9 @@ _repository=$(cd "$ANDROID_DEMO/.." && pwd)
 if [[ -z ${PYTHON:-} ]]; then
   PYTHON=python3
   [[ -x $_repository/.venv/bin/python ]] && PYTHON=$_repository/.venv/bin/python
+elif [[ $PYTHON == */* && $PYTHON != /* && -x ${OLDPWD:-}/$PYTHON ]]; then
+  # Meant from where the script was started, which has changed into android_demo since.
+  PYTHON=$OLDPWD/$PYTHON
 fi
 _onnxruntime_folder=
 

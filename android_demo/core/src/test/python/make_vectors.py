@@ -21,10 +21,16 @@ from typing import Any
 
 import generation_vectors
 import make_unicode_classes
+import onnx
 import onnxruntime
 import sampling_vectors
 import tokenizer_vectors
 import tokenizers
+
+from gpt2_edge_export.checkpoint import open_checkpoint
+from gpt2_edge_export.draft import Draft
+from gpt2_edge_export.quantize import MatrixFormat, Recipe
+from gpt2_edge_export.tokenizer_files import read_tokenizer
 
 ROOT = Path(__file__).resolve().parents[5]
 SAMPLE = ROOT / "models" / "sample"
@@ -39,13 +45,29 @@ PACKAGES = {
         *("--calibration", str(ROOT / "docs" / "ARCHITECTURE.md")),
     ),
     "no-tokenizer": ("--recipe", "int4", "--no-tokenizer"),
-    "portable": ("--recipe", "int8", "--flavour", "portable"),
 }
-GENERATED = [name for name in PACKAGES if name != "portable"]
-# More than the tests' Java heap, and past the size from which weights lie in a file of their own.
-LARGE = "large"
+# What the Kotlin runtime has to refuse.
+OTHER_FLAVOURS = {
+    "portable": ("--recipe", "int8", "--flavour", "portable"),
+    "static": ("--recipe", "fp32", "--flavour", "static"),
+}
+MIXED = "mixed"
+_MIXED_RECIPE = Recipe(
+    "mixed",
+    table=MatrixFormat(8, 32),
+    linear=MatrixFormat(4, 64),
+    special={
+        "h.0.mlp.c_proj.weight": MatrixFormat(8),
+        "h.5.mlp.c_proj.weight": MatrixFormat(8, 32),
+        "attn.c_proj": MatrixFormat(4, 32),
+    },
+)
+NEWER_OPERATORS = "newer-operators"
+_OPERATOR_SET = 99
+# In fp32 several times the tests' Java heap, and past the size from which weights lie in a file of
+# their own; in int4 they are in the graph.
 _LARGE_LAYERS = 4
-_LARGE_OPTIONS = ("--recipe", "fp32", "--no-tokenizer")
+_LARGE = {"large": ("--recipe", "fp32"), "large-int4": ("--recipe", "int4")}
 
 
 def main() -> None:
@@ -62,10 +84,13 @@ def main() -> None:
     shutil.rmtree(folder, ignore_errors=True)
     packages = folder / "packages"
     packages.mkdir(parents=True)
-    for name, options in PACKAGES.items():
+    for name, options in (PACKAGES | OTHER_FLAVOURS).items():
         export(SAMPLE, packages / name, options)
+    mixed_package(packages / MIXED)
+    newer_operators(packages / "int4", packages / NEWER_OPERATORS)
     checkpoint = large_checkpoint(folder / "checkpoint")
-    export(checkpoint, packages / LARGE, _LARGE_OPTIONS)
+    for name, options in _LARGE.items():
+        export(checkpoint, packages / name, (*options, "--no-tokenizer"))
     shutil.rmtree(checkpoint)
 
     write(folder / "unicode.json", unicode_classes())
@@ -74,7 +99,7 @@ def main() -> None:
         folder / "tokenizers", SAMPLE, arguments.shared, random.Random(2)
     )
     write(folder / "tokenizers.json", kinds)
-    write(folder / "generation.json", generation_vectors.vectors(packages, GENERATED))
+    write(folder / "generation.json", generation_vectors.vectors(packages, [*PACKAGES, MIXED]))
     mark.write_text(sources)
 
 
@@ -94,6 +119,32 @@ def export(checkpoint: Path, package: Path, options: Sequence[str]) -> None:
     if "--calibration" not in options:
         quick.append("--no-calibration")
     subprocess.run([*command, *options, *quick], check=True, stdout=subprocess.DEVNULL)
+
+
+def mixed_package(folder: Path) -> None:
+    """A recipe whose layers differ, as `--max-kl` writes it after a search of minutes."""
+    checkpoint = open_checkpoint(str(SAMPLE))
+    folder.mkdir()
+    draft = Draft(checkpoint, read_tokenizer(SAMPLE, checkpoint.config), folder, "sample")
+    draft.write_beside()
+    draft.finish(draft.write(_MIXED_RECIPE, draft.weights(_MIXED_RECIPE, None)))
+
+
+def newer_operators(source: Path, folder: Path) -> None:
+    """A whole package, hashes included, whose operators are of a set that nobody has."""
+    shutil.copytree(source, folder)
+    model = onnx.load(folder / "model.onnx")
+    for entry in model.opset_import:
+        if not entry.domain:
+            entry.version = _OPERATOR_SET
+    onnx.save(model, folder / "model.onnx")
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    content = (folder / "model.onnx").read_bytes()
+    manifest["files"]["model.onnx"] = {
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    write(folder / "manifest.json", manifest)
 
 
 def large_checkpoint(folder: Path) -> Path:

@@ -18,7 +18,6 @@ internal class DecodeLoop(
     /** Calls [onToken] with every new id; it returns true to stop there. */
     fun run(promptIds: IntArray, cancelled: () -> Boolean, progress: Progress, onToken: (Int) -> Boolean) {
         penalty?.let { promptIds.forEach(it::add) }
-        progress.start()
         if (!prefill(promptIds, cancelled)) return progress.finish("cancelled")
         while (true) {
             penalty?.apply(sequence.logits)
@@ -43,20 +42,16 @@ internal class DecodeLoop(
     }
 }
 
-/** How far a generation is, and how long it took. */
+/** How far a generation is, and how long it took since this was made. */
 internal class Progress(private val promptTokens: Int, private val seed: Long?) {
     private val ids = IntList()
-    private var started = 0L
+    private val started = System.nanoTime()
     private var first = 0L
     private var last = 0L
     var finishReason = "length"
 
     val count: Int
         get() = ids.size
-
-    fun start() {
-        started = System.nanoTime()
-    }
 
     fun add(id: Int) {
         ids.add(id)

@@ -157,11 +157,11 @@ class Generator private constructor(private val session: Session, val tokenizer:
         private const val NEW_SEED_BITS = 53 // JSON readers with float64 numbers keep it exact
 
         /**
-         * Loads the package in [folder].
+         * Loads the package in [folder], of the flavour fused (any recipe, any type of cache).
          *
          * threads: of ONNX Runtime; 0 takes one for each big core. verify: compare the SHA-256 of the
-         * files with the manifest. availableMemory: in bytes; a package whose model and full cache
-         * need more is refused. Raises PackageException and MemoryException.
+         * files with the manifest. availableMemory: in bytes; a package that needs more, its cache
+         * full, is refused. Raises PackageException (also for other flavours) and MemoryException.
          */
         fun load(
             folder: File,
@@ -177,14 +177,11 @@ class Generator private constructor(private val session: Session, val tokenizer:
         }
 
         private fun requireMemory(opened: ModelPackage, available: Long) {
-            val cache = opened.cacheBytes(opened.manifest.architecture.contextLength)
-            val needed = opened.modelBytes + cache
+            val needed = opened.memoryBytes(opened.manifest.architecture.contextLength)
             if (needed > available) {
                 throw MemoryException(
-                    "${opened.folder} needs ${megabytes(needed)} of memory (model " +
-                        "${megabytes(opened.modelBytes)}, cache ${megabytes(cache)}), " +
-                        "${megabytes(available)} are free: close other applications, or export a " +
-                        "smaller recipe"
+                    "${opened.folder} needs ${megabytes(needed)} of memory, ${megabytes(available)} " +
+                        "are free: close other applications, or export a smaller recipe"
                 )
             }
         }

@@ -37,6 +37,15 @@ enum class CacheType(internal val jsonName: String, internal val bytes: Int) {
     INT8("int8", 1),
 }
 
+/** Bits of a group's weights, and how many share a scale: null for floats and for one an output. */
+data class MatrixFormat(val bits: Int, val blockSize: Int?)
+
+/**
+ * How the weights are stored: a format for each group of matrices, or layer by layer ("h.3.mlp.c_fc")
+ * where the layers of a group differ, as in the recipe "mixed".
+ */
+data class Recipe(val name: String, val formats: Map<String, MatrixFormat>)
+
 /** The ONNX graph of a package. */
 data class Graph(
     val file: String,
@@ -68,7 +77,7 @@ class Manifest(
     val createdBy: String,
     val architecture: Architecture,
     val graph: Graph,
-    val recipeName: String?,
+    val recipe: Recipe,
     val tokenizer: String?,
     val bosTokenId: Int?,
     val eosTokenIds: Set<Int>,
@@ -113,8 +122,9 @@ internal fun readManifest(folder: File): Manifest {
         }
     if (manifest.graph.cache != SHARED_CACHE) {
         throw PackageException(
-            "$path has graph.cache '${manifest.graph.cache}'; this runtime knows $SHARED_CACHE: " +
-                "export the model with the flavour fused"
+            "$path is of the flavour '${manifest.graph.flavour}' (graph.cache " +
+                "'${manifest.graph.cache}'); this application runs the flavour fused (cache " +
+                "'$SHARED_CACHE') only: export the model with --flavour fused"
         )
     }
     return manifest
@@ -138,7 +148,7 @@ private class Fields(private val members: Map<*, *>, private val where: String) 
             createdBy = string("created_by"),
             architecture = fields("architecture").architecture(),
             graph = fields("graph").graph(),
-            recipeName = (required("recipe") as? Map<*, *> ?: wrong("recipe"))["name"] as? String,
+            recipe = fields("recipe").recipe(),
             tokenizer = stringOrNull("tokenizer"),
             bosTokenId = if (required("bos_token_id") == null) null else int("bos_token_id"),
             eosTokenIds = ints("eos_token_ids").toSet(),
@@ -154,6 +164,22 @@ private class Fields(private val members: Map<*, *>, private val where: String) 
             hiddenSize = size("hidden_size"),
             vocabSize = size("vocab_size"),
             contextLength = size("context_length"),
+        )
+
+    /** Members that are no objects may come with later minor versions. */
+    private fun recipe() =
+        Recipe(
+            name = string("name"),
+            formats =
+                members.filterValues { it is Map<*, *> }.keys.map { it as String }.associateWith {
+                    fields(it).matrixFormat()
+                },
+        )
+
+    private fun matrixFormat() =
+        MatrixFormat(
+            bits = size("bits"),
+            blockSize = if (members["block_size"] == null) null else size("block_size"),
         )
 
     private fun graph(): Graph {

@@ -172,16 +172,17 @@ internal class TokenSequence(private val session: Session, capacity: Int) : Auto
         )
     }
 
-    private companion object {
+    internal companion object {
         // Attention's scores take heads x chunk x context floats, and a caller can stop between two
         // chunks.
         const val PREFILL_CHUNK = 256
         // Kernels take rows in small groups, of which this is a multiple, and in tiles.
-        const val ROW_GROUP = 16
-        const val ROW_TILE = 128
+        private const val ROW_GROUP = 16
+        private const val ROW_TILE = 128
 
-        fun bytes(count: Int): ByteBuffer = ByteBuffer.allocateDirect(count).order(ByteOrder.nativeOrder())
+        private fun bytes(count: Int): ByteBuffer =
+            ByteBuffer.allocateDirect(count).order(ByteOrder.nativeOrder())
 
-        fun longs(count: Int): LongBuffer = bytes(8 * count).asLongBuffer()
+        private fun longs(count: Int): LongBuffer = bytes(8 * count).asLongBuffer()
     }
 }

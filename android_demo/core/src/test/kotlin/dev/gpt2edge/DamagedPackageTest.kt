@@ -113,6 +113,12 @@ class DamagedPackageTest {
     }
 
     @Test
+    fun `an operator set that this ONNX Runtime lacks`() {
+        folder = TestData.packageFolder("newer-operators")
+        assertContains(problem(), "model.onnx cannot be loaded by ONNX Runtime 1.", "pset 99")
+    }
+
+    @Test
     fun `an operator that this ONNX Runtime lacks`() {
         val model = File(folder, "model.onnx")
         val name = "GroupQueryAttention".toByteArray()
@@ -149,8 +155,11 @@ class DamagedPackageTest {
                 whole.replace("\"shared\"", "\"paged\"") to "graph.cache 'paged'",
                 whole.replace("\"eos_token_ids\": [", "\"eos_token_ids\": [true,") to
                     "manifest.eos_token_ids is",
+                whole.replace("\"name\": \"int4\"", "\"name\": 4") to "manifest.recipe.name is 4",
+                whole.replaceFirst("\"bits\": 8", "\"bits\": \"8\"") to
+                    "manifest.recipe.embedding_and_head.bits is '8'",
             )
-        assertEquals(10, broken.size)
+        assertEquals(12, broken.size)
         for ((content, expected) in broken) {
             manifest.writeText(content)
             assertContains(problem(), manifest.path, expected)
@@ -190,8 +199,30 @@ class DamagedPackageTest {
 
     @Test
     fun `a flavour for other runtimes`() {
-        folder = TestData.packageFolder("portable")
-        assertContains(problem(), "export the model with the flavour fused")
+        for ((name, cache) in mapOf("portable" to "concat", "static" to "host")) {
+            folder = TestData.packageFolder(name)
+            assertContains(
+                problem(),
+                File(folder, MANIFEST_FILE).path,
+                "of the flavour '$name' (graph.cache '$cache')",
+                "export the model with --flavour fused",
+            )
+        }
+    }
+
+    @Test
+    fun `a recipe, by group and layer by layer`() {
+        fun recipe(name: String) = ModelPackage.open(TestData.packageFolder(name)).manifest.recipe
+        assertEquals("int4", recipe("int4").name)
+        assertEquals(8, recipe("int4").formats.getValue("embedding_and_head").bits)
+        assertEquals(MatrixFormat(8, null), recipe("int8-row").formats["mlp.c_fc"])
+        val mixed = recipe("mixed")
+        assertEquals("mixed", mixed.name)
+        assertEquals(MatrixFormat(4, 64), mixed.formats["attn.c_attn"])
+        assertEquals(
+            listOf(MatrixFormat(8, null), MatrixFormat(4, 64), MatrixFormat(8, 32)),
+            listOf(0, 1, 5).map { mixed.formats["h.$it.mlp.c_proj"] },
+        )
     }
 
     @Test

@@ -1,11 +1,16 @@
 package dev.gpt2edge
 
+import ai.onnxruntime.OrtEnvironment
 import com.sun.management.ThreadMXBean
+import java.io.File
 import java.lang.management.BufferPoolMXBean
 import java.lang.management.ManagementFactory
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertTrue
+import org.junit.jupiter.api.DynamicTest
+import org.junit.jupiter.api.DynamicTest.dynamicTest
 import org.junit.jupiter.api.Test
+import org.junit.jupiter.api.TestFactory
 
 /** test-core.sh runs all tests with a Java heap of 64 MB; direct buffers count as heap on Android. */
 class MemoryTest {
@@ -66,11 +71,23 @@ class MemoryTest {
         assertEquals(float32.cacheBytes(100) / 4, int8.cacheBytes(100))
     }
 
+    /** In a process of its own: this one has memory from other tests that it would use again. */
+    @TestFactory
+    fun `loading and writing take no more than is asked for, and not much less`(): List<DynamicTest> =
+        listOf("large", "large-int4").map { name ->
+            dynamicTest(name) {
+                val folder = TestData.packageFolder(name)
+                val tokens = ModelPackage.open(folder).manifest.architecture.contextLength
+                val asked = ModelPackage.open(folder).memoryBytes(tokens)
+                val taken = probe(folder)
+                assertTrue(taken in asked / 2..asked, "${megabytes(taken)} of ${megabytes(asked)}")
+            }
+        }
+
     @Test
     fun `a package for which there is no room is refused with both figures`() {
         val folder = TestData.packageFolder("int4")
-        val opened = ModelPackage.open(folder)
-        val needed = opened.modelBytes + opened.cacheBytes(512)
+        val needed = ModelPackage.open(folder).memoryBytes(512)
         val message =
             failure<MemoryException> { Generator.load(folder, availableMemory = needed - 1).close() }
         assertContains(message, "${megabytes(needed)} of memory", "smaller recipe")
@@ -90,6 +107,24 @@ class MemoryTest {
             assertContains(message, "there is no memory for a cache of 1048576 tokens")
             session.start(10).use { it.feed(1) } // and the session still works
         }
+    }
+
+    /** What MemoryProbe.kt prints; its Java heap is there before it counts. */
+    private fun probe(folder: File): Long {
+        val heap = listOf("-Xms24m", "-Xmx24m", "-XX:+UseSerialGC", "-XX:+AlwaysPreTouch")
+        val classes = listOf(javaClass, Generator::class.java, OrtEnvironment::class.java, Unit::class.java)
+        val classPath = classes.joinToString(File.pathSeparator) {
+            File(it.protectionDomain.codeSource.location.toURI()).path
+        }
+        val java = File(System.getProperty("java.home"), "bin/java").path
+        val main = listOf("-cp", classPath, "dev.gpt2edge.MemoryProbeKt", folder.path)
+        val process =
+            ProcessBuilder(listOf(java) + heap + main)
+                .redirectError(ProcessBuilder.Redirect.INHERIT)
+                .start()
+        val printed = process.inputStream.bufferedReader().readText()
+        assertEquals(0, process.waitFor())
+        return printed.trim().toLong()
     }
 
     private fun directBytes(): Long =
