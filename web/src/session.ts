@@ -8,7 +8,7 @@ import { checkGraph, checkVersion } from "./graph-check.js";
 import type { Manifest } from "./manifest.js";
 import type { Package } from "./package.js";
 import { prefillParts } from "./prefill.js";
-import { loadRuntime, type OrtModule, type Provider } from "./runtime.js";
+import { loadRuntime, wantsFloatWeights, type OrtModule, type Provider } from "./runtime.js";
 import type { ProviderChoice, RuntimeOptions } from "./runtime.js";
 import { tryStepLimit } from "./trial.js";
 
@@ -60,6 +60,7 @@ export class Session {
     const ort = await loadRuntime(provider, options);
     checkVersion(manifest, ort.env.versions.web ?? "0");
     const onGpu = cacheNames(manifest).map(({ present }) => [present, "gpu-buffer"] as const);
+    const floatWeights = wantsFloatWeights(manifest, provider, options);
     let onnx: InferenceSession;
     try {
       onnx = await ort.InferenceSession.create(source.graph, {
@@ -67,6 +68,8 @@ export class Session {
         externalData: [...source.weights].map(([path, data]) => ({ path, data })),
         enableMemPattern: false, // plans memory anew for every shape, and ours change each token
         logSeverityLevel: 3, // errors
+        // So constant folding takes the DequantizeLinear of weights, and no fusion does.
+        ...(floatWeights && { extra: { session: { disable_quant_qdq: "1" } } }),
         ...(provider === "webgpu" && { preferredOutputLocation: Object.fromEntries(onGpu) }),
       });
     } catch (error) {

@@ -95,6 +95,16 @@ test("two threads and a worker give the same tokens", async () => {
   }
 });
 
+test("threads cannot change in a page: that is a line", async () => {
+  const page = await emptyPage(browser);
+  await generateIn(page, "int4", { threads: 2 }, "The", FOUR, false);
+  await assert.rejects(
+    generateIn(page, "int4", { threads: 1 }, "The", FOUR, false),
+    /threads is 1, but ONNX Runtime runs with 2 in this page already, and cannot change it; reload/,
+  );
+  await page.close();
+});
+
 test("WebGPU gives Python's tokens", { timeout: 300_000 }, async (t) => {
   const gpu = await startBrowser(SOFTWARE_WEBGPU);
   try {

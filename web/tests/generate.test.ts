@@ -110,16 +110,42 @@ test("a long prompt goes in parts, and the window slides as in Python", async ()
 });
 
 for (const name of ["fp32", "int8", "int4", "int8-row"]) {
-  test(`${name}: a prompt in parts has the logits of one at once, to the bit`, async () => {
+  test(`${name}: a prompt has the same logits however it is fed, to the bit`, async () => {
     const generator = await load(name);
-    const prompt = expected.slide.prompt.slice(0, 150);
+    // 256 tokens are a part; behind them the last one must not come alone.
+    const prompt = expected.slide.prompt.slice(0, 257);
     const whole = await generator.logits(prompt);
-    const sequence = await generator.session.start(prompt.length);
-    await sequence.feed(prompt.slice(0, 112));
-    assert.deepEqual(await sequence.feed(prompt.slice(112)), whole);
-    sequence.dispose();
+    for (const cuts of [[257], [112, 160, 257]]) {
+      const sequence = await generator.session.start(prompt.length);
+      let logits = new Float32Array();
+      for (const [at, end] of cuts.entries()) {
+        logits = Float32Array.from(await sequence.feed(prompt.slice(cuts[at - 1] ?? 0, end)));
+      }
+      sequence.dispose();
+      const apart = logits.reduce((most, logit, id) =>
+        Math.max(most, Math.abs(logit - whole[id]!)),
+      );
+      assert.equal(apart, 0, `fed up to ${cuts}`);
+    }
   });
 }
+
+test("portable int4 becomes floats on loading, unless that is not wanted", async () => {
+  const url = `${served.url}/packages/portable`;
+  const { prompt } = expected.packages["portable"]!.greedy;
+  const usual = await (await load("portable")).logits(prompt);
+  const apart: number[] = [];
+  for (const floatWeights of [true, false]) {
+    const generator = await Generator.load(url, { floatWeights });
+    const logits = await generator.logits(prompt);
+    apart.push(Math.max(...logits.map((logit, id) => Math.abs(logit - usual[id]!))));
+    await generator.dispose();
+  }
+  // WebAssembly's kernel for 4 bits makes floats of them too, and sums in another order.
+  const [asFloats, asFourBits] = apart;
+  assert.equal(asFloats, 0);
+  assert.ok(asFourBits! > 0 && asFourBits! < 1e-3, `${asFourBits}`);
+});
 
 const EMOJI = "🙂 naïve café – “quoted”";
 
