@@ -22,27 +22,8 @@ command -v "$PYTHON" >/dev/null || fail "there is no $PYTHON; run 'make test' fi
 onnxruntime=$("$PYTHON" -c 'import onnxruntime; print(onnxruntime.__version__)') ||
   fail "$PYTHON has no onnxruntime; run 'make test' first, or set PYTHON"
 
-download_packages() { # of Debian, with all that they depend on, from the machine's own sources
-  command -v apt-get >/dev/null && command -v dpkg >/dev/null || fail "needs Debian's apt-get and dpkg"
-  local apt=$environment/apt
-  mkdir -p "$apt/lists/partial" "$apt/archives/partial"
-  : >"$apt/status" # apt believes that nothing is installed, and never looks at what is
-  cat >"$apt/apt.conf" <<EOF
-APT::Architecture "arm64";
-APT::Architectures { "arm64"; "amd64"; };
-APT::Install-Recommends "false";
-APT::Sandbox::User "root";
-Acquire::Languages "none";
-Dir::State "$apt";
-Dir::State::status "$apt/status";
-Dir::Cache "$apt";
-Debug::NoLocking "true";
-EOF
-  local log=$apt/log
-  APT_CONFIG=$apt/apt.conf apt-get -q update >"$log" 2>&1 &&
-    APT_CONFIG=$apt/apt.conf apt-get -qy --download-only install "$@" >>"$log" 2>&1 ||
-    { tail -n 5 "$log" >&2; fail "apt-get could not download $* (arm64); all of its output is in $log"; }
-}
+# shellcheck source=tools/debian-packages.sh
+. tools/debian-packages.sh
 
 knows_cpu() { # whether the command $1 is a qemu that has the processor
   local known
@@ -55,26 +36,25 @@ set_up() {
   rm -rf "$environment"
   mkdir -p "$environment/bin" "$environment/root/proc"
 
-  local packages=(python3 libstdc++6) qemu= candidate package
+  local packages=(python3 libstdc++6) qemu= candidate
   for candidate in qemu-aarch64 qemu-aarch64-static; do
     if [ -z "$qemu" ] && knows_cpu "$candidate"; then qemu=$(command -v "$candidate"); fi
   done
   [ -n "$qemu" ] || packages+=(qemu-user-static:amd64)
-  download_packages "${packages[@]}"
-  for package in "$environment"/apt/archives/*.deb; do
-    case $package in
-      *_amd64.deb) dpkg -x "$package" "$environment/host" ;;
-      *) dpkg -x "$package" "$environment/root" ;;
-    esac
+  download_debian_packages "$environment/apt" arm64 - "${packages[@]}"
+  local archives=$environment/apt/archives package
+  unpack_debian_packages "$archives" '*_all.deb' "$environment/root"
+  unpack_debian_packages "$archives" '*_arm64.deb' "$environment/root"
+  for package in "$archives"/*_amd64.deb; do
+    [ -e "$package" ] || continue
+    mkdir -p "$environment/host" # of all the architectures that qemu has, 350 MB, only this one
+    dpkg --fsys-tarfile "$package" |
+      tar -x -C "$environment/host" --wildcards './usr/bin/qemu-aarch64*' 2>/dev/null || true
   done
   for candidate in "$environment"/host/usr/bin/qemu-aarch64{-static,}; do
     if [ -z "$qemu" ] && knows_cpu "$candidate"; then qemu=$candidate; fi
   done
   [ -n "$qemu" ] || fail "neither this machine's qemu nor Debian's has the processor $cpu"
-  if [ -d "$environment/host" ]; then # qemu for every other architecture too: 350 MB
-    find "$environment/host" -type f ! -path "$qemu" -delete
-  fi
-
   # ONNX Runtime reads the processor from here, and crashes on the description of an x86-64.
   local number
   for ((number = 0; number < $(nproc --all); number++)); do
@@ -112,7 +92,7 @@ EOF
 }
 
 # Made anew where this script, the project's place or ONNX Runtime are others; the mark comes last.
-mark="$(sha256sum <"$0") $PWD $onnxruntime"
+mark="$(cat "$0" tools/debian-packages.sh | sha256sum) $PWD $onnxruntime"
 if [ "$(cat "$environment/ready" 2>/dev/null)" != "$mark" ]; then
   set_up
   echo "$mark" >"$environment/ready"
