@@ -28,7 +28,8 @@ class Coverage:
     """How much of one graph file a mobile provider takes.
 
     nodes, products: (taken, all) of all nodes, and of the matrix multiplications. refused: why
-    nodes are not taken, by operator, with their number.
+    nodes are not taken, by operator, with their number. notes: what the list says of operators that
+    are taken, which nobody has checked.
     """
 
     file: str
@@ -37,6 +38,7 @@ class Coverage:
     products: tuple[int, int]
     partitions: int
     refused: dict[str, int]
+    notes: tuple[str, ...]
 
 
 def coverage(package: Package) -> list[Coverage]:
@@ -132,6 +134,7 @@ def _coverage(file: str, provider: str, model: onnx.ModelProto, partitions: Any)
         products=(sum(id_of(node) in taken for node in products), len(products)),
         partitions=partitions.num_partitions,
         refused=dict(refused.most_common()),
+        notes=tuple(partitions.supported_ops_checker.get_caveats()),
     )
 
 

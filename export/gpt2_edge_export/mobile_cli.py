@@ -51,6 +51,8 @@ def run(options: argparse.Namespace) -> int:
         )
         for reason, count in entry.refused.items():
             print(f"  {count:4}  {reason}")
+        for note in entry.notes:
+            print(f"  not checked: {note.replace(':', ': ').replace('ai.onnx: ', 'ai.onnx:')}")
     if options.ort is not None:
         for name in write_ort(package, options.ort):
             print(f"{options.ort / name}: {(options.ort / name).stat().st_size:,} bytes")

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 import onnxruntime as ort
@@ -183,7 +183,9 @@ class Placement:
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         if self._folder is not None:
             options.enable_profiling = True
-            options.profile_file_prefix = str(Path(self._folder.name) / "profile")
+            # A file's name ends with its second, so two sessions need two folders.
+            folder = mkdtemp(dir=self._folder.name)
+            options.profile_file_prefix = str(Path(folder) / "profile")
 
     def nodes(self, session: ort.InferenceSession) -> Counter[str]:
         """Nodes of `session` by provider (a name of PROVIDERS); where it profiles, that ends."""

@@ -34,7 +34,7 @@ PREFILL_CHUNK = 256
 # alone in its tile is computed by other instructions.
 ROW_GROUP = 16
 _ROW_TILE = 128
-_ERRORS_ONLY = 3
+_FATAL_ONLY = 4  # errors come as exceptions, whose words end in ours
 _REASON_LENGTH = 160
 # Tokens that a provider is tried with, and how far its logits may be apart, in standard deviations:
 # rounded activations make 0.15 of rounding noise, and what was wrong was 0.6 to 2.5 apart.
@@ -123,6 +123,7 @@ class Session:
         check_graph(self.onnx, self.package)
         self._chunk = open_file(graph.static.chunk_file) if graph.static else None
         self.step_limit: int | None = None  # of tokens in one step
+        self.last_row_only = False  # whatever logits_to_keep says
         self.provider, self.device = name, PROVIDERS[name].device
         if tried:
             self._try_steps(name)
@@ -166,7 +167,8 @@ class Session:
     def _try_steps(self, name: str) -> None:
         """Run the graph, and see whether several tokens in one step are computed right.
 
-        The WebGPU provider of 1.27 on a software GPU attends wrongly from five tokens on.
+        The WebGPU provider of 1.27 on a software GPU attends wrongly from five tokens on;
+        OpenVINO's of 1.24 takes the default of logits_to_keep for a constant.
         """
         architecture = self.package.manifest.architecture
         ids = [i % architecture.vocab_size for i in range(min(_TRIED, architecture.context_length))]
@@ -181,7 +183,9 @@ class Session:
                 f"{advice or '; use provider cpu, or export another recipe'}: "
                 f"ONNX Runtime {ort.__version__} says {_reason(error)}"
             ) from error
-        if np.abs(several - single).max() > _TOLERATED * single.std():
+        self.last_row_only = len(several) < len(single)
+        apart = np.abs(several - single[-len(several) :]).max()
+        if not apart <= _TOLERATED * single.std():  # NaN is not
             self.step_limit = 1
 
     def start(self, capacity: int) -> FedSequence:
@@ -192,14 +196,14 @@ class Session:
 
 
 def _reason(error: Exception) -> str:
-    """The end of the first line of what ONNX Runtime says, where the reason stands."""
-    line = str(error).splitlines()[0].strip()
+    """What ONNX Runtime says, in one line: the end of it, where the reason stands."""
+    line = " ".join(str(error).split())
     return line if len(line) <= _REASON_LENGTH else f"... {line[-_REASON_LENGTH:]}"
 
 
 def _session_options(threads: int | None, prepack: bool) -> ort.SessionOptions:
     options = ort.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
+    options.log_severity_level = _FATAL_ONLY
     options.intra_op_num_threads = threads or 0  # 0: one for each physical core
     options.enable_mem_pattern = False  # plans memory per input shape; ours change every step
     # Unsigned weights are exact everywhere and slower where signed ones are.
@@ -218,7 +222,7 @@ class TokenSequence:
         self._architecture = manifest.architecture
         self._graph = manifest.graph
         self._onnx = session.onnx
-        self._step_limit = session.step_limit
+        self._step_limit, self._last_row_only = session.step_limit, session.last_row_only
         capacity = min(capacity, self._architecture.context_length)
         kind = SharedCache if self._graph.cache == "shared" else ConcatCache
         self._cache: Cache = kind(self._architecture, self._graph, capacity, session.device)
@@ -254,8 +258,12 @@ class TokenSequence:
         not fit the cache; nothing is fed then.
         """
         self._require_room(len(ids))
-        if self._step_limit is not None and len(ids) > self._step_limit:
-            rows = [self.feed([token_id]).copy() for token_id in ids]
+        if len(ids) > 1 and (self._step_limit or (self._last_row_only and keep != 1)):
+            # Rows that are wanted come one by one; the tokens before them in one step if it may.
+            together = max(len(ids) - keep, 0) if keep and not self._step_limit else 0
+            if together:
+                self.feed(ids[:together])
+            rows = [self.feed([token_id]).copy() for token_id in ids[together:]]
             return np.concatenate(rows[-keep:])
         past, total = self.length, self.length + len(ids)
         names = self._graph.names

@@ -165,6 +165,29 @@ def test_steps_of_several_tokens_that_are_wrong_are_not_taken(
     np.testing.assert_allclose(limited.start(20).feed(ids, 3), expected[-3:], rtol=0, atol=1e-4)
 
 
+def test_a_provider_that_gives_the_last_row_only(
+    random_package: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As OpenVINO's, which takes the default of logits_to_keep for a constant."""
+    package = open_package(random_package())
+    right = Session(package, provider="cpu").start(20)
+    feed = TokenSequence.feed
+
+    def last_row(self: TokenSequence, ids: Sequence[int], keep: int = 1) -> npt.NDArray[np.float32]:
+        logits = feed(self, ids, keep)
+        return logits if self._last_row_only else logits[-1:]
+
+    monkeypatch.setattr(TokenSequence, "feed", last_row)
+    session = Session(package, provider="cpu", count_nodes=True)
+    assert (session.last_row_only, session.step_limit) == (True, None)
+    ids = list(range(20))
+    expected = feed(right, ids, 0)
+    for keep in (0, 1, 3, 20):
+        np.testing.assert_allclose(
+            session.start(20).feed(ids, keep), expected[-keep:], rtol=0, atol=1e-4
+        )
+
+
 def test_a_provider_that_takes_nothing_is_refused() -> None:
     message = (
         r"took none of the 80 nodes of this graph; this package is --flavour fused, and nnapi "
