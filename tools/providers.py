@@ -12,8 +12,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,8 @@ from gpt2_edge_export.export import ExportOptions, export_package
 ROOT = Path(__file__).resolve().parent.parent
 PROMPT, TOKENS, REPEATS = "It was a dark night, and the", 24, 3
 # A GPU in software takes a second a token and more; there one run of a few tokens must do.
-SOFTWARE = {"webgpu": (8, 1)}
+SOFTWARE = {"webgpu": (6, 1)}
+TIMEOUT = 300  # seconds for one package on one provider
 # (flavour, recipe, what matrices are multiplied in)
 PACKAGES = (
     ("fused", "fp32", "float32"),
@@ -47,6 +50,7 @@ def main() -> int:
     parser.add_argument("--python", action="append", default=[], metavar="PROVIDER=PATH")
     parser.add_argument("--work", type=Path, default=ROOT / ".providers")
     options = parser.parse_args()
+    started = time.monotonic()
     options.work.mkdir(parents=True, exist_ok=True)
     pythons = {"cpu": sys.executable} | dict(entry.split("=", 1) for entry in options.python)
     packages = {_name(*package): _export(options.work, *package) for package in PACKAGES}
@@ -79,11 +83,12 @@ def main() -> int:
                 provider,
                 name,
                 f"all {tokens}" if same == tokens else f"the first {same} of {tokens}",
-                _nodes(record["nodes"]),
-                f"{record['prefill'] / base['prefill']:.2f}",
-                f"{record['decode'] / base['decode']:.2f}",
+                ", ".join(f"{count} {taker}" for taker, count in record["nodes"].items()),
+                _ratio(record["prefill"], base["prefill"]),
+                _ratio(record["decode"], base["decode"]),
             ])  # fmt: skip
     _print(rows)
+    print(f"{time.monotonic() - started:.0f} s in all", file=sys.stderr)
     for line in wrong:
         print(f"wrong: {line}", file=sys.stderr)
     return 1 if wrong else 0
@@ -95,40 +100,36 @@ def _name(flavour: str, recipe: str, compute: str) -> str:
 
 def _export(work: Path, flavour: str, recipe: str, compute: str) -> Path:
     folder = work / _name(flavour, recipe, compute).replace(" ", "-")
-    if not folder.exists():
-        print(f"exporting {folder.name}", file=sys.stderr, flush=True)
-        export_package(
-            ROOT / "models" / "sample",
-            folder,
-            ExportOptions(
-                recipe=recipe,
-                flavour=flavour,
-                compute_dtype=compute,
-                cache_dtype=compute,
-                report=False,
-                calibration=None if flavour == "static" else False,
-            ),
-        )
-    return folder
+    print(f"exporting {folder.name}", file=sys.stderr, flush=True)
+    shutil.rmtree(folder, ignore_errors=True)  # it may be of an earlier version
+    options = ExportOptions(
+        recipe=recipe,
+        flavour=flavour,
+        compute_dtype=compute,
+        cache_dtype=compute,
+        report=False,
+        calibration=None if flavour == "static" else False,
+    )
+    return export_package(ROOT / "models" / "sample", folder, options).package.folder
 
 
 def _run(python: str, package: Path, provider: str) -> dict[str, Any]:
-    effort = SOFTWARE.get(provider, (TOKENS, REPEATS))
-    process = subprocess.run(
-        [
-            python,
-            ROOT / "tools" / "provider_worker.py",
-            package,
-            provider,
-            PROMPT,
-            *map(str, effort),
-        ],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "runtime")},
-    )
+    print(f"{provider}: {package.name}", file=sys.stderr, flush=True)
+    worker = ROOT / "tools" / "provider_worker.py"
+    effort = map(str, SOFTWARE.get(provider, (TOKENS, REPEATS)))
+    try:
+        process = subprocess.run(
+            [python, worker, package, provider, PROMPT, *effort],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT / "runtime")},
+            timeout=TIMEOUT,
+        )
+    except subprocess.TimeoutExpired:
+        return {"error": f"not done after {TIMEOUT} s"}
     if process.returncode or not process.stdout.strip():
-        return {"error": (process.stderr.strip().splitlines() or ["no output"])[-1]}
+        said = process.stderr.strip().splitlines() or [f"exit status {process.returncode}"]
+        return {"error": said[-1]}
     record: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
     return record
 
@@ -150,17 +151,15 @@ def _same(ids: list[int], others: list[int]) -> int:
     return next((i for i, (one, other) in enumerate(pairs) if one != other), len(ids))
 
 
-def _nodes(nodes: dict[str, int] | None) -> str:
-    if not nodes:
-        return ""
-    return ", ".join(
-        f"{count} {name.removesuffix('ExecutionProvider')}" for name, count in nodes.items()
-    )
+def _ratio(rate: float, base: float) -> str:
+    ratio = rate / base
+    return f"{ratio:.2f}" if ratio >= 0.01 else f"{ratio:.4f}"
 
 
 def _short(reason: str) -> str:
-    last = reason.rsplit("\x1b", 1)[0].rsplit("says ", 1)[-1].rsplit("Message: ", 1)[-1]
-    return last.rsplit("/", 1)[-1][:120].replace("|", "/")
+    """The end of what ONNX Runtime or the process said last."""
+    last = reason.rsplit(" says ", 1)[-1].rsplit(": ", 1)[-1]
+    return last[-120:].replace("|", "/")
 
 
 def _print(rows: list[list[str]]) -> None:

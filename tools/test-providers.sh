@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Packages of the sample model on the providers that any machine can run (tools/providers.py).
+# Execution providers that any machine can run: their tests, and the tables of docs/PROVIDERS.md.
 #
 #   PYTHON    a Python with gpt2-edge[export] (default .venv/bin/python)
 #
 # Makes .venv-openvino and .venv-webgpu. WebGPU runs on SwiftShader, the software GPU inside Debian's
-# chromium package; where that is not installed and cannot be, its rows say so.
+# chromium package; where that is not installed and cannot be, its rows and tests say so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-.venv/bin/python}
@@ -13,27 +13,59 @@ command -v "$PYTHON" >/dev/null || {
   exit 2
 }
 
-environment() { # name, wheel: a virtual environment with it and what the runtime needs
+environment() { # name, wheel: a virtual environment with it and what exporting and testing need
   local folder=.venv-$1
   if [ ! -e "$folder/ready" ]; then
+    echo "test-providers: setting up $folder" >&2
     "$PYTHON" -m venv --clear "$folder"
-    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$2" numpy tokenizers
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check \
+      "$2" numpy tokenizers onnx safetensors ml_dtypes tqdm pytest
     touch "$folder/ready"
   fi
 }
 
+install_software_gpu() {
+  local apt=(apt-get --quiet --yes --option DPkg::Lock::Timeout=300)
+  echo "test-providers: installing chromium and libvulkan1" >&2
+  # Lists may be missing or old: update only where they do not do.
+  "${apt[@]}" --no-install-recommends install chromium libvulkan1 >/dev/null 2>&1 ||
+    { "${apt[@]}" update >/dev/null 2>&1 &&
+      "${apt[@]}" --no-install-recommends install chromium libvulkan1 >/dev/null; } ||
+    true
+}
+
 environment openvino onnxruntime-openvino
-pythons=(--python openvino=.venv-openvino/bin/python)
+providers=(openvino)
 
 driver=/usr/lib/chromium/vk_swiftshader_icd.json
-if ! { [ -e "$driver" ] && ldconfig -p | grep -q libvulkan.so.1; } && [ "$(id -u)" = 0 ]; then
-  apt-get install --yes --quiet chromium libvulkan1 >/dev/null 2>&1 || true
+has_software_gpu() { [ -e "$driver" ] && ldconfig -p | grep libvulkan.so.1 >/dev/null; }
+if ! has_software_gpu && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  install_software_gpu
 fi
-if [ -e "$driver" ]; then
+if has_software_gpu; then
   environment webgpu onnxruntime-webgpu==1.27.0
-  pythons+=(--python webgpu=.venv-webgpu/bin/python)
+  providers+=(webgpu)
   export VK_DRIVER_FILES=$driver XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-/tmp}
 else
-  echo "test-providers: no $driver (Debian's chromium): webgpu is not run" >&2
+  echo "test-providers: no $driver or no libvulkan.so.1 (Debian's chromium and libvulkan1):" \
+    "webgpu is not run" >&2
 fi
-exec "$PYTHON" tools/providers.py "${pythons[@]}"
+
+export PYTHONPATH=$PWD/runtime:$PWD/export OPENBLAS_NUM_THREADS=1
+failed=0
+pythons=()
+for provider in "${providers[@]}"; do
+  python=.venv-$provider/bin/python
+  pythons+=(--python "$provider=$python")
+  echo "test-providers: tests on $provider" >&2
+  timeout 900 "$python" -m pytest -q "tests/providers/test_$provider.py" || failed=1
+done
+"$PYTHON" tools/providers.py "${pythons[@]}" || failed=1
+echo
+for provider in cpu "${providers[@]}"; do
+  [ "$provider" = openvino ] && continue # its tensors lie on the host
+  python=.venv-$provider/bin/python
+  [ "$provider" = cpu ] && python=$PYTHON
+  "$python" tools/measure_topk.py "$provider" || failed=1
+done
+exit "$failed"

@@ -198,7 +198,8 @@ class Draft:
         package = open_package(self.folder)
         # Prepacking would put a second copy of the weights into memory: 6 GB for XL in floats.
         floats = manifest.recipe["embedding_and_head"]["bits"] >= 16
-        session = Session(package, verify=False, prepack=not floats)
+        # On the CPU, whatever is installed: what is recorded is what other devices are held to.
+        session = Session(package, provider="cpu", verify=False, prepack=not floats)
         tokenizer = Tokenizer(self.folder / manifest.tokenizer) if manifest.tokenizer else None
         generator = Generator(package, session, tokenizer)
         return dataclasses.replace(manifest, self_test=make_self_test(generator))
