@@ -25,10 +25,12 @@ if [[ ! -f $folder/int4/manifest.json ]]; then
   rm -r "$folder/checkpoint"
 fi
 
-jvm() { java -Xmx64m -cp "$CORE_TEST_CP" dev.gpt2edge.BenchmarkKt "$folder/int4" "$threads"; }
+python_rate() { python core/src/test/python/bench_decode.py "$folder/int4" "$threads"; }
+jvm_rate() { java -Xmx64m -cp "$CORE_TEST_CP" dev.gpt2edge.BenchmarkKt "$folder/int4" "$threads"; }
 for ((round = 1; round <= rounds; round++)); do
-  python_rates+=("$(python core/src/test/python/bench_decode.py "$folder/int4" "$threads")")
-  jvm_rates+=("$(jvm)")
+  python_rates+=("$(python_rate)")
+  jvm_rates+=("$(jvm_rate)")
+  echo "round $round: Python ${python_rates[-1]}, JVM ${jvm_rates[-1]}"
 done
 median() { printf '%s\n' "$@" | sort -n | awk '{rate[NR] = $1} END {print rate[int((NR + 1) / 2)]}'; }
 awk -v python="$(median "${python_rates[@]}")" -v jvm="$(median "${jvm_rates[@]}")" \
