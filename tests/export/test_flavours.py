@@ -205,6 +205,33 @@ def test_every_target_can_be_exported(byte_package: Export) -> None:
         assert len(Generator.load(folder).generate("night", GenerationConfig()).ids) > 0
 
 
+def products_in_halves(folder: Path) -> list[np.ndarray]:
+    """What the float16 products of a fused package come to, before they are float32 again.
+
+    As outputs of the graph they are really rounded to float16: the CPU multiplies in float32 and
+    leaves out a cast there and back.
+    """
+    model = onnx.load(folder / "model.onnx")
+    names = [
+        node.output[0]
+        for node in model.graph.node
+        if node.op_type in ("MatMul", "Gemm", "MatMulNBits") and node.input[0].endswith(".halves")
+    ]
+    assert len(names) == 9  # four in each of two layers, and the head
+    half = onnx.TensorProto.FLOAT16
+    model.graph.output.extend(onnx.helper.make_tensor_value_info(n, half, None) for n in names)
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    empty = np.zeros((1, 2, 0, 16), np.float32)
+    past = {e.name: empty for e in session.get_inputs() if e.name.startswith("past")}
+    feeds = {
+        "input_ids": np.array([IDS[:20]]),
+        "attention_mask": np.ones((1, 20), np.int64),
+        "position_ids": np.arange(20)[None],
+    }
+    products: list[np.ndarray] = session.run(names, feeds | past)
+    return products
+
+
 @pytest.mark.parametrize("recipe", ["fp16", "int4"])
 def test_products_in_float16_do_not_overflow(tmp_path: Path, recipe: str) -> None:
     """Logits and sums beyond 65,504 come out as they do in float32."""
@@ -219,6 +246,8 @@ def test_products_in_float16_do_not_overflow(tmp_path: Path, recipe: str) -> Non
         options = ExportOptions(recipe=recipe, compute_dtype=compute, tokenizer=False)
         folder = export_package(checkpoint, tmp_path / compute, options).package.folder
         logits.append(Generator.load(folder).logits(IDS[:20]))
+    for product in products_in_halves(tmp_path / "float16"):
+        assert np.isfinite(product).all()
     assert np.abs(logits[0]).max() > 2 * float(np.finfo(np.float16).max)
     spread = logits[0].std()
     assert np.isfinite(logits[1]).all()
