@@ -64,8 +64,9 @@ for abi in "${abis[@]}"; do
 done
 onnxruntime_classes=$work/aar/classes.jar
 
-# ---- Resources. What Gradle adds to the manifest by itself is added here.
-sed -e "s/<manifest /<manifest package=\"$APPLICATION_ID\" /" \
+# ---- Resources. What Gradle adds to the manifest and takes out of it by itself is done here.
+sed -e '/tools:node="remove"/d' \
+  -e "s/<manifest /<manifest package=\"$APPLICATION_ID\" /" \
   -e 's/<application$/<application android:extractNativeLibs="false"/' \
   "$main/AndroidManifest.xml" >"$work/AndroidManifest.xml"
 # aapt2 warns of parts of the framework's jar that are newer than itself or compressed.

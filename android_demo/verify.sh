@@ -1,20 +1,14 @@
 #!/usr/bin/env bash
 # Says what is in an APK and checks that Android will install and run it as meant.
 #
-#   android_demo/verify.sh [--without-onnxruntime] [APK]
+#   android_demo/verify.sh [APK]
 #
-# Fails, naming each point, where one is not as it must be. --without-onnxruntime: the APK is the one
-# that build.sh makes under this option; it then must have no native library.
+# Fails, naming each point, where one is not as it must be.
 set -euo pipefail
+[[ ${1:-/} != /* ]] && set -- "$PWD/$1"
+[[ ${PYTHON:-} == */* && $PYTHON != /* ]] && PYTHON=$PWD/$PYTHON
 cd "$(dirname "${BASH_SOURCE[0]}")"
-with_onnxruntime=true
-apk=build/gpt2-edge-demo.apk
-if [[ ${1:-} == --without-onnxruntime ]]; then
-  with_onnxruntime=false
-  apk=build/gpt2-edge-demo-without-onnxruntime.apk
-  shift
-fi
-apk=${1:-$apk}
+apk=${1:-$PWD/build/gpt2-edge-demo.apk}
 [[ -f $apk ]] || { echo "there is no file $apk: run android_demo/build.sh" >&2; exit 2; }
 source tools/jvm_env.sh
 source tools/android_env.sh
@@ -82,35 +76,47 @@ check "the core's probe for 8-bit overflow" has dev/gpt2edge/int8_probe.onnx
 echo "native libraries"
 abis() { sed -n 's,^lib/\([^/]*\)/.*,\1,p' "$work/entries" | sort -u | paste -sd' '; }
 libraries() { grep '^lib/.*\.so$' "$work/entries" || true; }
-if $with_onnxruntime; then
-  check "for arm64-v8a and x86_64, no others (has: $(abis))" [ "$(abis)" = "arm64-v8a x86_64" ]
-  for abi in arm64-v8a x86_64; do
-    for library in libonnxruntime.so libonnxruntime4j_jni.so; do
-      check "lib/$abi/$library" has "lib/$abi/$library"
-    done
+check "for arm64-v8a and x86_64, no others (has: $(abis))" [ "$(abis)" = "arm64-v8a x86_64" ]
+for abi in arm64-v8a x86_64; do
+  for library in libonnxruntime.so libonnxruntime4j_jni.so; do
+    check "lib/$abi/$library" has "lib/$abi/$library"
   done
-  # Android 15 may use pages of 16 KB: segments, and the file within the APK, must start on one.
-  large_pages() {
-    local alignments alignment
-    alignments=$(readelf -lW "$1" | awk '$1 == "LOAD" { print $NF }')
-    [[ -n $alignments ]] || return 1
-    for alignment in $alignments; do ((alignment >= 16384)) || return 1; done
-  }
-  machine() { [[ $(readelf -h "$1") =~ Machine:[^$'\n']*$2 ]]; }
-  for library in $(libraries); do
-    unzip -q -o "$apk" "$library" -d "$work"
-    case $library in */arm64-v8a/*) cpu=AArch64 ;; *) cpu=X86-64 ;; esac
-    check "$library is for $cpu" machine "$work/$library" "$cpu"
-    check "$library has segments for 16 KB pages" large_pages "$work/$library"
-    check "$library is stored uncompressed" stored "$library"
-  done
-  aapt2 dump xmltree --file AndroidManifest.xml "$apk" >"$work/manifest" 2>/dev/null
-  mapped() { grep -q 'extractNativeLibs.*=false' "$work/manifest"; }
-  check "libraries are mapped out of the APK (extractNativeLibs=false)" mapped
-else
-  echo "  THIS APK HAS NO ONNX RUNTIME: it is for tests, and writes nothing on a phone"
-  check "none" [ -z "$(libraries)" ]
-fi
+done
+# Android 15 may use pages of 16 KB: segments, and the file within the APK, must start on one.
+large_pages() {
+  local alignments alignment
+  alignments=$(readelf -lW "$1" | awk '$1 == "LOAD" { print $NF }')
+  [[ -n $alignments ]] || return 1
+  for alignment in $alignments; do ((alignment >= 16384)) || return 1; done
+}
+machine() { [[ $(readelf -h "$1") =~ Machine:[^$'\n']*$2 ]]; }
+# The native methods that ONNX Runtime's Java classes in this APK declare, as JNI names them.
+unzip -q "$apk" 'classes*.dex' -d "$work"
+for dex in "$work"/classes*.dex; do dexdump "$dex"; done | awk -F"'" '
+  /Class descriptor/ { type = $2; gsub(/^L|;$/, "", type) }
+  /^ *name *:/ { method = $2 }
+  /^ *access .*NATIVE/ { name = type "/" method; gsub(/_/, "_1", name); gsub(/\$/, "_00024", name); gsub(/\//, "_", name)
+    print "Java_" name }' | grep '^Java_ai_onnxruntime_' | sort -u >"$work/native_methods"
+implemented() { # ABI; overloaded methods have their signature behind __, symbols a version behind @@
+  [[ -s $work/native_methods ]] || return 1
+  cat "$work/lib/$1"/*.symbols | sed 's/@@.*//; s/__.*//' | sort -u | comm -23 "$work/native_methods" - >"$work/lacking"
+  sed 's/^/         lacks /' "$work/lacking"
+  [[ ! -s $work/lacking ]]
+}
+for library in $(libraries); do
+  unzip -q -o "$apk" "$library" -d "$work"
+  case $library in */arm64-v8a/*) cpu=AArch64 ;; *) cpu=X86-64 ;; esac
+  check "$library is for $cpu" machine "$work/$library" "$cpu"
+  check "$library has segments for 16 KB pages" large_pages "$work/$library"
+  readelf --dyn-syms -W "$work/$library" | awk '$7 != "UND" { print $8 }' >"$work/$library.symbols"
+  check "$library is stored uncompressed" stored "$library"
+done
+for abi in arm64-v8a x86_64; do
+  check "lib/$abi has all $(wc -l <"$work/native_methods") native methods of ONNX Runtime's classes" implemented "$abi"
+done
+aapt2 dump xmltree --file AndroidManifest.xml "$apk" >"$work/manifest" 2>/dev/null
+mapped() { grep -q 'extractNativeLibs.*=false' "$work/manifest"; }
+check "libraries are mapped out of the APK (extractNativeLibs=false)" mapped
 aligned() { "$PYTHON" tools/apk_zip.py check "$apk"; }
 check "libraries start at a multiple of 16,384 bytes, what else is stored at one of 4" aligned
 

@@ -43,7 +43,7 @@ _onnxruntime_from_npm() {
 _set_up_android() {
   local command
   for command in aapt2:aapt apksigner:apksigner zip:zip unzip:unzip \
-    readelf:binutils javac:default-jdk-headless keytool:default-jdk-headless; do
+    readelf:binutils dexdump:dexdump javac:default-jdk-headless keytool:default-jdk-headless; do
     _require_command "${command%%:*}" "${command##*:}" || return
   done
   local framework=org.robolectric:android-all folder=$TOOLS/android

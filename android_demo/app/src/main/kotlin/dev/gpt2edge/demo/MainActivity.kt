@@ -4,6 +4,7 @@ import android.app.Activity
 import android.content.ActivityNotFoundException
 import android.content.Intent
 import android.os.Bundle
+import android.system.Os
 import android.text.Editable
 import android.text.TextWatcher
 import android.view.View
@@ -30,6 +31,7 @@ class MainActivity : Activity() {
 
     override fun onCreate(savedInstanceState: Bundle?) {
         super.onCreate(savedInstanceState)
+        Os.setenv("ORT_DISABLE_TELEMETRY", "1", true) // read when ONNX Runtime starts
         setContentView(R.layout.main)
         text = findViewById(R.id.text)
         options = findViewById(R.id.options)

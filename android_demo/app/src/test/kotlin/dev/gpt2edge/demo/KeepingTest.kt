@@ -1,0 +1,107 @@
+package dev.gpt2edge.demo
+
+import android.os.Bundle
+import java.util.concurrent.ExecutorService
+import java.util.concurrent.TimeUnit
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
+import org.junit.Assert.assertNotSame
+import org.junit.Assert.assertNull
+import org.junit.Assert.assertTrue
+import org.junit.Test
+import org.junit.runner.RunWith
+import org.robolectric.RuntimeEnvironment
+
+/** What outlives rotations and the process. */
+@RunWith(DemoRunner::class)
+class KeepingTest {
+    @Test
+    fun `writing goes on through a rotation`() {
+        val straight = Screen().untilReady()
+        straight.settings(length = "120")
+        val expected = straight.write().text
+
+        val screen = Screen().untilReady()
+        screen.type(R.id.text, "It was")
+        screen.settings(length = "120")
+        screen.press(R.id.write)
+        screen.press(R.id.more)
+        screen.until("writing") { screen.text.length > "It was".length }
+        val before = screen.activity
+        RuntimeEnvironment.setQualifiers("+land")
+        screen.controller.configurationChange()
+        assertNotSame(before, screen.activity)
+        assertTrue(expected.startsWith(screen.text) && screen.text.length > "It was".length)
+        screen.untilReady()
+        assertEquals(expected, screen.text)
+        assertEquals("120", screen.field(R.id.length).text.toString())
+        assertEquals(android.view.View.VISIBLE, screen.view<android.view.View>(R.id.panel).visibility)
+        screen.press(R.id.undo)
+        assertEquals("It was", screen.text)
+    }
+
+    @Test
+    fun `text, settings and undo outlive the process`() {
+        val first = Screen().untilReady()
+        first.type(R.id.text, "The animal")
+        first.settings(length = "7", seed = "3")
+        val written = first.write().text
+        first.field(R.id.text).setSelection(4)
+        val second = Screen(first.die()).untilReady()
+        assertEquals(written, second.text)
+        assertEquals(4, second.field(R.id.text).selectionStart)
+        assertEquals("7", second.field(R.id.length).text.toString())
+        assertEquals("3", second.field(R.id.seed).text.toString())
+        second.press(R.id.undo)
+        assertEquals("The animal", second.text)
+        second.press(R.id.undo)
+        assertEquals("It was", second.text)
+    }
+
+    @Test
+    fun `a process that ends while it writes keeps what was written`() {
+        val first = Screen().untilReady()
+        first.settings(length = "480")
+        first.press(R.id.write)
+        first.until("writing") { first.text.length > 20 }
+        val written = first.text
+        val second = Screen(first.die()).untilReady()
+        assertTrue(second.text, second.text.startsWith(written))
+        second.press(R.id.undo)
+        assertEquals("It was", second.text)
+    }
+
+    @Test
+    fun `an application that was swiped away finds its text in the file`() {
+        val first = Screen().untilReady()
+        first.type(R.id.text, "Kept in the file ✓\n\\u00e9 = é")
+        first.die()
+        assertEquals("Kept in the file ✓\n\\u00e9 = é", Screen().untilReady().text)
+    }
+
+    @Test
+    fun `a text too long for the instance state is in the file only`() {
+        val first = Screen().untilReady()
+        val long = "many words ".repeat(30_000)
+        first.type(R.id.text, long)
+        val state: Bundle = first.die()
+        assertNull(state.getString("state"))
+        assertEquals(long, Screen(state).untilReady().text)
+    }
+
+    @Test
+    fun `leaving ends the writing and its thread`() {
+        val screen = Screen().untilReady()
+        screen.settings(length = "480")
+        screen.press(R.id.write)
+        screen.until("writing") { screen.text.length > 20 }
+        val model = screen.model()
+        val worker = WritingModel::class.java.getDeclaredField("worker").apply { isAccessible = true }.get(model) as ExecutorService
+        screen.controller.pause().stop().destroy()
+        val left = model.state.text
+        assertTrue("the worker ends", worker.awaitTermination(60, TimeUnit.SECONDS))
+        Screen.idle()
+        assertEquals("nothing is written any more", left, model.state.text)
+        assertFalse("it holds no activity", model.screen != null)
+    }
+}

@@ -1,0 +1,136 @@
+package dev.gpt2edge.demo
+
+import android.text.Editable
+import android.text.TextWatcher
+import java.io.File
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
+import org.junit.Assert.assertNotEquals
+import org.junit.Assert.assertTrue
+import org.junit.Assume.assumeTrue
+import org.junit.Test
+import org.junit.runner.RunWith
+
+/** Writing with the bundled package. */
+@RunWith(DemoRunner::class)
+class WritingTest {
+    @Test
+    fun `the first start loads the bundled package and shows the likeliest next words`() {
+        val screen = Screen().untilReady().untilOptions()
+        assertEquals(listOf("sample-int4"), screen.packages)
+        assertEquals("It was", screen.text)
+        assertEquals(8, screen.options.size)
+        val percentages = screen.options.map { Regex("([0-9.]+)%$").find(it.text)!!.groupValues[1].toDouble() }
+        assertEquals(percentages.sortedDescending(), percentages)
+        assertTrue("$percentages", percentages.first() > 1 && percentages.sum() <= 100.5)
+    }
+
+    @Test
+    fun `greedy text is the Python runtime's`() {
+        val expected = System.getProperty("gpt2edge.expectedText")
+        assumeTrue("test-app.sh computes it", expected != null)
+        val screen = Screen().untilReady()
+        screen.settings(length = "60")
+        screen.write()
+        assertEquals(File(expected!!).readText(), screen.text)
+    }
+
+    @Test
+    fun `text streams, and Stop stops it`() {
+        val screen = Screen().untilReady()
+        screen.settings(length = "480")
+        val lengths = ArrayList<Int>()
+        screen.field(R.id.text).addTextChangedListener(
+            object : TextWatcher {
+                override fun beforeTextChanged(s: CharSequence, start: Int, count: Int, after: Int) = Unit
+
+                override fun onTextChanged(s: CharSequence, start: Int, before: Int, count: Int) = Unit
+
+                override fun afterTextChanged(s: Editable) {
+                    lengths.add(s.length)
+                    if (lengths.size == 2) screen.press(R.id.stop)
+                }
+            }
+        )
+        screen.write()
+        assertTrue("grew in pieces: $lengths", lengths.size >= 2 && lengths == lengths.sorted())
+        assertEquals("Stopped.", screen.message)
+        val tokens = Regex("([0-9]+) tokens ").find(screen.statistics)!!.groupValues[1].toInt()
+        assertTrue("${screen.statistics}", tokens in 2..479)
+        assertTrue(screen.text.startsWith("It was "))
+        assertFalse(screen.isEnabled(R.id.stop))
+    }
+
+    @Test
+    fun `statistics say speed, first token, tokens and memory`() {
+        val screen = Screen().untilReady()
+        screen.settings(length = "20")
+        screen.write()
+        val figures = Regex("[0-9]+([.,][0-9]+)?").findAll(screen.statistics).map { it.value.replace(',', '.').toDouble() }.toList()
+        assertEquals(screen.statistics, 4, figures.size)
+        assertTrue(screen.statistics, figures[0] > 0 && figures[2] == 20.0 && figures[3] > 5)
+    }
+
+    @Test
+    fun `Undo takes back writing, a chosen word and typing, step by step`() {
+        val screen = Screen().untilReady().untilOptions()
+        assertFalse(screen.isEnabled(R.id.undo))
+        val option = screen.options.first { it.isEnabled }
+        option.performClick()
+        val chosen = screen.text
+        assertTrue(chosen.length > "It was".length && chosen.startsWith("It was"))
+        screen.untilOptions().settings(length = "5")
+        screen.write()
+        val written = screen.text
+        assertTrue(written.startsWith(chosen) && written.length > chosen.length)
+        screen.type(R.id.text, "$written and")
+        screen.type(R.id.text, "$written and so")
+        for (expected in listOf(written, chosen, "It was")) {
+            screen.press(R.id.undo)
+            assertEquals(expected, screen.text)
+        }
+        assertFalse(screen.isEnabled(R.id.undo))
+    }
+
+    @Test
+    fun `the same seed writes the same text`() {
+        val screen = Screen().untilReady()
+        fun written(seed: String): String {
+            screen.settings(temperature = "1.2", topK = "50", seed = seed, length = "25")
+            screen.write()
+            return screen.text.also { screen.press(R.id.undo) }
+        }
+        val first = written("7")
+        assertEquals(first, written("7"))
+        assertNotEquals(first, written("8"))
+    }
+
+    @Test
+    fun `a setting out of its range is a message`() {
+        val screen = Screen().untilReady()
+        screen.settings(length = "0")
+        screen.press(R.id.write)
+        assertTrue(screen.message, "must be at least 1" in screen.message)
+        screen.settings(length = "99999999999")
+        screen.press(R.id.write)
+        assertTrue(screen.message, "length is '99999999999'" in screen.message)
+        assertEquals("It was", screen.text)
+        assertTrue(screen.isEnabled(R.id.write))
+    }
+
+    @Test
+    fun `a text longer than the context is a message`() {
+        val screen = Screen().untilReady()
+        screen.type(R.id.text, "word ".repeat(2000))
+        screen.write()
+        assertTrue(screen.message, "shorten it" in screen.message)
+    }
+
+    @Test
+    fun `the self-test passes`() {
+        val screen = Screen().untilReady()
+        screen.press(R.id.self_test)
+        screen.untilReady()
+        assertTrue(screen.message, screen.message.startsWith("Self-test passed: "))
+    }
+}
