@@ -2,6 +2,14 @@
 # Sourced: Debian packages, with all that they depend on, unpacked in a folder and not installed.
 # Whoever sources it has a function `fail MESSAGE`, which ends the script.
 
+# The first one among this machine's sources, which need not have been updated; none on others than
+# Debian.
+debian_mirror() {
+  grep -qsx 'ID=debian' /etc/os-release || return 0
+  apt-get --print-uris update 2>/dev/null | sed -n "s#^'\\(.*debian.*\\)/dists/.*#\\1#p" |
+    grep -v security | head -n 1 || true
+}
+
 # download_debian_packages FOLDER ARCHITECTURE RELEASE PACKAGE...
 #
 # From the Debian mirror that this machine's apt uses, as any user, into FOLDER/archives. RELEASE is
@@ -32,10 +40,10 @@ Dir::Cache "$apt";
 Debug::NoLocking "true";
 APT
   if [ "$release" != - ]; then
-    local mirror
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' \
-      'Created-By: Packages' 'Label: Debian' 'Component: main' | head -n 1)
-    [ -n "$mirror" ] || fail "apt on this machine knows no Debian mirror; run apt-get update"
+    local mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+    mirror=$(debian_mirror)
+    [ -n "$mirror" ] || fail "apt on this machine has no Debian mirror among its sources"
+    [ ! -e "$keyring" ] || mirror="[signed-by=$keyring] $mirror"
     echo "deb $mirror $release main" >"$apt/sources.list"
     cat >>"$apt/apt.conf" <<APT
 Dir::Etc::sourcelist "$apt/sources.list";

@@ -5,10 +5,10 @@
 #   PYTHON          makes it where there are no Debian packages (default python3)
 #
 # PyPI's torch for Linux has CUDA with it: 2.7 GB to download, 4.7 GB unpacked. Debian's is built for
-# the CPU, so on an x86-64 Debian (or derivative) torch comes from there, with the Python that it is
-# built for and all their libraries, the C library too: 0.2 GB. They are unpacked in FOLDER/debian;
-# nothing is installed, and it need not be this machine's Debian. The rest comes from PyPI.
-# Elsewhere everything does.
+# the CPU, so on an x86-64 Debian torch comes from there, with the Python that it is built for and
+# all their libraries, the C library too: 0.2 GB. They are unpacked in FOLDER/debian; nothing is
+# installed, and this machine's Debian may be another release. The rest comes from PyPI, and
+# on other systems everything.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3}
@@ -21,7 +21,7 @@ fail() { echo "optimum-venv: $*" >&2; exit 2; }
 . tools/debian-packages.sh
 
 from_debian() {
-  [ "$(uname -m)" = x86_64 ] && command -v apt-get >/dev/null && command -v dpkg >/dev/null
+  [ "$(uname -m)" = x86_64 ] && command -v apt-get >/dev/null && [ -n "$(debian_mirror)" ]
 }
 
 write_python() { # the environment's own Python: Debian's, started by its own loader
@@ -71,7 +71,8 @@ set_up() {
       fail "needs Python 3.10 or later; set PYTHON"
     "$PYTHON" -m venv "$environment"
   fi
-  "$environment/bin/python" "${pip[@]}" install --quiet --disable-pip-version-check \
+  # Compiling all of it takes longer than compiling what is used, when it is.
+  "$environment/bin/python" "${pip[@]}" install --quiet --disable-pip-version-check --no-compile \
     --editable '.[dev,optimum]' || fail "pip could not install gpt2-edge[dev,optimum]"
   "$environment/bin/python" -c 'import gpt2_edge, optimum.onnxruntime, pytest, torch' ||
     fail "what was installed in $environment does not run"

@@ -34,5 +34,6 @@ if [ "$(cat "$genai/ready" 2>/dev/null)" != "$wanted" ]; then
 fi
 
 GENAI_PYTHON=$(realpath -s "$genai")/bin/python
-export GENAI_PYTHON HF_HUB_OFFLINE=1 OPENBLAS_NUM_THREADS=1
+# One thread: torch's wait for each other by spinning, which on a busy machine takes minutes.
+export GENAI_PYTHON HF_HUB_OFFLINE=1 OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 exec "$optimum/bin/python" -m pytest -q tests/ecosystem "$@"
