@@ -23,9 +23,9 @@ node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' ||
 if [ ! -x "${CHROMIUM:=/usr/bin/chromium}" ]; then
   [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null ||
     fail "$CHROMIUM is missing; install Chromium, or set CHROMIUM to where it is"
-  apt-get -o DPkg::Lock::Timeout=300 update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends \
-    chromium fonts-dejavu-core >/dev/null
+  apt() { DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" >/dev/null; }
+  apt update
+  apt install -y --no-install-recommends chromium fonts-dejavu-core
 fi
 export CHROMIUM
 
@@ -39,3 +39,4 @@ rm -rf build/src build/demo build/scripts build/tests
 npm run --silent build
 OPENBLAS_NUM_THREADS=1 "$PYTHON" tests/make_packages.py build/packages
 npm run --silent test
+echo "web/test.sh: passed"

@@ -7,8 +7,8 @@ import type { Session } from "./session.js";
 const MANY = 64;
 const SOME = 16;
 const FEW = 6;
-// Root mean square, in standard deviations of the logits: SwiftShader is 1e-6 off where it is right
-// and 0.5 where it is wrong. GPUs whose steps round differently, in int4 too, stay under it.
+// Root mean square, in standard deviations of the logits. SwiftShader is 1e-6 off where it is right
+// and 0.5 where it is wrong; the rest is room for GPUs whose steps round differently.
 const TOLERATED = 0.15;
 
 /**
