@@ -172,8 +172,9 @@ class Session:
         """
         architecture = self.package.manifest.architecture
         ids = [i % architecture.vocab_size for i in range(min(_TRIED, architecture.context_length))]
+        keep = 0 if self._chunk is None else 1  # a static chunk has no logits of its own
         try:
-            several = self.start(len(ids)).feed(ids, keep=0)
+            several = self.start(len(ids)).feed(ids, keep)
             sequence = self.start(len(ids))
             single = np.concatenate([sequence.feed([token_id]).copy() for token_id in ids])
         except Exception as error:  # ONNX Runtime raises what the provider says
@@ -183,7 +184,7 @@ class Session:
                 f"{advice or '; use provider cpu, or export another recipe'}: "
                 f"ONNX Runtime {ort.__version__} says {_reason(error)}"
             ) from error
-        self.last_row_only = len(several) < len(single)
+        self.last_row_only = keep == 0 and len(several) < len(ids)
         apart = np.abs(several - single[-len(several) :]).max()
         if not apart <= _TOLERATED * single.std():  # NaN is not
             self.step_limit = 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ from gpt2_edge.providers import (
     onnx_providers,
 )
 from gpt2_edge.session import Session, TokenSequence
+from gpt2_edge.static_sequence import StaticSequence
 
 ABSENT = [
     name
@@ -186,6 +188,23 @@ def test_a_provider_that_gives_the_last_row_only(
         np.testing.assert_allclose(
             session.start(20).feed(ids, keep), expected[-keep:], rtol=0, atol=1e-4
         )
+
+
+def test_both_graphs_of_a_static_package_are_tried(
+    random_package: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A provider that only a run gives away would else be counted in one of them."""
+    package = open_package(random_package(flavour="static"))
+    run, used = StaticSequence._run, set()
+
+    def recorded(self: StaticSequence, graph: Any, ids: Sequence[int]) -> Any:
+        used.add(graph.tokens)
+        return run(self, graph, ids)
+
+    monkeypatch.setattr(StaticSequence, "_run", recorded)
+    session = Session(package, provider="cpu", count_nodes=True)
+    assert used == {1, 32}
+    assert (session.last_row_only, session.step_limit) == (False, None)
 
 
 def test_a_provider_that_takes_nothing_is_refused() -> None:
