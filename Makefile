@@ -1,9 +1,15 @@
 # Each target sets up what it needs (a virtual environment included) and is safe to repeat.
 #   make demo            export the sample model to int4 and watch it write
-#   make test            formatting, lint, types, tests
+#   make test            formatting, lint, types, tests of the Python packages
+#   make test-arm64      the sample's packages in aarch64 Python under qemu, against those here
+#   make test-ecosystem  packages in optimum and onnxruntime-genai, optimum's in our runtime
+#   make test-web        the browser module in Node and Chromium
+#   make android         a signed debug APK, and what is in it; no Gradle, no Android SDK
+#   make test-android    its Kotlin core on the JVM, and its DEX on stand-ins for Android's classes
+#   make check           all of these, as CI does
 #   make bench           one table: fp32, int8, int4 of a 124M shape (OPTIMUM=1 adds the stock path)
 #   make test-providers  the sample on OpenVINO and on WebGPU without a GPU; prints a table
-#   make test-optimum    the tests against transformers and optimum (downloads torch: gigabytes)
+#   make test-optimum    the tests against transformers and optimum (torch from Debian, where there is one)
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -11,9 +17,10 @@ OPTIMUM_VENV ?= .venv-optimum
 BENCH_VENV := $(if $(OPTIMUM),$(OPTIMUM_VENV),$(VENV))
 
 # The tests' matrices are small, and threads of OpenBLAS and ONNX Runtime get in each other's way.
-ONE_THREAD := OPENBLAS_NUM_THREADS=1
+ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
-.PHONY: demo test bench test-optimum test-providers clean
+.PHONY: demo test test-arm64 test-ecosystem test-web android test-android check bench \
+  test-optimum test-providers clean
 
 demo: $(VENV)/ready
 	@$(BIN)/python tools/demo.py
@@ -23,6 +30,25 @@ test: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(ONE_THREAD) $(BIN)/python -m pytest -q
+
+test-arm64: $(VENV)/ready
+	PYTHON=$(BIN)/python tools/test-arm64.sh
+
+test-ecosystem:
+	PYTHON=$(PYTHON) OPTIMUM_VENV=$(OPTIMUM_VENV) tools/test-ecosystem.sh
+
+test-web: $(VENV)/ready
+	PYTHON=$(BIN)/python web/test.sh
+
+android: $(VENV)/ready
+	PYTHON=$(BIN)/python android_demo/build.sh
+	PYTHON=$(BIN)/python android_demo/verify.sh
+
+test-android: android
+	PYTHON=$(BIN)/python android_demo/test-core.sh
+	PYTHON=$(BIN)/python android_demo/test-app.sh
+
+check: test test-arm64 test-web test-ecosystem test-android
 
 bench: $(BENCH_VENV)/ready
 	$(BENCH_VENV)/bin/python benchmarks/run.py $(BENCH)
@@ -36,10 +62,8 @@ test-providers: $(VENV)/ready
 $(VENV)/ready: pyproject.toml
 	$(call install,$(VENV),dev)
 
-$(OPTIMUM_VENV)/ready: pyproject.toml
-	$(call install,$(OPTIMUM_VENV),dev$(comma)optimum)
-
-comma := ,
+$(OPTIMUM_VENV)/ready: pyproject.toml tools/optimum-venv.sh tools/debian-packages.sh
+	@PYTHON=$(PYTHON) tools/optimum-venv.sh $(OPTIMUM_VENV)
 
 # A half-made environment is made anew; the mark is written last.
 define install
@@ -52,4 +76,5 @@ define install
 endef
 
 clean:
-	rm -rf $(VENV) .venv-* .demo .bench .providers build
+	rm -rf $(VENV) .venv-* .demo .bench .providers build web/build web/node_modules \
+	  android_demo/.tools android_demo/build android_demo/core/build
