@@ -231,9 +231,9 @@ class _FusedGraph:
     ) -> tuple[str, str]:
         """LayerNorm(branch + bias + residual), and the sum itself: both [B, S, H].
 
-        For GPUs in one operator, to launch fewer kernels. On a CPU that one takes five times as long
-        as an addition and a LayerNormalization, which ONNX Runtime leaves as they are because the
-        sum has a second reader. Sum is for formats that only a CPU takes: WebGPU has no such kernel.
+        For GPUs in one operator, to launch fewer kernels. On a CPU that one takes five times as
+        long as an addition and a LayerNormalization, which ONNX Runtime leaves as they are because
+        the sum has a second reader. Sum only where a CPU computes: WebGPU has no such kernel.
         """
         node, total = self.builder.node, f"{norm}.sum"
         scale_and_shift = [self._weight(f"{norm}.weight"), self._weight(f"{norm}.bias")]

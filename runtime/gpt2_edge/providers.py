@@ -23,17 +23,17 @@ class Provider:
     """An execution provider: ONNX Runtime's name for it, and where it is to be had.
 
     flavours: the graphs it computes as a whole or nearly; others load, but much of them is left to
-    the CPU. target: the export's --target for it, if there is one. automatic: whether "auto" takes
-    it for those. device: where its tensors lie, in ONNX Runtime's words. options: those that it
-    knows, where ONNX Runtime itself ignores others; None where it refuses them. threads_option: by
-    which it is told how many threads it may have, if it has threads of its own.
+    the CPU. target: the export's --target for it, if there is one. automatic: those of them for
+    which "auto" takes it. device: where its tensors lie, in ONNX Runtime's words. options: those
+    that it knows, where ONNX Runtime itself ignores others; None where it refuses them.
+    threads_option: by which it is told how many threads it may have, if it has its own.
     """
 
     onnx_name: str
     source: str
     flavours: tuple[str, ...]
     target: str | None = None
-    automatic: bool = False
+    automatic: tuple[str, ...] = ()
     device: str = "cpu"
     options: frozenset[str] | None = None
     threads_option: str | None = None
@@ -57,7 +57,7 @@ PROVIDERS = {
         _GPU_WHEEL,
         ("fused", "portable"),
         "cuda",
-        automatic=True,
+        automatic=("fused", "portable"),
         device="cuda",
     ),
     "tensorrt": Provider("TensorrtExecutionProvider", _GPU_WHEEL, ("static",)),
@@ -65,21 +65,21 @@ PROVIDERS = {
         "OpenVINOExecutionProvider",
         "pip install onnxruntime-openvino in place of onnxruntime",
         ("portable", "static"),
-        automatic=True,
+        automatic=("static",),  # the CPU provider decodes portable graphs faster
         threads_option="num_of_threads",
     ),
     "directml": Provider(
         "DmlExecutionProvider",
         "pip install onnxruntime-directml in place of onnxruntime (Windows)",
         ("fused", "portable"),
-        automatic=True,
+        automatic=("fused", "portable"),
         device="dml",
     ),
     "coreml": Provider(
         "CoreMLExecutionProvider",
         "onnxruntime's wheel for macOS has it",
         ("static",),
-        automatic=True,
+        automatic=("static",),
     ),
     "xnnpack": Provider(
         "XnnpackExecutionProvider",
@@ -93,14 +93,14 @@ PROVIDERS = {
         "pip install onnxruntime-qnn in place of onnxruntime",
         ("static",),
         "npu",
-        automatic=True,
+        automatic=("static",),
     ),
     "webgpu": Provider(
         "WebGpuExecutionProvider",
         "pip install onnxruntime-webgpu in place of onnxruntime",
         ("fused",),
         "web",
-        automatic=True,
+        automatic=("fused",),
         device="gpu",
         options=_WEBGPU_OPTIONS,
     ),
@@ -114,11 +114,7 @@ def candidates(name: str, flavour: str) -> list[str]:
     """
     installed = set(ort.get_available_providers())
     if name == AUTO:
-        automatic = [
-            key
-            for key, provider in PROVIDERS.items()
-            if provider.automatic and flavour in provider.flavours
-        ]
+        automatic = [key for key, provider in PROVIDERS.items() if flavour in provider.automatic]
         return [key for key in (*automatic, "cpu") if PROVIDERS[key].onnx_name in installed]
     if name not in PROVIDERS:
         raise ProviderError(f"provider {name!r} is not one of {AUTO}, {', '.join(PROVIDERS)}")
