@@ -2,10 +2,10 @@
 
     /usr/bin/python3 dex_to_jar.py FILE.apk OUT.jar
 
-By Debian's enjarify, with one correction: it takes the 32-bit operand of const-wide/32 for unsigned,
-where the Dalvik bytecode specification has it signed, so -1L would become 4294967295L. A class that
-cannot be translated is an error. ONNX Runtime's own are left out: enjarify writes class files of
-Java 5, whose interfaces have no static methods, and the JVM's jar has the same classes.
+By Debian's enjarify, with one correction: it takes the 32-bit operand of const-wide/32 for
+unsigned, where the Dalvik bytecode specification has it signed, so -1L would become 4294967295L. A
+class that cannot be translated is an error. ONNX Runtime's own are left out: enjarify writes class
+files of Java 5, whose interfaces have no static methods, and the JVM's jar has the same classes.
 """
 
 import sys

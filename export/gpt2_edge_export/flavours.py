@@ -45,7 +45,7 @@ TARGETS = {
     "cuda": Target(
         "fused", "int4", "float16", "float16"
     ),  # CUDA's GroupQueryAttention takes halves only
-    "web": Target("fused", "int4-small"),
+    "web": Target("portable", "int4"),
     "mobile": Target("fused", "int4"),
     "npu": Target("static", "int8"),
 }

@@ -99,7 +99,6 @@ PROVIDERS = {
         "WebGpuExecutionProvider",
         "pip install onnxruntime-webgpu in place of onnxruntime",
         ("fused",),
-        "web",
         automatic=("fused",),
         device="gpu",
         options=_WEBGPU_OPTIONS,
