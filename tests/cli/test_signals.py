@@ -13,9 +13,11 @@ from cli.command import COMMAND, ENVIRONMENT
 
 # Stops where all files are written but for the manifest, and waits for the signal there.
 EXPORT_THAT_WAITS = """
-import sys, time
+import signal, sys, time
 from gpt2_edge.cli import main
 from gpt2_edge_export import draft
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 
 def wait(generator):
     print("waiting", flush=True)
