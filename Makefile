@@ -3,12 +3,13 @@
 #   make test            formatting, lint, types, tests of the Python packages
 #   make test-arm64      the sample's packages in aarch64 Python under qemu, against those here
 #   make test-ecosystem  packages in optimum and onnxruntime-genai, optimum's in our runtime
+#   make test-openvino   portable and static packages on the OpenVINO provider
 #   make test-web        the browser module in Node and Chromium
 #   make android         a signed debug APK, and what is in it; no Gradle, no Android SDK
 #   make test-android    its Kotlin core on the JVM, and its DEX on stand-ins for Android's classes
 #   make check           all of these, as CI does
 #   make bench           one table: fp32, int8, int4 of a 124M shape (OPTIMUM=1 adds the stock path)
-#   make test-providers  the sample on OpenVINO and on WebGPU without a GPU; prints a table
+#   make test-providers  tests and tables on OpenVINO and on WebGPU without a GPU: 8 minutes
 #   make test-optimum    the tests against transformers and optimum (torch from Debian, where there is one)
 PYTHON ?= python3
 VENV ?= .venv
@@ -19,8 +20,8 @@ BENCH_VENV := $(if $(OPTIMUM),$(OPTIMUM_VENV),$(VENV))
 # The tests' matrices are small, and threads of OpenBLAS and ONNX Runtime get in each other's way.
 ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
-.PHONY: demo test test-arm64 test-ecosystem test-web android test-android check bench \
-  test-optimum test-providers clean
+.PHONY: demo test test-arm64 test-ecosystem test-openvino test-web android \
+  test-android check bench test-optimum test-providers clean
 
 demo: $(VENV)/ready
 	@$(BIN)/python tools/demo.py
@@ -37,6 +38,9 @@ test-arm64: $(VENV)/ready
 test-ecosystem:
 	PYTHON=$(PYTHON) OPTIMUM_VENV=$(OPTIMUM_VENV) tools/test-ecosystem.sh
 
+test-openvino: $(VENV)/ready
+	PYTHON=$(BIN)/python tools/test-providers.sh openvino
+
 test-web: $(VENV)/ready
 	PYTHON=$(BIN)/python web/test.sh
 
@@ -48,7 +52,7 @@ test-android: android
 	PYTHON=$(BIN)/python android_demo/test-core.sh
 	PYTHON=$(BIN)/python android_demo/test-app.sh
 
-check: test test-arm64 test-web test-ecosystem test-android
+check: test test-arm64 test-openvino test-web test-ecosystem test-android
 
 bench: $(BENCH_VENV)/ready
 	$(BENCH_VENV)/bin/python benchmarks/run.py $(BENCH)

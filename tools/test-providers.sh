@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # Execution providers that any machine can run: their tests, and the tables of docs/PROVIDERS.md.
 #
+#   tools/test-providers.sh             all of it
+#   tools/test-providers.sh openvino    the tests on OpenVINO alone
+#
 #   PYTHON    a Python with gpt2-edge[export] (default .venv/bin/python)
 #
 # Makes .venv-openvino and .venv-webgpu. WebGPU runs on SwiftShader, the software GPU inside Debian's
@@ -11,6 +14,12 @@ PYTHON=${PYTHON:-.venv/bin/python}
 command -v "$PYTHON" >/dev/null || {
   echo "test-providers: there is no $PYTHON; run 'make test' first, or set PYTHON" >&2
   exit 2
+}
+
+run_tests() { # name
+  echo "test-providers: tests on $1" >&2
+  PYTHONPATH=$PWD/runtime:$PWD/export OPENBLAS_NUM_THREADS=1 \
+    timeout 900 ".venv-$1/bin/python" -m pytest -q "tests/providers/test_$1.py"
 }
 
 environment() { # name, wheel: a virtual environment with it and what exporting and testing need
@@ -34,7 +43,12 @@ install_software_gpu() {
     true
 }
 
+case ${1:-} in
+  '' | openvino) ;;
+  *) echo "test-providers: alone there is only openvino, not $1" >&2; exit 2 ;;
+esac
 environment openvino onnxruntime-openvino
+[ $# = 0 ] || { run_tests openvino; exit; }
 providers=(openvino)
 
 driver=/usr/lib/chromium/vk_swiftshader_icd.json
@@ -55,10 +69,8 @@ export PYTHONPATH=$PWD/runtime:$PWD/export OPENBLAS_NUM_THREADS=1
 failed=0
 pythons=()
 for provider in "${providers[@]}"; do
-  python=.venv-$provider/bin/python
-  pythons+=(--python "$provider=$python")
-  echo "test-providers: tests on $provider" >&2
-  timeout 900 "$python" -m pytest -q "tests/providers/test_$provider.py" || failed=1
+  pythons+=(--python "$provider=.venv-$provider/bin/python")
+  run_tests "$provider" || failed=1
 done
 "$PYTHON" tools/providers.py "${pythons[@]}" || failed=1
 echo
