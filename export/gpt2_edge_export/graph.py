@@ -231,8 +231,8 @@ class _FusedGraph:
     ) -> tuple[str, str]:
         """LayerNorm(branch + bias + residual), and the sum itself: both [B, S, H].
 
-        For GPUs in one operator, to launch fewer kernels. On a CPU that one takes five times as
-        long as an addition and a LayerNormalization, which ONNX Runtime leaves as they are because
+        For GPUs in one operator, to launch fewer kernels. On a CPU that one takes up to seven
+        times as long as an addition and a LayerNormalization, which ONNX Runtime leaves as they are because
         the sum has a second reader. Sum only where a CPU computes: WebGPU has no such kernel.
         """
         node, total = self.builder.node, f"{norm}.sum"
