@@ -232,8 +232,9 @@ class _FusedGraph:
         """LayerNorm(branch + bias + residual), and the sum itself: both [B, S, H].
 
         For GPUs in one operator, to launch fewer kernels. On a CPU that one takes up to seven
-        times as long as an addition and a LayerNormalization, which ONNX Runtime leaves as they are because
-        the sum has a second reader. Sum only where a CPU computes: WebGPU has no such kernel.
+        times as long as an addition and a LayerNormalization, which ONNX Runtime leaves as they
+        are because the sum has a second reader. Sum only where a CPU computes: WebGPU has no such
+        kernel.
         """
         node, total = self.builder.node, f"{norm}.sum"
         scale_and_shift = [self._weight(f"{norm}.weight"), self._weight(f"{norm}.bias")]
