@@ -5,32 +5,64 @@
 >>> generator.generate("It was a dark night", GenerationConfig(max_new_tokens=20)).text
 """
 
-from gpt2_edge._version import __version__
-from gpt2_edge.config import GenerationConfig
-from gpt2_edge.errors import (
-    CheckpointError,
-    ContextOverflowError,
-    ExportError,
-    GenerationError,
-    GPT2EdgeError,
-    MissingDependencyError,
-    PackageError,
-)
-from gpt2_edge.generate import GenerationResult, Generator, NextToken, TextStream, Token
+from __future__ import annotations
 
-__all__ = [
-    "CheckpointError",
-    "ContextOverflowError",
-    "ExportError",
-    "GPT2EdgeError",
-    "GenerationConfig",
-    "GenerationError",
-    "GenerationResult",
-    "Generator",
-    "MissingDependencyError",
-    "NextToken",
-    "PackageError",
-    "TextStream",
-    "Token",
-    "__version__",
-]
+import importlib
+import os
+from typing import TYPE_CHECKING, Any
+
+from gpt2_edge._version import __version__
+
+# ONNX Runtime 1.29 and later has a telemetry client on Linux, which writes identifiers into the
+# home folder and looks up a host. Off before anything can import it, unless the user has said.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+if TYPE_CHECKING:
+    from gpt2_edge.config import GenerationConfig as GenerationConfig
+    from gpt2_edge.errors import CheckpointError as CheckpointError
+    from gpt2_edge.errors import ContextOverflowError as ContextOverflowError
+    from gpt2_edge.errors import ExportError as ExportError
+    from gpt2_edge.errors import GenerationError as GenerationError
+    from gpt2_edge.errors import GPT2EdgeError as GPT2EdgeError
+    from gpt2_edge.errors import MissingDependencyError as MissingDependencyError
+    from gpt2_edge.errors import PackageError as PackageError
+    from gpt2_edge.errors import ProviderError as ProviderError
+    from gpt2_edge.generate import GenerationResult as GenerationResult
+    from gpt2_edge.generate import Generator as Generator
+    from gpt2_edge.generate import NextToken as NextToken
+    from gpt2_edge.generate import TextStream as TextStream
+    from gpt2_edge.generate import Token as Token
+
+# Public name -> module. They are imported when they are first asked for, so that the command's
+# --help, and a Ctrl-C right after its start, do not wait for NumPy and ONNX Runtime.
+_MODULES = {
+    "CheckpointError": "errors",
+    "ContextOverflowError": "errors",
+    "ExportError": "errors",
+    "GPT2EdgeError": "errors",
+    "GenerationConfig": "config",
+    "GenerationError": "errors",
+    "GenerationResult": "generate",
+    "Generator": "generate",
+    "MissingDependencyError": "errors",
+    "NextToken": "generate",
+    "PackageError": "errors",
+    "ProviderError": "errors",
+    "TextStream": "generate",
+    "Token": "generate",
+}
+
+__all__ = [*_MODULES, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"gpt2_edge.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

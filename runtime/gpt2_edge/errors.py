@@ -4,9 +4,14 @@ Each message is one line that names the file or value, what was expected and wha
 command prints it and exits with status 2; anything else that escapes is a bug.
 """
 
+from gpt2_edge.untrusted import one_line
+
 
 class GPT2EdgeError(Exception):
-    """Base of every error that this project raises on purpose."""
+    """Base of every error that this project raises on purpose: one printable line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 class CheckpointError(GPT2EdgeError):

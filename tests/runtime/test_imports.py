@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -23,17 +24,41 @@ def imported_by(statement: str) -> set[str]:
 
 def test_the_runtime_imports_its_three_dependencies_only() -> None:
     dependencies = imported_by("import numpy, onnxruntime, tokenizers, tokenizers.decoders")
-    runtime = imported_by("import gpt2_edge")
+    runtime = imported_by("from gpt2_edge import Generator")
     assert {"numpy", "onnxruntime", "tokenizers", "gpt2_edge"} <= runtime
     assert runtime - dependencies == {"gpt2_edge"}
 
 
 def test_the_runtime_imports_nothing_of_the_exporter() -> None:
     heavy = {"onnx", "torch", "safetensors", "transformers", "gpt2_edge_export"}
-    assert not heavy & imported_by("import gpt2_edge, gpt2_edge.benchmark, gpt2_edge.selftest")
+    assert not heavy & imported_by(
+        "import gpt2_edge.generate, gpt2_edge.benchmark, gpt2_edge.selftest"
+    )
 
 
-def test_the_command_imports_nothing_heavy_for_its_help() -> None:
+def test_importing_the_package_imports_nothing_else() -> None:
+    assert imported_by("import gpt2_edge") == {"gpt2_edge"}
+
+
+def test_the_command_imports_nothing_else_for_its_help() -> None:
     modules = imported_by("from gpt2_edge.cli import build_parser; build_parser().format_help()")
-    # gpt2_edge itself imports the three; the exporter's own dependencies wait for its run
-    assert not {"onnx", "torch", "safetensors", "transformers", "tqdm"} & modules
+    assert modules <= {"gpt2_edge", "gpt2_edge_export"}
+
+
+def test_telemetry_is_off_before_onnxruntime_is_imported() -> None:
+    code = (
+        "import os, sys, gpt2_edge\n"
+        "assert 'onnxruntime' not in sys.modules\n"
+        "print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    )
+    for given, expected in ((None, "1"), ("0", "0")):
+        environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+        environment |= {} if given is None else {"ORT_DISABLE_TELEMETRY": given}
+        shown = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=True,
+        )
+        assert shown.stdout.strip() == expected
