@@ -37,12 +37,12 @@ def test_the_runtime_imports_nothing_of_the_exporter() -> None:
 
 
 def test_importing_the_package_imports_nothing_else() -> None:
-    assert imported_by("import gpt2_edge") == {"gpt2_edge"}
+    assert imported_by("import gpt2_edge") - imported_by("pass") == {"gpt2_edge"}
 
 
 def test_the_command_imports_nothing_else_for_its_help() -> None:
     modules = imported_by("from gpt2_edge.cli import build_parser; build_parser().format_help()")
-    assert modules <= {"gpt2_edge", "gpt2_edge_export"}
+    assert modules - imported_by("pass") <= {"gpt2_edge", "gpt2_edge_export"}
 
 
 def test_telemetry_is_off_before_onnxruntime_is_imported() -> None:
