@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gpt2_edge.config import GenerationConfig as GenerationConfig
     from gpt2_edge.errors import CheckpointError as CheckpointError
     from gpt2_edge.errors import ContextOverflowError as ContextOverflowError
+    from gpt2_edge.errors import EvaluationError as EvaluationError
     from gpt2_edge.errors import ExportError as ExportError
     from gpt2_edge.errors import GenerationError as GenerationError
     from gpt2_edge.errors import GPT2EdgeError as GPT2EdgeError
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "CheckpointError": "errors",
     "ContextOverflowError": "errors",
+    "EvaluationError": "errors",
     "ExportError": "errors",
     "GPT2EdgeError": "errors",
     "GenerationConfig": "config",

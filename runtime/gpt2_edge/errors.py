@@ -38,5 +38,14 @@ class GenerationError(GPT2EdgeError, ValueError):
     """A generation setting or a prompt is out of its range."""
 
 
+class EvaluationError(GPT2EdgeError, ValueError):
+    """Evaluation data cannot be read, or an evaluation cannot be carried out as asked."""
+
+
 class MissingDependencyError(GPT2EdgeError, ImportError):
     """An optional package is needed for what was asked; the message names it."""
+
+
+def install_hint(extra: str) -> str:
+    """How to install the optional dependencies `extra` (of pyproject.toml), for a message."""
+    return f"pip install '.[{extra}]' in a clone of gpt2-edge"

@@ -17,7 +17,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from gpt2_edge.config import GenerationConfig
-from gpt2_edge.errors import GenerationError, GPT2EdgeError, MissingDependencyError
+from gpt2_edge.errors import (
+    GenerationError,
+    GPT2EdgeError,
+    MissingDependencyError,
+    install_hint,
+)
 from gpt2_edge.generate import Generator
 from gpt2_edge.score import ContinuationScorer, bos_token
 
@@ -27,7 +32,7 @@ try:
     from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
     from tqdm import tqdm
 except ImportError as error:
-    _MISSING = f"lm-evaluation-harness is missing ({error}): pip install 'gpt2-edge[lm-eval]'"
+    _MISSING = f"lm-evaluation-harness is missing ({error}): {install_hint('lm-eval')}"
     if __name__ == "__main__":
         sys.stderr.write(f"gpt2-edge: {_MISSING}\n")
         sys.exit(2)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from gpt2_edge import Generator
+from gpt2_edge.errors import EvaluationError
 from gpt2_edge.evaluate import cbt
 from gpt2_edge.evaluate.cbt import Example
-from gpt2_edge.evaluate.data import EvaluationError
 from gpt2_edge.evaluate.detokenize import detokenize
 from gpt2_edge.evaluate.scoring import TextScorer
 from helpers import assert_one_line

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from gpt2_edge import Generator
+from gpt2_edge.errors import EvaluationError
 from gpt2_edge.evaluate import choice
 from gpt2_edge.evaluate.choice import Outcome, Question
-from gpt2_edge.evaluate.data import EvaluationError
 from gpt2_edge.evaluate.scoring import TextScorer
 from helpers import assert_one_line
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gpt2_edge.errors import GPT2EdgeError
+from gpt2_edge.errors import EvaluationError, GPT2EdgeError
 from gpt2_edge.evaluate import TASKS, prepare
-from gpt2_edge.evaluate.data import EvaluationError, read_jsonl, read_text
+from gpt2_edge.evaluate.data import read_jsonl, read_text
 from helpers import assert_one_line
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from gpt2_edge import Generator
+from gpt2_edge.errors import EvaluationError
 from gpt2_edge.evaluate import lambada
-from gpt2_edge.evaluate.data import EvaluationError
 from gpt2_edge.evaluate.lambada import Passage
 from helpers import assert_one_line
 from oracle import Oracle

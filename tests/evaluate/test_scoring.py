@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpt2_edge import Generator
-from gpt2_edge.errors import ContextOverflowError
-from gpt2_edge.evaluate.data import EvaluationError
+from gpt2_edge.errors import ContextOverflowError, EvaluationError
 from gpt2_edge.evaluate.scoring import TextScorer, likeliest, score_all, split_ids
 from gpt2_edge.tokenizer import Tokenizer
 

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from gpt2_edge import Generator
-from gpt2_edge.errors import GenerationError
+from gpt2_edge.errors import EvaluationError, GenerationError
 from gpt2_edge.evaluate import wikitext2
-from gpt2_edge.evaluate.data import EvaluationError
 from helpers import assert_one_line
 
 LogProbabilities = Callable[[Sequence[int], Sequence[int]], np.ndarray]

@@ -9,7 +9,7 @@ from cli.command import ENVIRONMENT
 
 # None in sys.modules makes an import fail, whether or not the package is there.
 WITHOUT = "import runpy, sys; sys.modules['lm_eval'] = None; "
-MESSAGE = "pip install 'gpt2-edge[lm-eval]'"
+MESSAGE = "pip install '.[lm-eval]' in a clone"
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:

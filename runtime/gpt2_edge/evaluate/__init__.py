@@ -38,8 +38,8 @@ def prepare(
     tokens. Raises EvaluationError, in one line that names the file and the number of the line,
     for data that cannot be read, and for settings out of range.
     """
+    from gpt2_edge.errors import EvaluationError
     from gpt2_edge.evaluate import cbt, choice, lambada, wikitext2, winograd
-    from gpt2_edge.evaluate.data import EvaluationError
 
     if task not in TASKS:
         raise EvaluationError(f"there is no task {task!r}; the tasks are {', '.join(TASKS)}")

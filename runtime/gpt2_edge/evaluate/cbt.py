@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpt2_edge.errors import EvaluationError
 from gpt2_edge.evaluate import Show, paper
-from gpt2_edge.evaluate.data import EvaluationError, read_text
+from gpt2_edge.evaluate.data import read_text
 from gpt2_edge.evaluate.detokenize import detokenize
 from gpt2_edge.evaluate.record import Evaluation, Reference, accuracy
 from gpt2_edge.evaluate.scoring import TextScorer, likeliest, score_all

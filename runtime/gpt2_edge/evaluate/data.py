@@ -9,11 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from gpt2_edge.errors import GPT2EdgeError
-
-
-class EvaluationError(GPT2EdgeError, ValueError):
-    """Evaluation data cannot be read, or an evaluation cannot be carried out as asked."""
+from gpt2_edge.errors import EvaluationError
 
 
 def read_text(path: Path) -> str:

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from gpt2_edge.errors import ContextOverflowError
+from gpt2_edge.errors import ContextOverflowError, EvaluationError
 from gpt2_edge.evaluate import Show
-from gpt2_edge.evaluate.data import EvaluationError
 from gpt2_edge.generate import Generator
 from gpt2_edge.score import ContinuationScorer
 from gpt2_edge.tokenizer import Tokenizer

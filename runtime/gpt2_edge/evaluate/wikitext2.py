@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from gpt2_edge.errors import EvaluationError
 from gpt2_edge.evaluate import Show, paper
-from gpt2_edge.evaluate.data import EvaluationError, read_text
+from gpt2_edge.evaluate.data import read_text
 from gpt2_edge.evaluate.record import Evaluation, Figure, Reference, exponential
 from gpt2_edge.evaluate.scoring import require_tokenizer
 from gpt2_edge.generate import Generator
