@@ -116,10 +116,7 @@ class ConcatCache:
 
 def _layer_names(architecture: Architecture, names: GraphNames) -> list[tuple[str, str]]:
     return [
-        (past.format(i=layer), present.format(i=layer))
+        pair
         for layer in range(architecture.num_layers)
-        for past, present in (
-            (names.past_key, names.present_key),
-            (names.past_value, names.present_value),
-        )
+        for pair in zip(names.past(layer), names.present(layer), strict=True)
     ]

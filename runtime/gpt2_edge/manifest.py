@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import types
-import typing
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from gpt2_edge.errors import PackageError
+from gpt2_edge.manifest_rules import UPGRADE, NewerError, check_manifest
+from gpt2_edge.typed_json import typed
+from gpt2_edge.untrusted import UnreadableError, read_json_object, shown
 
 FORMAT_VERSION = 1
 MANIFEST_FILE = "manifest.json"
-CACHE_KINDS = ("shared", "concat", "host")
-CACHE_DTYPES = ("float32", "float16", "int8")
+_COPY = "copy the package again"
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,10 @@ class Architecture:
 
 @dataclass(frozen=True)
 class GraphNames:
-    """Names of the graph's inputs and outputs; `{i}` stands for the layer's number."""
+    """Names of the graph's inputs and outputs; `{i}` stands for the layer's number.
+
+    None: the graph has no such input.
+    """
 
     input_ids: str = "input_ids"
     attention_mask: str = "attention_mask"
@@ -43,6 +46,19 @@ class GraphNames:
     logits: str = "logits"
     present_key: str = "present.{i}.key"
     present_value: str = "present.{i}.value"
+
+    def past(self, layer: int) -> tuple[str, str]:
+        """The inputs that take a layer's keys and values."""
+        return in_layer(self.past_key, layer), in_layer(self.past_value, layer)
+
+    def present(self, layer: int) -> tuple[str, str]:
+        """The outputs that return a layer's keys and values."""
+        return in_layer(self.present_key, layer), in_layer(self.present_value, layer)
+
+
+def in_layer(pattern: str, layer: int) -> str:
+    """`pattern` with the layer's number; not str.format, which a name could look into."""
+    return pattern.replace("{i}", str(layer))
 
 
 @dataclass(frozen=True)
@@ -62,7 +78,7 @@ class Graph:
     """The ONNX graph.
 
     `cache` is "shared" (one buffer is past and present), "concat", or "host" (the client writes
-    what a step returns into its own); `cache_dtype`, one of CACHE_DTYPES, is what it holds.
+    what a step returns into its own); `cache_dtype`, a NumPy name, is what it holds.
     `static`: only for graphs of fixed shapes.
     """
 
@@ -120,77 +136,36 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of the package in `folder`.
+    """The manifest of the package in `folder`, each value in its bounds.
 
-    Raises PackageError in one line where there is none, where it is damaged, or where its format
-    is newer than this runtime.
+    Raises PackageError in one line where there is none, where it is damaged, or where it is newer
+    than this runtime.
     """
     path = folder / MANIFEST_FILE
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112 (Path.is_dir may raise)
         raise PackageError(f"{folder}: no such package folder")
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = read_json_object(path)
     except FileNotFoundError as error:
         raise PackageError(
             f"{folder} has no {MANIFEST_FILE}; is it a package that gpt2-edge export wrote?"
         ) from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except UnreadableError as error:
+        raise PackageError(f"{path} cannot be read as JSON ({error}); {_COPY}") from error
+    version = raw.get("format_version")
+    if type(version) is not int or version < 1:
+        said = "no format_version" if version is None else f"format_version {shown(version)}"
+        raise PackageError(f"{path} has {said}; {_COPY}")
+    if version > FORMAT_VERSION:
         raise PackageError(
-            f"{path} cannot be read as JSON ({error}); copy the package again"
-        ) from error
-    if not isinstance(raw, dict) or not isinstance(raw.get("format_version"), int):
-        raise PackageError(f"{path} has no format_version; copy the package again")
-    if raw["format_version"] > FORMAT_VERSION:
-        raise PackageError(
-            f"{path} has format version {raw['format_version']}; this gpt2-edge reads up to "
-            f"{FORMAT_VERSION}: upgrade gpt2-edge, or export the model with this version"
+            f"{path} has format version {shown(version)}; this gpt2-edge reads up to "
+            f"{FORMAT_VERSION}: {UPGRADE}"
         )
     try:
-        manifest: Manifest = _typed(Manifest, raw, "manifest")
-        if manifest.graph.cache not in CACHE_KINDS:
-            raise ValueError(f"graph.cache is {manifest.graph.cache!r}")
+        manifest: Manifest = typed(Manifest, raw, "manifest")
+        check_manifest(manifest)
+    except NewerError as error:
+        raise PackageError(f"{path} has {error}: {UPGRADE}") from error
     except ValueError as error:
-        raise PackageError(f"{path} is damaged ({error}); copy the package again") from error
-    if manifest.graph.cache_dtype not in CACHE_DTYPES:
-        raise PackageError(
-            f"{path} has graph.cache_dtype {manifest.graph.cache_dtype!r}; this gpt2-edge knows "
-            f"{', '.join(CACHE_DTYPES)}: upgrade gpt2-edge, or export the model with this version"
-        )
+        raise PackageError(f"{path} is damaged ({error}); {_COPY}") from error
     return manifest
-
-
-def _typed(hint: Any, value: Any, where: str) -> Any:
-    """`value` out of JSON as the type `hint`; ValueError, naming `where`, if it is another."""
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        return _dataclass(hint, value, where)
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
-        chosen = type(None) if value is None else arguments[0]
-        if chosen in arguments:
-            return None if value is None else _typed(chosen, value, where)
-    elif hint is Any:
-        return value
-    elif origin is tuple and isinstance(value, list):
-        return tuple(_typed(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-    elif origin is dict and isinstance(value, dict):
-        return {key: _typed(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
-    elif hint is float and type(value) in (int, float):
-        return float(value)
-    elif type(value) is hint:  # not isinstance: JSON's true is no number
-        return value
-    raise ValueError(f"{where} is {value!r}")
-
-
-def _dataclass(kind: type[Any], value: Any, where: str) -> Any:
-    if not isinstance(value, dict):
-        raise ValueError(f"{where} is {value!r}")
-    hints = typing.get_type_hints(kind)
-    arguments = {}
-    for entry in dataclasses.fields(kind):  # other keys may come with later minor versions
-        if entry.name in value:
-            arguments[entry.name] = _typed(
-                hints[entry.name], value[entry.name], f"{where}.{entry.name}"
-            )
-        elif entry.default is entry.default_factory is dataclasses.MISSING:
-            raise ValueError(f"{where}.{entry.name} is missing")
-    return kind(**arguments)

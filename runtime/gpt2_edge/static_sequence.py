@@ -132,14 +132,10 @@ class _Graph:
         }
         wanted = {entry.name for entry in session.get_inputs()}
         for layer in sequence._layers:
-            self._feeds[names.past_key.format(i=layer)] = sequence._keys[layer]
-            self._feeds[names.past_value.format(i=layer)] = sequence._values[layer]
+            key, value = names.past(layer)
+            self._feeds |= {key: sequence._keys[layer], value: sequence._values[layer]}
         self._feeds = {name: array for name, array in self._feeds.items() if name in wanted}
-        presents = [
-            name.format(i=layer)
-            for layer in sequence._layers
-            for name in (names.present_key, names.present_value)
-        ]
+        presents = [name for layer in sequence._layers for name in names.present(layer)]
         has_head = any(entry.name == names.logits for entry in session.get_outputs())
         self._outputs = [names.logits, *presents] if has_head else presents
 
