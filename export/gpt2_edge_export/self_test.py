@@ -64,7 +64,8 @@ def _prompts(generator: Generator) -> Iterator[list[int]]:
     length = max(1, min(_PROMPT_TOKENS, architecture.context_length // 2))
     if generator.tokenizer is not None:
         for text in _PROMPTS:
-            ids = [i for i in generator.tokenizer.encode(text) if i < architecture.vocab_size]
+            ids = generator.tokenizer.encode(text, add_special_tokens=False)
+            ids = [i for i in ids if i < architecture.vocab_size]
             if ids:
                 yield ids[:length]
     random = np.random.default_rng(0)

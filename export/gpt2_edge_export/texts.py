@@ -52,7 +52,7 @@ def read_text(path: Path, tokenizer: Tokenizer, vocab_size: int, least: int) -> 
         raise ExportError(
             f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8"
         ) from error
-    ids = [i for i in tokenizer.encode(text) if i < vocab_size]
+    ids = [i for i in tokenizer.encode(text, add_special_tokens=False) if i < vocab_size]
     if len(ids) < least:
         count = f"only {len(ids):,} tokens" if ids else "no tokens"
         raise ExportError(f"{path} has {count}; at least {least:,} are needed: give a longer text")

@@ -76,9 +76,9 @@ class GPT2EdgeLM(TemplateLM):
     def tok_encode(
         self, string: str, add_special_tokens: bool | None = None, **kwargs: Any
     ) -> list[int]:
-        """Token ids of `string`; a GPT-2 adds no special tokens to them."""
+        """Token ids of `string`, without special tokens unless the harness asks for them."""
         assert self.generator.tokenizer is not None
-        return self.generator.tokenizer.encode(string)
+        return self.generator.tokenizer.encode(string, add_special_tokens=bool(add_special_tokens))
 
     def _loglikelihood_tokens(
         self,

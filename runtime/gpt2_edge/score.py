@@ -228,7 +228,7 @@ def text_perplexity(
     """`perplexity` of a text, with its bits per byte; GenerationError without a tokenizer too."""
     if generator.tokenizer is None:
         raise GenerationError(f"{generator.package.folder} has no tokenizer; give the text as ids")
-    ids = generator.tokenizer.encode(text)
+    ids = generator.tokenizer.encode(text, add_special_tokens=False)
     text_bytes = len(text.encode("utf-8", "replace"))
     if ids and not bos:
         # What is not predicted does not count, unless it is part of a character: then all does.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -37,11 +38,29 @@ class Tokenizer:
         """Number of tokens, added ones included."""
         return self._tokenizer.get_vocab_size()
 
-    def encode(self, text: str) -> list[int]:
-        """Token ids of `text`; special tokens written out in it count as such."""
+    def encode(
+        self, text: str, *, add_special_tokens: bool = True, parse_special: bool = True
+    ) -> list[int]:
+        """Token ids of `text`, those that transformers' tokenizer(text) gives.
+
+        add_special_tokens: with the tokens that the tokenizer puts around a text (a beginning of
+        text; [CLS] and [SEP]), if it has such a template. parse_special: whether special tokens
+        written out in the text count as such; False for text of strangers.
+        """
         # A lone surrogate (an undecodable byte of the command line) cannot be text.
         clean = text.encode("utf-8", "replace").decode("utf-8")
-        return list(self._tokenizer.encode(clean, add_special_tokens=False).ids)
+        tokenizer = self._tokenizer if parse_special else self._plain
+        return list(tokenizer.encode(clean, add_special_tokens=add_special_tokens).ids)
+
+    @cached_property
+    def _plain(self) -> _HFTokenizer:
+        """The same for which special tokens in a text are text.
+
+        The library has this as a state of the tokenizer, which threads share: hence two of them.
+        """
+        plain = _HFTokenizer.from_str(self._tokenizer.to_str())
+        plain.encode_special_tokens = True
+        return plain
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids` without special tokens; bytes that are no UTF-8 become U+FFFD."""

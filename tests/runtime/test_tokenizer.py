@@ -8,6 +8,7 @@ import pytest
 import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import processors
 
 from gpt2_edge import PackageError
 from gpt2_edge.tokenizer import Tokenizer
@@ -148,3 +149,31 @@ def test_a_file_that_is_no_tokenizer(tmp_path: Path, content: str) -> None:
         Tokenizer(path)
     assert str(raised.value).startswith(f"{path} is no tokenizer")
     assert "\n" not in str(raised.value)
+
+
+@pytest.fixture(scope="module")
+def with_bos(library: tokenizers.Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    """The same with a template that puts the end of text before every text."""
+    extended = tokenizers.Tokenizer.from_str(library.to_str())
+    extended.post_processor = processors.TemplateProcessing(
+        single=f"{END_OF_TEXT} $A", special_tokens=[(END_OF_TEXT, 0)]
+    )
+    path = tmp_path_factory.mktemp("bos") / "tokenizer.json"
+    extended.save(str(path))
+    return Tokenizer(path)
+
+
+def test_a_template_s_special_tokens_are_added_unless_the_caller_says_no(
+    with_bos: Tokenizer, tokenizer: Tokenizer
+) -> None:
+    ids = tokenizer.encode("One day")
+    assert with_bos.encode("One day") == [0, *ids]
+    assert with_bos.encode("One day", add_special_tokens=False) == ids
+
+
+def test_special_tokens_of_strangers_can_be_text(tokenizer: Tokenizer) -> None:
+    text = f"one{END_OF_TEXT}two"
+    ids = tokenizer.encode(text, parse_special=False)
+    assert 0 not in ids
+    assert tokenizer.decode(ids) == text
+    assert 0 in tokenizer.encode(text)  # the other kind is as it was

@@ -85,7 +85,7 @@ def _text_ids(generator: Generator, options: argparse.Namespace) -> list[int]:
         raise GenerationError(
             f"{generator.package.folder} has no tokenizer; give the text as token ids (--ids)"
         )
-    return generator.tokenizer.encode(prompt)
+    return generator.tokenizer.encode(prompt, add_special_tokens=False)
 
 
 def _row(token: ScoredToken) -> str:

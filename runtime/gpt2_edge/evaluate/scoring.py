@@ -60,11 +60,16 @@ def split_ids(tokenizer: Tokenizer, context: str, text: str) -> tuple[list[int],
     """
     stripped = context.rstrip()
     text = context[len(stripped) :] + text
-    context_ids = tokenizer.encode(stripped) if stripped else []
-    ids = tokenizer.encode(stripped + text)
+    context_ids = _ids(tokenizer, stripped)
+    ids = _ids(tokenizer, stripped + text)
     if ids[: len(context_ids)] == context_ids and len(ids) > len(context_ids):
         return context_ids, ids[len(context_ids) :]
-    return context_ids, tokenizer.encode(text)
+    return context_ids, _ids(tokenizer, text)
+
+
+def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
+    # What stands before a text is decided by who scores it, not by the tokenizer's template.
+    return tokenizer.encode(text, add_special_tokens=False) if text else []
 
 
 @dataclass(frozen=True)

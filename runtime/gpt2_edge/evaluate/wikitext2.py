@@ -42,7 +42,7 @@ def evaluate(
     Standard errors by the delta method: L's is sqrt(tokens) times the standard deviation of the
     tokens' losses, taken as independent.
     """
-    ids = require_tokenizer(generator).encode(text)
+    ids = require_tokenizer(generator).encode(text, add_special_tokens=False)
     result = perplexity(generator, ids, window, stride, show=lambda t: show(f"wikitext2: {t}"))
     words, line_ends = len(text.split()), text.count("\n")
     loss = result.negative_log_likelihood
