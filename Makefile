@@ -1,6 +1,8 @@
 # Each target sets up what it needs (a virtual environment included) and is safe to repeat.
 #   make demo            export the sample model to int4 and watch it write
 #   make test            formatting, lint, types, tests of the Python packages
+#   make test-minimum    the same tests with every dependency at its lower bound, on Python 3.10
+#   make test-readme     the README's commands and Python, in a clean copy and a new environment
 #   make test-arm64      the sample's packages in aarch64 Python under qemu, against those here
 #   make test-ecosystem  packages in optimum and onnxruntime-genai, optimum's in our runtime
 #   make test-openvino   portable and static packages on the OpenVINO provider
@@ -15,12 +17,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 OPTIMUM_VENV ?= .venv-optimum
+MINIMUM_VENV ?= .venv-minimum
 BENCH_VENV := $(if $(OPTIMUM),$(OPTIMUM_VENV),$(VENV))
 
 # The tests' matrices are small, and threads of OpenBLAS and ONNX Runtime get in each other's way.
 ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
-.PHONY: demo test test-arm64 test-ecosystem test-openvino test-web android \
+.PHONY: demo test test-minimum test-readme test-arm64 test-ecosystem test-openvino test-web android \
   test-android check bench test-optimum test-providers clean
 
 demo: $(VENV)/ready
@@ -31,6 +34,14 @@ test: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(ONE_THREAD) $(BIN)/python -m pytest -q
+
+# mypy's and ruff's words depend on their versions: `test` has them, this has not.
+test-minimum:
+	tools/minimum-venv.sh $(MINIMUM_VENV)
+	$(ONE_THREAD) $(MINIMUM_VENV)/bin/python -m pytest -q
+
+test-readme: $(VENV)/ready
+	GPT2_EDGE_TEST_README=1 $(BIN)/python -m pytest -q tests/readme
 
 test-arm64: $(VENV)/ready
 	PYTHON=$(BIN)/python tools/test-arm64.sh
@@ -52,7 +63,15 @@ test-android: android
 	PYTHON=$(BIN)/python android_demo/test-core.sh
 	PYTHON=$(BIN)/python android_demo/test-app.sh
 
-check: test test-arm64 test-openvino test-web test-ecosystem test-android
+# Two suites run at a time (the slow ones have one thread), each one's output in one piece; every
+# suite adds what it skipped, and why, to one list.
+CHECKED := test test-minimum test-readme test-arm64 test-openvino test-web test-ecosystem test-android
+$(CHECKED): export SUITE = $@
+
+check:
+	@rm -f .skipped
+	@SKIPPED_LIST=$(CURDIR)/.skipped $(MAKE) --no-print-directory -j2 --output-sync=target $(CHECKED)
+	@$(BIN)/python tools/skipped.py .skipped
 
 bench: $(BENCH_VENV)/ready
 	$(BENCH_VENV)/bin/python benchmarks/run.py $(BENCH)
@@ -80,5 +99,5 @@ define install
 endef
 
 clean:
-	rm -rf $(VENV) .venv-* .demo .bench .providers build web/build web/node_modules \
+	rm -rf $(VENV) .venv-* .skipped .demo .bench .providers build web/build web/node_modules \
 	  android_demo/.tools android_demo/build android_demo/core/build

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,20 @@ from gpt2_edge_export.export import ExportOptions, export_package
 from helpers import random_config, write_random_checkpoint
 
 _ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Where `make check` asks, list what was skipped; tools/skipped.py prints all suites'."""
+    listed = os.environ.get("SKIPPED_LIST")
+    if not listed:
+        return
+    suite = os.environ.get("SUITE", "tests")
+    with Path(listed).open("a", encoding="utf-8") as file:
+        for report in terminalreporter.stats.get("skipped", []):
+            told = report.longrepr
+            reason = told[2] if isinstance(told, tuple) else told
+            reason = " ".join(str(reason).removeprefix("Skipped: ").split())
+            file.write(f"{suite}\t{reason}\t{report.nodeid}\n")
 
 
 @pytest.fixture(scope="session")
