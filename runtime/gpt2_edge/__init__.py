@@ -1,8 +1,8 @@
 """GPT-2 on a device: load a package that `gpt2-edge export` wrote, and write text with it.
 
->>> from gpt2_edge import GenerationConfig, Generator
+>>> from gpt2_edge import Generator
 >>> generator = Generator.load("sample-int4")
->>> generator.generate("It was a dark night", GenerationConfig(max_new_tokens=20)).text
+>>> print(generator.generate("It was a dark night", max_new_tokens=20))
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from gpt2_edge.errors import MissingDependencyError as MissingDependencyError
     from gpt2_edge.errors import PackageError as PackageError
     from gpt2_edge.errors import ProviderError as ProviderError
-    from gpt2_edge.generate import GenerationResult as GenerationResult
     from gpt2_edge.generate import Generator as Generator
-    from gpt2_edge.generate import NextToken as NextToken
-    from gpt2_edge.generate import TextStream as TextStream
-    from gpt2_edge.generate import Token as Token
+    from gpt2_edge.result import GenerationResult as GenerationResult
+    from gpt2_edge.result import NextToken as NextToken
+    from gpt2_edge.result import Token as Token
+    from gpt2_edge.stream import TextStream as TextStream
 
 # Public name -> module. They are imported when they are first asked for, so that the command's
 # --help, and a Ctrl-C right after its start, do not wait for NumPy and ONNX Runtime.
@@ -44,14 +44,14 @@ _MODULES = {
     "GPT2EdgeError": "errors",
     "GenerationConfig": "config",
     "GenerationError": "errors",
-    "GenerationResult": "generate",
+    "GenerationResult": "result",
     "Generator": "generate",
     "MissingDependencyError": "errors",
-    "NextToken": "generate",
+    "NextToken": "result",
     "PackageError": "errors",
     "ProviderError": "errors",
-    "TextStream": "generate",
-    "Token": "generate",
+    "TextStream": "stream",
+    "Token": "result",
 }
 
 __all__ = [*_MODULES, "__version__"]

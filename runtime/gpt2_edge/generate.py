@@ -1,4 +1,4 @@
-"""From a prompt to text: `Generator`, and the loop behind it.
+"""From a prompt to text: `Generator`.
 
 Three layers: `Generator.tokens` yields ids, `Generator.stream` turns them into text as it becomes
 certain, `Generator.generate` returns the whole result.
@@ -7,151 +7,69 @@ certain, `Generator.generate` returns the whole result.
 from __future__ import annotations
 
 import secrets
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import abc
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
-from gpt2_edge.config import GenerationConfig
-from gpt2_edge.errors import ContextOverflowError, GenerationError
+from gpt2_edge.config import (
+    GENERATION_CONFIG_FILE,
+    GenerationConfig,
+    checked_config,
+)
+from gpt2_edge.decoding import Progress, Request, ShouldStop, decode
+from gpt2_edge.errors import (
+    ContextOverflowError,
+    GenerationError,
+    GPT2EdgeError,
+    PackageError,
+)
 from gpt2_edge.manifest import Manifest
 from gpt2_edge.package import Package, open_package
+from gpt2_edge.prompts import check_vocabulary, require_text, token_ids
 from gpt2_edge.providers import AUTO
-from gpt2_edge.sampling import (
-    Logits,
-    Sampler,
-    largest,
-    log_probability,
-    make_sampler,
-    probabilities,
-)
-from gpt2_edge.session import FedSequence, Session
-from gpt2_edge.stopping import StopStrings
+from gpt2_edge.result import GenerationResult as GenerationResult
+from gpt2_edge.result import NextToken as NextToken
+from gpt2_edge.result import Token as Token
+from gpt2_edge.sampling import Sampler, make_sampler, most_likely
+from gpt2_edge.session import Session
+from gpt2_edge.stream import TextStream as TextStream
 from gpt2_edge.tokenizer import Tokenizer
+from gpt2_edge.untrusted import shown
+from gpt2_edge.values import whole_number
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from gpt2_edge.config import Settings
 
 Prompt = str | Sequence[int]
-ShouldStop = Callable[[], bool]
 
 _NEW_SEED_BITS = 53  # so that JSON readers with float64 numbers keep a reported seed exact
 
 
-@dataclass(frozen=True)
-class Token:
-    """One generated token; `logprob` (natural logarithm) only where the config asks for it."""
+class Generator:
+    """A loaded package. Threads may share one: every generation has its own cache.
 
-    id: int
-    logprob: float | None = None
-
-
-@dataclass(frozen=True)
-class NextToken:
-    """One option for the next token, with its probability (0 to 1) over the whole vocabulary."""
-
-    id: int
-    text: str
-    probability: float
-
-
-@dataclass(frozen=True)
-class GenerationResult:
-    """What a generation came to.
-
-    text: the new text, without the prompt and without a stop string; None where the package has
-        no tokenizer.
-    ids: all new token ids, the end-of-text token or those of a stop string included.
-    finish_reason: "eos", "stop" (a stop string), "length" (max_new_tokens, or the context is
-        full), "cancelled" (should_stop said so) or "interrupted" (Ctrl-C).
-    seed: of the random generator; None for greedy decoding.
-    provider: the execution provider that computed it (one of PROVIDERS).
-    nodes: how many nodes of the graph each provider took; None where ONNX Runtime keeps no account
-        (the CPU before 1.24).
-    logprobs: one for each id, where the config asked for them.
-    Times are in seconds, rates in tokens per second (0 where nothing was measured).
+    package, session, tokenizer (None where the package has none): what it is made of.
+    generation_config: what the package's generation_config.json sets; it holds where neither a
+    GenerationConfig nor a keyword says otherwise.
     """
 
-    text: str | None
-    ids: tuple[int, ...]
-    finish_reason: str
-    prompt_tokens: int
-    seed: int | None
-    prompt_seconds: float
-    decode_seconds: float
-    logprobs: tuple[float, ...] | None = None
-    provider: str = "cpu"
-    nodes: dict[str, int] | None = None
-
-    @property
-    def prompt_tokens_per_second(self) -> float:
-        """Speed of the prefill; the time includes choosing the first token."""
-        return self.prompt_tokens / self.prompt_seconds if self.prompt_seconds else 0.0
-
-    @property
-    def decode_tokens_per_second(self) -> float:
-        """Speed of the tokens after the first, which belongs to the prefill."""
-        later = len(self.ids) - 1
-        return later / self.decode_seconds if later > 0 and self.decode_seconds else 0.0
-
-
-@dataclass
-class _Progress:
-    """How far a generation is; shared by the layers of one call."""
-
-    prompt_tokens: int
-    seed: int | None
-    provider: str
-    nodes: dict[str, int] | None
-    finish_reason: str = "length"
-    tokens: list[Token] = field(default_factory=list)
-    started: float = field(default_factory=time.perf_counter)
-    first_token: float | None = None
-    last_token: float | None = None
-
-    def result(self, text: str | None, with_logprobs: bool) -> GenerationResult:
-        first = self.first_token or time.perf_counter()
-        return GenerationResult(
-            text=text,
-            ids=tuple(token.id for token in self.tokens),
-            finish_reason=self.finish_reason,
-            prompt_tokens=self.prompt_tokens,
-            seed=self.seed,
-            prompt_seconds=first - self.started,
-            decode_seconds=(self.last_token or first) - first,
-            logprobs=tuple(token.logprob or 0.0 for token in self.tokens)
-            if with_logprobs
-            else None,
-            provider=self.provider,
-            nodes=self.nodes,
-        )
-
-
-class TextStream(Iterator[str]):
-    """Pieces of text as they become certain, never half a character; then `result`."""
-
-    def __init__(self, pieces: Iterator[str], finished: list[GenerationResult]) -> None:
-        self._pieces = pieces
-        self._finished = finished
-
-    def __next__(self) -> str:
-        return next(self._pieces)
-
-    @property
-    def result(self) -> GenerationResult:
-        """The record of the whole generation; GenerationError before the stream has ended."""
-        if not self._finished:
-            raise GenerationError("the stream has not ended; read all of it before its result")
-        return self._finished[0]
-
-
-class Generator:
-    """A loaded package. Threads may share one: every generation has its own cache."""
-
-    def __init__(self, package: Package, session: Session, tokenizer: Tokenizer | None) -> None:
+    def __init__(
+        self,
+        package: Package,
+        session: Session,
+        tokenizer: Tokenizer | None,
+        generation_config: GenerationConfig | None = None,
+    ) -> None:
         self.package = package
         self.session = session
         self.tokenizer = tokenizer
+        self.generation_config = generation_config or GenerationConfig()
 
     @classmethod
     def load(
@@ -173,7 +91,7 @@ class Generator:
         provider is not installed, takes nothing of the graph or has no such option.
         """
         package = open_package(path)
-        tokenizer_file = package.manifest.tokenizer
+        # The session compares the hashes of everything that is read below.
         session = Session(
             package,
             provider=provider,
@@ -181,197 +99,228 @@ class Generator:
             threads=threads,
             verify=verify,
         )
+        tokenizer_file = package.manifest.tokenizer
         tokenizer = Tokenizer(package.folder / tokenizer_file) if tokenizer_file else None
-        return cls(package, session, tokenizer)
+        return cls(package, session, tokenizer, _generation_config(package))
 
     @property
     def manifest(self) -> Manifest:
+        """What the package says about itself (docs/PACKAGE.md)."""
         return self.package.manifest
+
+    @property
+    def name(self) -> str:
+        """Name of the package."""
+        return self.manifest.name
+
+    @property
+    def context_length(self) -> int:
+        """How many tokens a prompt and what is written after it may have together."""
+        return self.manifest.architecture.context_length
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of token ids, from 0 on; a tokenizer may have fewer."""
+        return self.manifest.architecture.vocab_size
+
+    @property
+    def eos_token_ids(self) -> tuple[int, ...]:
+        """The tokens that end a text."""
+        return self.manifest.eos_token_ids
+
+    @property
+    def fallback_reason(self) -> str | None:
+        """Why provider "auto" took a later choice than its first; None if it did not."""
+        return getattr(self.session, "fallback_reason", None)
 
     def generate(
         self,
         prompt: Prompt,
         config: GenerationConfig | None = None,
         should_stop: ShouldStop | None = None,
+        **settings: Unpack[Settings],
     ) -> GenerationResult:
         """Continue `prompt` (text, or token ids) and return the whole result.
 
-        should_stop is asked before every token; Ctrl-C ends the generation with what there is.
-        Raises GenerationError and ContextOverflowError for a prompt that cannot be taken.
+        config: the settings; or give them as keywords, which win over `config`:
+        `generate(text, temperature=0.8)`. What neither says is as in `generation_config`.
+        should_stop is asked before every token, and between two parts of a long prompt. Raises
+        GenerationError and ContextOverflowError for a prompt that cannot be taken,
+        GenerationError for settings of another name, type or range, and for a model whose logits
+        are not numbers.
         """
-        stream = self.stream(prompt, config, should_stop)
-        for _ in stream:
-            pass
-        return stream.result
+        with self.stream(prompt, config, should_stop, **settings) as stream:
+            for _ in stream:
+                pass
+            return stream.result
 
     def stream(
         self,
         prompt: Prompt,
         config: GenerationConfig | None = None,
         should_stop: ShouldStop | None = None,
+        **settings: Unpack[Settings],
     ) -> TextStream:
         """Like `generate`, as an iterator over pieces of the new text."""
-        config = config or GenerationConfig()
-        ids = self.encode(prompt)
-        if config.stop_strings and self.tokenizer is None:
+        request, choose = self._request(prompt, config, should_stop, settings)
+        if request.config.stop_strings and self.tokenizer is None:
             raise GenerationError("stop_strings need a tokenizer; this package has none")
-        progress = self._progress(ids, config)
-        finished: list[GenerationResult] = []
-        return TextStream(self._text(ids, config, should_stop, progress, finished), finished)
+        return TextStream(self.session, self.tokenizer, request, choose)
 
     def tokens(
         self,
         prompt: Prompt,
         config: GenerationConfig | None = None,
         should_stop: ShouldStop | None = None,
-    ) -> Iterator[Token]:
+        **settings: Unpack[Settings],
+    ) -> abc.Generator[Token, None, None]:
         """Like `generate`, as an iterator over tokens, without text or stop strings."""
-        config = config or GenerationConfig()
-        ids = self.encode(prompt)
-        return self._tokens(ids, config, should_stop, self._progress(ids, config))
+        request, choose = self._request(prompt, config, should_stop, settings)
+        return decode(self.session, request, choose, Progress())
 
-    def next_tokens(self, prompt: Prompt, k: int = 10) -> list[NextToken]:
-        """The `k` most likely next tokens after `prompt`, most likely first."""
-        if k < 1:
-            raise GenerationError(f"k is {k}; it must be at least 1")
+    def next_tokens(
+        self,
+        prompt: Prompt,
+        k: int = 10,
+        *,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+    ) -> list[NextToken]:
+        """The `k` most likely next tokens after `prompt`, most likely first.
+
+        Their probabilities are the model's, over the whole vocabulary. With temperature, top_k or
+        top_p (as in GenerationConfig; what is not given changes nothing) they are those that a
+        token is drawn with, and there may be fewer than `k` left. Raises GenerationError and
+        ContextOverflowError.
+        """
+        count = whole_number(k)
+        if count is None or count < 1:
+            raise GenerationError(f"k is {shown(k)}; it must be a whole number, at least 1")
+        asked = GenerationConfig(
+            temperature=temperature, top_k=0 if top_k is None else top_k, top_p=top_p
+        ).resolved()
         ids = self.encode(prompt)
         logits = self.session.start(len(ids)).prefill(ids)
         assert logits is not None  # nothing stops it
-        likely = probabilities(logits)
+        options, shares = most_likely(logits, count, asked.temperature, asked.top_k, asked.top_p)
         return [
-            NextToken(int(i), self.token_label(int(i)), float(likely[i]))
-            for i in largest(logits, k)
+            NextToken(token_id, self.token_label(token_id), share)
+            for token_id, share in zip(options.tolist(), shares.tolist(), strict=True)
         ]
 
-    def logits(self, prompt: Prompt) -> npt.NDArray[np.float32]:
-        """Logits [tokens, vocab] after every token of `prompt`."""
-        ids = self.encode(prompt)
-        return np.array(self.session.start(len(ids)).feed(ids, keep=0))
+    def logits(self, prompt: Prompt, keep: int | None = None) -> npt.NDArray[np.float32]:
+        """Logits [tokens, vocab] after every token of `prompt`.
 
-    def encode(self, prompt: Prompt) -> list[int]:
-        """Token ids of `prompt`, checked to be in the vocabulary and to fit the context."""
+        keep: only after the last so many tokens, [keep, vocab], which takes less memory. Raises
+        GenerationError and ContextOverflowError.
+        """
+        rows = 0 if keep is None else whole_number(keep)
+        if rows is None or (keep is not None and rows < 1):
+            raise GenerationError(f"keep is {shown(keep)}; it must be a whole number, at least 1")
+        ids = self.encode(prompt)
+        return np.array(self.session.start(len(ids)).feed(ids, keep=min(rows, len(ids))))
+
+    def encode(
+        self, prompt: Prompt, *, add_special_tokens: bool = True, parse_special: bool = True
+    ) -> list[int]:
+        """Token ids of `prompt`, checked to be in the vocabulary and to fit the context.
+
+        add_special_tokens: with those that the tokenizer puts around a text, which GPT-2's does
+        not. parse_special: special tokens written out in the text count as such; False takes them
+        for ordinary text, as it is right for text from strangers. Raises GenerationError and
+        ContextOverflowError.
+        """
         if isinstance(prompt, str):
-            if self.tokenizer is None:
-                raise GenerationError(
-                    f"{self.package.folder} has no tokenizer; give the prompt as token ids"
-                )
-            ids = self.tokenizer.encode(prompt)
+            ids = self._with_tokenizer("give the prompt as token ids").encode(
+                prompt, add_special_tokens=add_special_tokens, parse_special=parse_special
+            )
         else:
-            ids = [int(token_id) for token_id in prompt]
-        architecture, static = self.manifest.architecture, self.manifest.graph.static
+            ids = token_ids(prompt)
+        static = self.manifest.graph.static
         if not ids:
             raise GenerationError(
                 "the prompt is empty; give at least one token (to write from nothing, "
                 "'<|endoftext|>' in most GPT-2 vocabularies)"
             )
-        wrong = next((i for i in ids if not 0 <= i < architecture.vocab_size), None)
-        if wrong is not None:
-            raise GenerationError(
-                f"token id {wrong} is outside the vocabulary of {architecture.vocab_size}"
-            )
-        if len(ids) > architecture.context_length:
+        check_vocabulary(ids, self.vocab_size)
+        if len(ids) > self.context_length:
             advice = "shorten it, or export with a larger --past" if static else "shorten it"
             raise ContextOverflowError(
                 f"the prompt has {len(ids)} tokens; the model's context holds "
-                f"{architecture.context_length}: {advice}"
+                f"{self.context_length}: {advice}"
             )
         return ids
 
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token ids, without special tokens.
+
+        Raises GenerationError for what are no token ids, and where the package has no tokenizer.
+        """
+        checked = check_vocabulary(token_ids(ids, "ids", takes=""), self.vocab_size)
+        return self._with_tokenizer("its token ids are all there is").decode(checked)
+
+    def count_tokens(self, text: str) -> int:
+        """How many tokens `text` has as a prompt, however long it is.
+
+        Raises GenerationError where the package has no tokenizer.
+        """
+        return len(self._with_tokenizer("it takes no text").encode(require_text(text)))
+
     def token_label(self, token_id: int) -> str:
         """A token as text for people; without a tokenizer, its number."""
-        return self.tokenizer.label(token_id) if self.tokenizer else str(token_id)
+        (checked,) = check_vocabulary(token_ids([token_id], "token_id", ""), self.vocab_size)
+        return self.tokenizer.label(checked) if self.tokenizer else str(checked)
 
-    def _progress(self, ids: list[int], config: GenerationConfig) -> _Progress:
+    def __repr__(self) -> str:
+        recipe = self.manifest.recipe.get("name", "unknown recipe")
+        return (
+            f"<Generator {self.name}: {recipe}, {self.package.total_bytes / 1e6:.1f} MB, context "
+            f"{self.context_length}, vocabulary {self.vocab_size}, on {self.session.provider}>"
+        )
+
+    def __reduce__(self) -> NoReturn:
+        raise GPT2EdgeError(
+            "a Generator cannot be pickled or copied, as it holds a session of ONNX Runtime; call "
+            "Generator.load in each process (threads may share one)"
+        )
+
+    def _with_tokenizer(self, otherwise: str) -> Tokenizer:
+        if self.tokenizer is None:
+            raise GenerationError(f"{self.package.folder} has no tokenizer; {otherwise}")
+        return self.tokenizer
+
+    def _request(
+        self,
+        prompt: Prompt,
+        config: GenerationConfig | None,
+        should_stop: ShouldStop | None,
+        settings: Mapping[str, Any],
+    ) -> tuple[Request, Sampler]:
+        """A generation, checked, and the sampler that it asks for."""
+        config = checked_config(config, settings)
+        effective = config.resolved(self.generation_config)
+        if should_stop is not None and not callable(should_stop):
+            raise GenerationError(f"should_stop is {shown(should_stop)}; it must be a function")
         seed = None
-        if config.samples:
+        if effective.samples:
             seed = secrets.randbits(_NEW_SEED_BITS) if config.seed is None else config.seed
-        return _Progress(len(ids), seed, self.session.provider, self.session.nodes)
-
-    def _text(
-        self,
-        ids: list[int],
-        config: GenerationConfig,
-        should_stop: ShouldStop | None,
-        progress: _Progress,
-        finished: list[GenerationResult],
-    ) -> Iterator[str]:
-        stops = StopStrings(config.stop_strings)
-        detokenizer = self.tokenizer.stream() if self.tokenizer else None
-        shown: list[str] = []
-        for token in self._tokens(ids, config, should_stop, progress):
-            if detokenizer is None:
-                continue
-            piece = stops.push(detokenizer.push(token.id))
-            if piece:
-                shown.append(piece)
-                yield piece
-            if stops.found:
-                progress.finish_reason = "stop"
-                break
-        if detokenizer is not None and not stops.found:
-            rest = stops.push(detokenizer.finish())
-            if stops.found:
-                progress.finish_reason = "stop"
-            rest += stops.finish()
-            if rest:
-                shown.append(rest)
-                yield rest
-        text = "".join(shown) if detokenizer else None
-        finished.append(progress.result(text, config.logprobs))
-
-    def _tokens(
-        self,
-        ids: list[int],
-        config: GenerationConfig,
-        should_stop: ShouldStop | None,
-        progress: _Progress,
-    ) -> Iterator[Token]:
-        """The decode loop."""
-        choose = make_sampler(config, progress.seed or 0)
-        eos_ids = () if config.ignore_eos else self.manifest.eos_token_ids
-        progress.started = time.perf_counter()
-        sequence = self.session.start(len(ids) + config.max_new_tokens - 1)
-        fed: list[int] = ids
-        while True:
-            try:
-                logits = _step(sequence, fed, should_stop)
-                token = None if logits is None else _choose(logits, choose, config.logprobs)
-            except KeyboardInterrupt:
-                progress.finish_reason = "interrupted"
-                return
-            if token is None:
-                progress.finish_reason = "cancelled"
-                return
-            progress.tokens.append(token)
-            progress.last_token = time.perf_counter()
-            progress.first_token = progress.first_token or progress.last_token
-            ended = token.id in eos_ids
-            if ended:
-                progress.finish_reason = "eos"
-            yield token
-            if ended or len(progress.tokens) == config.max_new_tokens:
-                return
-            fed = [token.id]
-            if sequence.length == self.manifest.architecture.context_length:
-                if config.context_overflow == "stop":
-                    return
-                # The window slides: its newer half becomes the prompt again.
-                fed = [*sequence.ids[(sequence.length + 1) // 2 :], token.id]
-                sequence.trim(0)
+        request = Request(
+            prompt_ids=self.encode(prompt),
+            config=config,
+            settings=effective,
+            eos_ids=() if config.ignore_eos else self.eos_token_ids,
+            seed=seed,
+            should_stop=should_stop,
+        )
+        return request, make_sampler(config, seed or 0, self.generation_config)
 
 
-def _choose(logits: Logits, choose: Sampler, with_logprob: bool) -> Token:
-    token_id = choose(logits)
-    return Token(token_id, log_probability(logits, token_id) if with_logprob else None)
-
-
-def _step(
-    sequence: FedSequence, ids: list[int], should_stop: ShouldStop | None
-) -> npt.NDArray[np.float32] | None:
-    """Logits [vocab] after `ids`; None if the caller wants to stop."""
-    if len(ids) > 1:
-        return sequence.prefill(ids, should_stop=should_stop)
-    if should_stop is not None and should_stop():
-        return None
-    logits: npt.NDArray[np.float32] = sequence.feed(ids)[0]
-    return logits
+def _generation_config(package: Package) -> GenerationConfig:
+    """What the package's own generation_config.json sets."""
+    if GENERATION_CONFIG_FILE not in package.manifest.files:
+        return GenerationConfig()
+    try:
+        return GenerationConfig.from_pretrained(package.folder)
+    except GenerationError as error:
+        raise PackageError(f"{error}; mend it in the checkpoint and export that again") from error

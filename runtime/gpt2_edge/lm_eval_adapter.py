@@ -39,7 +39,7 @@ except ImportError as error:
     raise MissingDependencyError(_MISSING) from error
 
 _MAX_GEN_TOKS = 256  # the harness's default
-_TRANSLATED = ("until", "max_gen_toks", "top_k")
+_TRANSLATED = ("until", "max_gen_toks")
 
 
 @register_model("gpt2-edge")
@@ -123,10 +123,11 @@ class GPT2EdgeLM(TemplateLM):
         for request in tqdm(requests, desc="texts", disable=disable_tqdm):
             context, settings = request.args
             config = self._config(settings)
-            room = self.max_length - config.max_new_tokens
+            limit = config.resolved(self.generator.generation_config).max_new_tokens
+            room = self.max_length - limit
             if room < 1:
                 raise GenerationError(
-                    f"max_gen_toks is {config.max_new_tokens} and the model's context "
+                    f"max_gen_toks is {limit} and the model's context "
                     f"{self.max_length}: give a smaller one, as in "
                     "--model_args package=...,max_gen_toks=64"
                 )
@@ -156,8 +157,6 @@ class GPT2EdgeLM(TemplateLM):
         chosen.setdefault("do_sample", float(settings.get("temperature") or 0) > 0)
         if chosen["do_sample"] is False:
             chosen["temperature"] = 0.0
-        if settings.get("top_k") == 0:  # transformers' way of saying all
-            chosen["top_k"] = self.generator.manifest.architecture.vocab_size
         until = settings.get("until") or []
         stops = [until] if isinstance(until, str) else until
         chosen["stop_strings"] = tuple(stop for stop in stops if stop)

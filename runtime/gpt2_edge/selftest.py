@@ -19,7 +19,9 @@ def run_self_test(generator: Generator) -> list[str]:
         if not abs(float(logits[int(token_id)]) - expected) <= test.tolerance
     ]
     if test.expected_ids:
-        wanted = GenerationConfig(max_new_tokens=len(test.expected_ids), ignore_eos=True)
+        wanted = GenerationConfig(
+            max_new_tokens=len(test.expected_ids), do_sample=False, ignore_eos=True
+        )
         ids = generator.generate(test.prompt_ids, wanted).ids
         if ids != test.expected_ids:
             problems.append(f"greedy tokens are {list(ids)}; expected {list(test.expected_ids)}")

@@ -1,17 +1,19 @@
-"""How a generation ends: eos, stop, length, cancelled, interrupted."""
+"""How a generation ends: eos, stop, length, cancelled, or with the caller's exception."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pytest
 
-from gpt2_edge import GenerationConfig, GenerationResult, Generator
+from gpt2_edge import GenerationConfig, GenerationError, Generator
 from gpt2_edge.package import Package
 from gpt2_edge.session import TokenSequence
+from helpers import assert_one_line
 
 PROMPT = "The man in the boat said that he"
 TWENTY = GenerationConfig(max_new_tokens=20)
@@ -112,15 +114,8 @@ def test_should_stop_is_asked_once_for_each_token(fp32: Generator) -> None:
     assert len(asked) == 20
 
 
-def generate_interrupted(generator: Generator) -> GenerationResult:
-    try:
-        return generator.generate(PROMPT, TWENTY)
-    except KeyboardInterrupt:  # let through, it would end all tests
-        pytest.fail("the interrupt escaped instead of ending the text")
-
-
 @pytest.mark.parametrize("tokens", [0, 1, 7])
-def test_interrupted(
+def test_ctrl_c_is_the_caller_s(
     fp32: Generator, greedy: tuple[int, ...], tokens: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     feed = TokenSequence.feed
@@ -131,25 +126,65 @@ def test_interrupted(
             raise KeyboardInterrupt
         return feed(self, ids, keep)
 
+    stream = fp32.stream(PROMPT, TWENTY)
     with monkeypatch.context() as patch:
         patch.setattr(TokenSequence, "feed", interrupted_feed)
-        result = generate_interrupted(fp32)
-    assert (result.ids, result.finish_reason) == (greedy[:tokens], "interrupted")
-    assert fp32.tokenizer is not None
-    assert result.text == fp32.tokenizer.decode(greedy[:tokens])
+        with raises_interrupt():
+            list(stream)
+        with raises_interrupt():
+            fp32.generate(PROMPT, TWENTY)
+        with raises_interrupt():
+            list(fp32.tokens(PROMPT, TWENTY))
+    # What there was is not lost, and the model is as it was.
+    assert (stream.result.ids, stream.result.finish_reason) == (greedy[:tokens], "cancelled")
+    assert next(stream, "ended") == "ended"
     assert fp32.generate(PROMPT, TWENTY).ids == greedy
 
 
-def test_interrupted_while_a_token_is_chosen(
-    fp32: Generator, greedy: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+def test_ctrl_c_while_a_token_is_chosen_is_the_caller_s(
+    fp32: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    choices = iter(range(3))
-
     def choose(logits: np.ndarray) -> int:
-        if next(choices, None) is None:
-            raise KeyboardInterrupt
-        return int(logits.argmax())
+        raise KeyboardInterrupt
 
     monkeypatch.setattr("gpt2_edge.generate.make_sampler", lambda *_: choose)
-    result = generate_interrupted(fp32)
-    assert (result.ids, result.finish_reason) == (greedy[:3], "interrupted")
+    with raises_interrupt():
+        fp32.generate(PROMPT, TWENTY)
+
+
+@contextmanager
+def raises_interrupt() -> Iterator[None]:
+    """KeyboardInterrupt comes out of the block (and does not end all tests if it does not)."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        return
+    pytest.fail("the interrupt was swallowed")
+
+
+@pytest.mark.parametrize("error", [RuntimeError, ZeroDivisionError, StopAsyncIteration, OSError])
+def test_an_exception_of_should_stop_is_the_caller_s(
+    fp32: Generator, error: type[Exception]
+) -> None:
+    def fail() -> bool:
+        raise error("mine")
+
+    with pytest.raises(error, match="mine"):
+        fp32.generate(PROMPT, TWENTY, fail)
+
+
+@pytest.mark.parametrize("prompt", [[5], [5] * 20])
+def test_a_should_stop_that_raises_stop_iteration_is_told(
+    fp32: Generator, prompt: list[int]
+) -> None:
+    answers = iter([False])
+    with pytest.raises(GenerationError) as raised:
+        fp32.generate(prompt, TWENTY, lambda: next(answers))
+    assert_one_line(raised.value, "should_stop raised StopIteration")
+
+
+@pytest.mark.parametrize("wrong", [True, "stop", 5])
+def test_a_should_stop_that_is_no_function_is_told(fp32: Generator, wrong: Any) -> None:
+    with pytest.raises(GenerationError) as raised:
+        fp32.stream(PROMPT, TWENTY, wrong)
+    assert_one_line(raised.value, f"should_stop is {wrong!r}")

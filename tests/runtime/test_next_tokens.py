@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from gpt2_edge import GenerationConfig, GenerationError, Generator
-from gpt2_edge.sampling import largest, probabilities
+from gpt2_edge.sampling import largest
+from helpers import assert_one_line
 
 PROMPT = "What do you"
 
@@ -38,7 +41,8 @@ def test_they_are_the_softmax_of_the_logits(fp32: Generator) -> None:
     logits = fp32.logits(PROMPT)[-1]
     options = fp32.next_tokens(PROMPT, 20)
     assert [option.id for option in options] == largest(logits, 20).tolist()
-    expected = np.sort(probabilities(logits))[::-1][:20]
+    weights = np.exp(logits.astype(np.float64) - logits.max())
+    expected = np.sort(weights / weights.sum())[::-1][:20]
     np.testing.assert_allclose([option.probability for option in options], expected, rtol=1e-3)
 
 
@@ -56,7 +60,52 @@ def test_the_trained_model_knows_english(fp32: Generator) -> None:
     assert options == pytest.approx({" mean": 0.264, " want": 0.177, " think": 0.161}, abs=2e-3)
 
 
-@pytest.mark.parametrize("k", [0, -1])
-def test_k_is_at_least_1(fp32: Generator, k: int) -> None:
-    with pytest.raises(GenerationError, match=f"k is {k}; it must be at least 1"):
+@pytest.mark.parametrize("k", [0, -1, 2.5, 3.0, "3", True, None, [3], np.float64(3)])
+def test_k_is_a_whole_number_at_least_1(fp32: Generator, k: Any) -> None:
+    with pytest.raises(GenerationError) as raised:
         fp32.next_tokens(PROMPT, k)
+    assert_one_line(raised.value, f"k is {k!r}; it must be a whole number, at least 1")
+
+
+def test_k_may_be_numpy_s(fp32: Generator) -> None:
+    assert fp32.next_tokens(PROMPT, np.uint8(3)) == fp32.next_tokens(PROMPT, 3)  # type: ignore[arg-type]
+
+
+def test_k_may_be_larger_than_any_vocabulary(fp32: Generator) -> None:
+    assert len(fp32.next_tokens(PROMPT, 10**30)) == 8192
+
+
+@pytest.mark.parametrize(
+    ("temperature", "top_k", "top_p"),
+    [(0.5, None, None), (None, 4, None), (None, None, 0.6), (1.7, 200, 0.9), (None, 0, None)],
+)
+def test_they_are_those_that_a_token_is_drawn_with(
+    fp32: Generator, temperature: float | None, top_k: int | None, top_p: float | None
+) -> None:
+    found = fp32.next_tokens(PROMPT, 8192, temperature=temperature, top_k=top_k, top_p=top_p)
+    logits = fp32.logits(PROMPT)[-1].astype(np.float64)
+    # By full sorts, in the order temperature, top_k, top_p.
+    order = np.lexsort((np.arange(8192), -logits))[: top_k or None]
+    weights = np.exp((logits[order] - logits.max()) / (temperature or 1))
+    shares = weights / weights.sum()
+    kept = 1 + int(np.count_nonzero(np.cumsum(shares) < (top_p or 1))) if top_p else len(order)
+    expected = shares[:kept] / shares[:kept].sum()
+    assert len(found) == kept
+    np.testing.assert_allclose([option.probability for option in found], expected, rtol=2e-3)
+    assert [option.id for option in found[:5]] == order[: min(5, kept)].tolist()
+
+
+def test_a_temperature_or_top_p_of_0_leaves_the_most_likely_token(fp32: Generator) -> None:
+    (first,) = fp32.next_tokens(PROMPT, 1)
+    for setting in ({"temperature": 0}, {"top_p": 0}, {"top_k": 1}, {"temperature": 0, "top_k": 9}):
+        (only,) = fp32.next_tokens(PROMPT, 10, **setting)
+        assert (only.id, only.probability) == (first.id, 1.0)
+
+
+@pytest.mark.parametrize(
+    "setting", [{"temperature": -1}, {"top_k": 2.5}, {"top_k": ""}, {"top_p": "1"}]
+)
+def test_settings_of_a_draw_are_checked(fp32: Generator, setting: dict[str, Any]) -> None:
+    with pytest.raises(GenerationError) as raised:
+        fp32.next_tokens(PROMPT, **setting)
+    assert_one_line(raised.value, f"{next(iter(setting))} is ")

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from gpt2_edge.config import GenerationConfig
+from gpt2_edge import GenerationConfig, GenerationError
 from gpt2_edge.sampling import (
     SplitMix64,
     candidates,
@@ -15,8 +15,9 @@ from gpt2_edge.sampling import (
     largest,
     log_probability,
     make_sampler,
-    probabilities,
+    most_likely,
 )
+from helpers import assert_one_line
 
 ALL = 4
 # Token 1 has 1/2, token 3 has 1/4, tokens 0 and 2 have 1/8 each.
@@ -134,9 +135,81 @@ def test_log_probability() -> None:
     assert log_probability(LOGITS + 1000, 3) == pytest.approx(math.log(1 / 4), rel=1e-4)
 
 
-def test_probabilities() -> None:
-    np.testing.assert_allclose(probabilities(LOGITS), [1 / 8, 1 / 2, 1 / 8, 1 / 4], rtol=1e-6)
-    assert probabilities(2000 * LOGITS).tolist() == [0, 1, 0, 0]
+def test_most_likely() -> None:
+    ids, shares = most_likely(LOGITS, 2, 1.0, 0, 1.0)
+    assert ids.tolist() == [1, 3]
+    np.testing.assert_allclose(shares, [1 / 2, 1 / 4], rtol=1e-6)
+    ids, shares = most_likely(2000 * LOGITS, 9, 1.0, 0, 1.0)
+    assert (ids.tolist(), shares.tolist()) == ([1, 3, 0, 2], [1, 0, 0, 0])
+
+
+NAN, INF = np.nan, np.inf
+
+
+@pytest.mark.parametrize(
+    "logits",
+    [[0, NAN, 1, 2], [NAN] * 4, [9, 0, 0, NAN], [NAN, 5, 5, 5], [-INF] * 4, [0, INF, 1, INF]],
+    ids=["one", "all", "behind", "first", "nothing", "infinite"],
+)
+@pytest.mark.parametrize("vocab", [4, 3000])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"top_k": 2},
+        {"top_k": 0},
+        {"top_k": 0, "top_p": 0.5},
+        {"top_k": 0, "temperature": 1e-3},
+        {"top_p": 0},
+        {"top_k": 2, "top_p": 0.5},
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_logits_that_are_not_numbers_are_no_token(
+    logits: list[float], vocab: int, settings: dict[str, float]
+) -> None:
+    filling = -INF if logits == [-INF] * 4 else 0
+    row = np.array([*logits, *[filling] * (vocab - 4)], np.float32)
+    choose = make_sampler(GenerationConfig(**settings), seed=3)  # type: ignore[arg-type]
+    with pytest.raises(GenerationError) as raised:
+        choose(row)
+    assert_one_line(raised.value, "logits that are not numbers", "another recipe", "provider")
+    with pytest.raises(GenerationError):
+        log_probability(row, 1)
+    with pytest.raises(GenerationError):
+        most_likely(row, 3, 1.0, 0, 1.0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_token_that_cannot_come_is_never_drawn() -> None:
+    row = np.array([0, -INF, 1, -INF], np.float32)
+    for settings in ({}, {"top_k": 0}, {"top_k": 3}, {"top_k": 0, "top_p": 0.9}):
+        choose = make_sampler(GenerationConfig(**settings), seed=3)  # type: ignore[arg-type]
+        assert {choose(row) for _ in range(100)} <= {0, 2}
+
+
+@pytest.mark.parametrize("top_k", [0, 4, 5, 10**30])
+def test_a_top_k_of_0_is_the_whole_vocabulary(top_k: int) -> None:
+    kept = candidates(LOGITS, 1.0, top_k, 1.0)
+    assert kept.ids.tolist() == candidates(LOGITS, 1.0, ALL, 1.0).ids.tolist()
+    # It sorts no further than a draw needs, as for the vocabulary's size.
+    many = np.zeros(6000, np.float32)
+    if top_k in (0, 10**30):
+        assert len(candidates(many, 1.0, top_k, 1.0, reach=0.1).ids) == 1024
+
+
+def test_a_top_p_of_0_draws_the_greedy_token() -> None:
+    choose = make_sampler(GenerationConfig(top_p=0), seed=3)
+    assert {choose(LOGITS) for _ in range(50)} == {1}
+    assert {choose(EQUAL) for _ in range(50)} == {0}
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint32, np.uint64, np.int8])
+def test_a_seed_of_numpy_draws_as_python_s(kind: type) -> None:
+    config = GenerationConfig(seed=kind(7))
+    assert config.seed is not None
+    draws = [make_sampler(config, config.seed)(EQUAL) for _ in range(20)]
+    assert draws == [make_sampler(config, 7)(EQUAL) for _ in range(20)]
 
 
 @pytest.mark.parametrize(

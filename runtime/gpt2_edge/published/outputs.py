@@ -69,7 +69,10 @@ class Greedy:
             expected = generator.encode(self.prompt + self.text)[len(prompt) :]
         # The same text may be written in more tokens than the tokenizer would take for it.
         config = GenerationConfig(
-            max_new_tokens=2 * len(expected), ignore_eos=True, logprobs=bool(self.logprobs)
+            max_new_tokens=2 * len(expected),
+            do_sample=False,
+            ignore_eos=True,
+            logprobs=bool(self.logprobs),
         )
         result = generator.generate(prompt, config)
         equal = _common(result.ids, expected)
@@ -96,7 +99,7 @@ class Next:
     tolerance: float
 
     def check(self, generator: Generator) -> Check:
-        logits = generator.logits(self.prompt)[-1]
+        logits = generator.logits(self.prompt, keep=1)[0]
         chosen = int(logits.argmax())
         difference = abs(float(logits[self.id]) - self.logit)
         agrees = chosen == self.id and difference <= self.tolerance + _ROUNDING

@@ -1,0 +1,73 @@
+"""What generating gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_SHOWN_TEXT = 60
+
+
+@dataclass(frozen=True)
+class Token:
+    """One generated token; `logprob` (natural logarithm) only where the config asks for it."""
+
+    id: int
+    logprob: float | None = None
+
+
+@dataclass(frozen=True)
+class NextToken:
+    """One option for the next token, with its probability (0 to 1) among those that remain."""
+
+    id: int
+    text: str
+    probability: float
+
+
+@dataclass(frozen=True, repr=False)
+class GenerationResult:
+    """What a generation came to; as a string, its text, or its ids where there is none.
+
+    text: the new text, without the prompt and without a stop string; None where the package has
+        no tokenizer.
+    ids: all new token ids, the end-of-text token or those of a stop string included.
+    finish_reason: "eos", "stop" (a stop string), "length" (max_new_tokens, or the context is
+        full), or "cancelled" (should_stop said so, or the stream was closed).
+    seed: of the random generator; None for greedy decoding.
+    provider: the execution provider that computed it (one of PROVIDERS).
+    nodes: how many nodes of the graph each provider took; None where ONNX Runtime keeps no account
+        (the CPU before 1.24).
+    logprobs: one for each id, where the config asked for them.
+    Times are the model's, in seconds, without what a reader of the stream did between two tokens;
+    rates are in tokens per second (0 where nothing was measured).
+    """
+
+    text: str | None
+    ids: tuple[int, ...]
+    finish_reason: str
+    prompt_tokens: int
+    seed: int | None
+    prompt_seconds: float
+    decode_seconds: float
+    logprobs: tuple[float, ...] | None = None
+    provider: str = "cpu"
+    nodes: dict[str, int] | None = None
+
+    @property
+    def prompt_tokens_per_second(self) -> float:
+        """Speed of the prefill; the time includes choosing the first token."""
+        return self.prompt_tokens / self.prompt_seconds if self.ids and self.prompt_seconds else 0.0
+
+    @property
+    def decode_tokens_per_second(self) -> float:
+        """Speed of the tokens after the first, which belongs to the prefill."""
+        later = len(self.ids) - 1
+        return later / self.decode_seconds if later > 0 and self.decode_seconds else 0.0
+
+    def __str__(self) -> str:
+        return ",".join(map(str, self.ids)) if self.text is None else self.text
+
+    def __repr__(self) -> str:
+        text = str(self)
+        short = text if len(text) <= _SHOWN_TEXT else f"{text[:_SHOWN_TEXT]}…"
+        return f"<GenerationResult {short!r}, {len(self.ids)} tokens, {self.finish_reason!r}>"

@@ -1,0 +1,43 @@
+"""What counts as a whole number, a number or a truth value where a caller gives one.
+
+NumPy's scalars do, so that what comes out of an array can be passed on. A bool is no number, a
+float no whole number and a string neither: they are mistakes, and are told as such.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from numbers import Real
+from typing import Any
+
+
+def whole_number(value: Any) -> int | None:
+    """`value` as an int; None if it is no whole number."""
+    if type(value) is int:
+        return value
+    if isinstance(value, bool):
+        return None
+    try:
+        # Every kind of integer has __index__, NumPy's too; NumPy's bool and arrays have not.
+        return operator.index(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def real_number(value: Any) -> float | None:
+    """`value` as a float, infinite where it is too large for one; None if it is no number."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    number: Any = value
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
+
+
+def truth_value(value: Any) -> bool | None:
+    """`value` as a bool; None if it is none, as 0, 1 and "yes" are not."""
+    kind = type(value)
+    numpy_bool = kind.__module__ == "numpy" and kind.__name__ in ("bool", "bool_")
+    return bool(value) if isinstance(value, bool) or numpy_bool else None
