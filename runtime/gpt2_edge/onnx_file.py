@@ -1,0 +1,305 @@
+"""What an ONNX file says of itself, read without ONNX Runtime and without its weights.
+
+Files are untrusted, so the questions that decide whether a graph is loaded at all are answered from
+the bytes: which other files its weights are in, what it takes and gives, how large its tables are.
+A walk over the protobuf encoding (protobuf.dev/programming-guides/encoding) that steps over raw
+data; field numbers are those of onnx.proto (ONNX 1.17).
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+# ONNX's TensorProto.DataType, by NumPy's names.
+_DTYPES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 9: "bool", 10: "float16"}
+_WINDOW = 1 << 14  # bytes read at a time
+_HEADER = 20  # a field's key and a length or number, at most
+# An optimum graph of 48 layers has some 100,000 fields in 4,000 nodes.
+_MOST_FIELDS, _DEEPEST, _LONGEST_TEXT = 1_000_000, 64, 4096
+
+Shape = tuple[int | str, ...]
+# Number, wire type, and the range of the content; for a number, its value and where it ends.
+Field = tuple[int, int, int, int]
+
+
+class OnnxFileError(Exception):
+    """Why a file is no ONNX graph that can be taken, in words that stand behind its name."""
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """An input or output: NumPy's name of its type, and its sizes, an open one as text.
+
+    shape: None where the file says none.
+    """
+
+    dtype: str
+    shape: Shape | None
+
+
+@dataclass
+class OnnxFile:
+    """What a graph says of itself.
+
+    inputs: in the file's order, those with a default among them. tables: sizes of its initializers.
+    operators: how often each stands in the graph itself, subgraphs left out. weight_files: where
+    the data of any tensor of the file, however deep, lies outside of it.
+    """
+
+    producer: str = ""
+    inputs: dict[str, TensorInfo] = field(default_factory=dict)
+    outputs: dict[str, TensorInfo] = field(default_factory=dict)
+    tables: dict[str, Shape] = field(default_factory=dict)
+    operators: Counter[str] = field(default_factory=Counter)
+    weight_files: set[str] = field(default_factory=set)
+
+    @property
+    def required(self) -> dict[str, TensorInfo]:
+        """Inputs that have no default."""
+        return {name: info for name, info in self.inputs.items() if name not in self.tables}
+
+
+def read_onnx(source: BinaryIO | bytes) -> OnnxFile:
+    """Read the ONNX file `source`, an open file or its content; weights are stepped over.
+
+    Raises OnnxFileError for what is no ONNX file, and OSError where reading fails.
+    """
+    return _Walk(source).model()
+
+
+class _Walk:
+    """One pass over a file. A message is a range of it, [start, end)."""
+
+    def __init__(self, source: BinaryIO | bytes) -> None:
+        self._window, self._base = (source, 0) if isinstance(source, bytes) else (b"", 0)
+        self._file = io.BytesIO() if isinstance(source, bytes) else source
+        self._end = len(source) if isinstance(source, bytes) else source.seek(0, io.SEEK_END)
+        self._left = _MOST_FIELDS
+        self._found = OnnxFile()
+
+    def model(self) -> OnnxFile:
+        graphs = 0
+        for number, start, end in self._messages(0, self._end):
+            if number == 2:  # producer_name
+                self._found.producer = self._text(start, end)
+            elif number == 7:  # graph
+                graphs += 1
+                self._graph(start, end, depth=0)
+            elif number == 25:  # functions
+                for inner, first, last in self._messages(start, end):
+                    if inner == 7:
+                        self._node(first, last, depth=1)
+                    elif inner == 11:  # attribute_proto
+                        self._attribute(first, last, depth=1)
+        if graphs != 1:
+            raise OnnxFileError("it holds no ONNX graph")
+        return self._found
+
+    def _graph(self, start: int, end: int, depth: int) -> None:
+        found, outermost = self._found, depth == 0
+        if depth > _DEEPEST:
+            raise OnnxFileError("its subgraphs are nested too deeply")
+        for number, first, last in self._messages(start, end):
+            if number == 1:
+                operator = self._node(first, last, depth)
+                if outermost:
+                    found.operators[operator] += 1
+            elif number == 5:  # initializer
+                name, shape = self._tensor(first, last)
+                if outermost:
+                    found.tables[name] = shape
+            elif number == 15:  # sparse_initializer
+                self._sparse(first, last)
+            elif number in (11, 12) and outermost:
+                name, info = self._value_info(first, last)
+                (found.inputs if number == 11 else found.outputs)[name] = info
+
+    def _node(self, start: int, end: int, depth: int) -> str:
+        """The node's operator."""
+        operator = ""
+        # Attributes are half of a file's fields, and hardly any holds what is looked for.
+        attributes = self._may_hold((b"location", b"EPContext"), start, end)
+        for number, first, last in self._messages(start, end):
+            if number == 4:
+                operator = self._text(first, last)
+            elif number == 5 and attributes:
+                self._attribute(first, last, depth)
+        if operator == "EPContext":  # which makes a provider read a file by a name of its own
+            raise OnnxFileError("it has a node EPContext, compiled for one device")
+        return operator
+
+    def _attribute(self, start: int, end: int, depth: int) -> None:
+        for number, first, last in self._messages(start, end):
+            if number in (5, 10):  # t, tensors
+                self._tensor(first, last)
+            elif number in (6, 11):  # g, graphs
+                self._graph(first, last, depth + 1)
+            elif number in (22, 23):  # sparse_tensor, sparse_tensors
+                self._sparse(first, last)
+
+    def _sparse(self, start: int, end: int) -> None:
+        for number, first, last in self._messages(start, end):
+            if number in (1, 2):  # values, indices
+                self._tensor(first, last)
+
+    def _tensor(self, start: int, end: int) -> tuple[str, Shape]:
+        """Name and sizes; where its data lies goes to `weight_files`."""
+        name, sizes = "", []
+        for number, wire, value, last in self._all(start, end):
+            if number == 1 and wire == 0:
+                sizes.append(_signed(value))
+            elif number == 1 and wire == 2:  # packed
+                sizes.extend(self._packed(value, last))
+            elif number == 8 and wire == 2:
+                name = self._text(value, last)
+            elif number == 13 and wire == 2:
+                key = location = ""
+                for inner, first, stop in self._messages(value, last):
+                    if inner == 1:
+                        key = self._text(first, stop)
+                    elif inner == 2:
+                        location = self._text(first, stop)
+                if key == "location":
+                    self._found.weight_files.add(location)
+        return name, tuple(sizes)
+
+    def _packed(self, start: int, end: int) -> Iterator[int]:
+        if end - start > _WINDOW:
+            raise OnnxFileError("it has a tensor of thousands of dimensions")
+        self._cover(start, end)
+        content, at = self._window[start - self._base : end - self._base], 0
+        while at < len(content):
+            size, at = _varint(content, at)
+            yield _signed(size)
+
+    def _value_info(self, start: int, end: int) -> tuple[str, TensorInfo]:
+        name, dtype, shape = "", "nothing", None
+        for number, first, last in self._messages(start, end):
+            if number == 1:
+                name = self._text(first, last)
+            elif number == 2:  # type
+                for kind, inner, stop in self._messages(first, last):
+                    if kind == 1:  # tensor_type
+                        dtype, shape = self._tensor_type(inner, stop)
+        return name, TensorInfo(dtype, shape)
+
+    def _tensor_type(self, start: int, end: int) -> tuple[str, Shape | None]:
+        dtype, shape = "nothing", None
+        for number, wire, value, last in self._all(start, end):
+            if number == 1 and wire == 0:
+                dtype = _DTYPES.get(value, f"ONNX type {value}")
+            elif number == 2 and wire == 2:
+                shape = tuple(
+                    self._dimension(first, stop)
+                    for inner, first, stop in self._messages(value, last)
+                    if inner == 1
+                )
+        return dtype, shape
+
+    def _dimension(self, start: int, end: int) -> int | str:
+        size: int | str = "?"
+        for number, wire, value, last in self._all(start, end):
+            if number == 1 and wire == 0:
+                size = _signed(value)
+            elif number == 2 and wire == 2:
+                size = self._text(value, last)
+        return size
+
+    def _text(self, start: int, end: int) -> str:
+        if end - start > _LONGEST_TEXT:
+            raise OnnxFileError(f"it has a name of {end - start} bytes")
+        self._cover(start, end)
+        content = self._window[start - self._base : end - self._base]
+        return content.decode("utf-8", "backslashreplace")
+
+    def _messages(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+        """Number and range of the fields that have a length: messages, texts, arrays."""
+        return ((n, first, last) for n, wire, first, last in self._all(start, end) if wire == 2)
+
+    def _all(self, start: int, end: int) -> Iterable[Field]:
+        """The fields of a message."""
+        if end - start > _WINDOW and end - start > len(self._window):
+            return self._far(start, end)
+        self._cover(start, end)
+        base = self._base
+        found = _parse(self._window, start - base, end - base, self._left)
+        self._left -= len(found)
+        if not base:
+            return found
+        return [(n, wire, at + base if wire else at, end + base) for n, wire, at, end in found]
+
+    def _far(self, start: int, end: int) -> Iterator[Field]:
+        """The fields of a message that is read in parts: a header at a time."""
+        while start < end:
+            self._left -= 1
+            self._cover(start, min(start + _HEADER, end))
+            at = start - self._base
+            (found,) = _parse(self._window, at, end - self._base, self._left, count=1)
+            number, wire, value, last = found
+            start = last + self._base
+            yield number, wire, value + (self._base if wire else 0), start
+
+    def _may_hold(self, texts: tuple[bytes, ...], start: int, end: int) -> bool:
+        """Whether one of `texts` lies in the range, or whether that would take long to find out."""
+        if end - start > _WINDOW:
+            return True
+        self._cover(start, end)
+        first, last = start - self._base, end - self._base
+        return any(self._window.find(text, first, last) >= 0 for text in texts)
+
+    def _cover(self, start: int, end: int) -> None:
+        """Have the bytes from `start` to `end` in the window."""
+        if not (self._base <= start and end <= self._base + len(self._window)):
+            self._file.seek(start)
+            self._window, self._base = self._file.read(max(end - start, _WINDOW)), start
+
+
+def _parse(buffer: bytes, at: int, end: int, most: int, count: int = -1) -> list[Field]:
+    """The first `count` fields (all) of the message buffer[at:end], at most `most`.
+
+    The last may end behind the buffer, where `end` lies there too.
+    """
+    found: list[Field] = []
+    append = found.append
+    try:
+        while at < end and len(found) != count:
+            key, at = (buffer[at], at + 1) if buffer[at] < 0x80 else _varint(buffer, at)
+            wire = key & 7
+            value = size = at
+            if wire == 2:
+                size, value = (buffer[at], at + 1) if buffer[at] < 0x80 else _varint(buffer, at)
+                at = value + size
+            elif wire == 0:
+                value, at = (buffer[at], at + 1) if buffer[at] < 0x80 else _varint(buffer, at)
+            elif wire in (1, 5):
+                at += 8 if wire == 1 else 4
+            else:  # groups, which ONNX has not
+                raise OnnxFileError("it is no ONNX file")
+            if at > end:
+                raise OnnxFileError("it is cut short, or no ONNX file")
+            append((key >> 3, wire, value, at))
+            if len(found) > most:
+                raise OnnxFileError("it has more parts than any GPT-2")
+    except IndexError as error:
+        raise OnnxFileError("it is cut short, or no ONNX file") from error
+    return found
+
+
+def _varint(buffer: bytes, at: int) -> tuple[int, int]:
+    """The number of up to 64 bits at `at`, and where it ends."""
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = buffer[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value & 0xFFFF_FFFF_FFFF_FFFF, at
+    raise OnnxFileError("it is no ONNX file")
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >> 63 else value
