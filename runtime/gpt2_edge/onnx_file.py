@@ -203,8 +203,8 @@ class _Walk:
     def _dimension(self, start: int, end: int) -> int | str:
         size: int | str = "?"
         for number, wire, value, last in self._all(start, end):
-            if number == 1 and wire == 0:
-                size = _signed(value)
+            if number == 1 and wire == 0 and _signed(value) >= 0:
+                size = value
             elif number == 2 and wire == 2:
                 size = self._text(value, last)
         return size

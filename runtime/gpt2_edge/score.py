@@ -16,7 +16,8 @@ import numpy.typing as npt
 from gpt2_edge.errors import ContextOverflowError, GenerationError
 from gpt2_edge.generate import Generator
 from gpt2_edge.sampling import Logits, greedy, log_probability
-from gpt2_edge.session import ROW_GROUP, FedSequence
+from gpt2_edge.session import FedSequence
+from gpt2_edge.token_sequence import ROW_GROUP
 
 Show = Callable[[str], None]
 

@@ -8,13 +8,16 @@ which are written into the cache here.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
 from gpt2_edge.errors import ContextOverflowError
-from gpt2_edge.manifest import Manifest
+
+if TYPE_CHECKING:
+    from gpt2_edge.session import Session
 
 Floats = npt.NDArray[np.float32]
 # What is added to the scores of keys that may not be seen; finite in float16, and exactly 0 behind
@@ -25,14 +28,12 @@ _MASKED = -10000.0
 class StaticSequence:
     """The tokens fed so far and their cache; the interface of TokenSequence."""
 
-    def __init__(
-        self,
-        manifest: Manifest,
-        step: ort.InferenceSession,
-        chunk: ort.InferenceSession,
-        capacity: int,
-    ) -> None:
+    def __init__(self, session: Session, chunk: ort.InferenceSession, capacity: int) -> None:
+        if capacity < 1:
+            raise ValueError(f"capacity is {capacity}; it must be at least 1")
+        manifest = session.package.manifest
         assert manifest.graph.static is not None
+        self._session = session
         shape, self._names = manifest.graph.static, manifest.graph.names
         self._past, self.capacity = shape.past, min(capacity, shape.past)
         architecture = manifest.architecture
@@ -41,7 +42,7 @@ class StaticSequence:
         # Keys lie transposed, [1, heads, head_size, past], so that no step has to transpose them.
         self._keys = [np.zeros((1, heads, size, self._past), np.float32) for _ in self._layers]
         self._values = [np.zeros((1, heads, self._past, size), np.float32) for _ in self._layers]
-        self._step = _Graph(self, step, 1)
+        self._step = _Graph(self, session.onnx, 1)
         self._chunk = _Graph(self, chunk, shape.chunk)
         self.ids: list[int] = []
 
@@ -53,8 +54,11 @@ class StaticSequence:
     def feed(self, ids: Sequence[int], keep: int = 1) -> Floats:
         """Feed `ids`; logits [keep, vocab] of the last `keep` positions (0: of all).
 
-        Raises ContextOverflowError if the ids do not fit the cache; nothing is fed then.
+        Raises ContextOverflowError if the ids do not fit the cache; nothing is fed then. Raises
+        PackageError or ProviderError where the graph fails.
         """
+        if keep < 0:
+            raise ValueError(f"keep is {keep}; it must be at least 0")
         self._require_room(len(ids))
         first = len(ids) - keep if keep else 0
         for start in range(0, first, self._chunk.tokens):
@@ -88,6 +92,8 @@ class StaticSequence:
 
     def trim(self, length: int) -> None:
         """Forget all tokens from number `length` on."""
+        if length < 0:
+            raise ValueError(f"length is {length}; it must be at least 0")
         del self.ids[length:]
 
     def _require_room(self, tokens: int) -> None:
@@ -118,6 +124,7 @@ class _Graph:
     ) -> None:
         self.tokens = tokens
         self._onnx = session
+        self._session = sequence._session
         self._past = sequence._past
         names = sequence._names
         assert names.position_ids is not None
@@ -146,5 +153,8 @@ class _Graph:
         self._positions[0] = np.minimum(start + np.arange(self.tokens), self._past - 1)
         self._bias[..., :start] = 0
         self._bias[..., start : self._past] = _MASKED
-        outputs: list[Floats] = self._onnx.run(self._outputs, self._feeds)
+        try:
+            outputs: list[Floats] = self._onnx.run(self._outputs, self._feeds)
+        except Exception as error:  # ONNX Runtime raises a family of its own
+            raise self._session.run_error(error) from error
         return outputs

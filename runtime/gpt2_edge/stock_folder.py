@@ -7,14 +7,11 @@ from config.json and from the graph's own inputs and outputs; there are no hashe
 
 from __future__ import annotations
 
-import json
+import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import onnxruntime as ort
 
 from gpt2_edge.errors import PackageError
 from gpt2_edge.manifest import (
@@ -26,14 +23,23 @@ from gpt2_edge.manifest import (
     GraphNames,
     Manifest,
 )
-from gpt2_edge.package import Package
+from gpt2_edge.manifest_rules import CACHE_DTYPES, LARGEST
+from gpt2_edge.onnx_file import OnnxFile, OnnxFileError, read_onnx
+from gpt2_edge.package_folder import GENERATION_CONFIG_FILE, Package, size_inside
+from gpt2_edge.untrusted import UnreadableError, read_json_object, shown
 
 MODEL_FILE, CONFIG_FILE, TOKENIZER_FILE = "model.onnx", "config.json", "tokenizer.json"
 OUR_PRODUCER = "gpt2-edge"
 _EXPORT = "export it with optimum-cli export onnx --task text-generation-with-past"
-_CACHE_DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16"}
 _NAMES = GraphNames(logits_to_keep=None)
-_ERRORS_ONLY = 3
+# Where config.json has a size, in the order of preference.
+_KEYS = {
+    "num_layers": ("n_layer",),
+    "num_heads": ("n_head",),
+    "hidden_size": ("n_embd",),
+    "vocab_size": ("vocab_size",),
+    "context_length": ("n_positions", "n_ctx"),
+}
 
 
 class StockPackage(Package):
@@ -42,6 +48,14 @@ class StockPackage(Package):
     def runtime_files(self) -> list[str]:
         return []
 
+    def check_weights(self, file: str, locations: Iterable[str]) -> None:
+        for location in locations:
+            if location not in self.manifest.files:
+                raise PackageError(
+                    f"{self.folder / file} has weights in {shown(location)}, which is no file of "
+                    "the folder"
+                )
+
     def check_hashes(self, names: Iterable[str] | None = None) -> None:
         if names is None:  # somebody wants to know, and there is nothing to say
             raise PackageError(
@@ -49,22 +63,15 @@ class StockPackage(Package):
                 "gpt2-edge export --engine optimum --recipe fp32 writes a package that has both"
             )
 
-
-@dataclass(frozen=True)
-class _Interface:
-    """What a graph takes and gives: name -> type or shape, a symbolic size as text."""
-
-    producer: str
-    input_types: dict[str, str]
-    input_shapes: dict[str, list[int | str | None]]
-    output_types: dict[str, str]
-    output_shapes: dict[str, list[int | str | None]]
+    def check_content(self, name: str, content: bytes) -> None:
+        pass
 
 
 def is_stock_folder(folder: Path) -> bool:
     """Whether `folder` has a graph and a configuration, and no manifest."""
-    return not (folder / MANIFEST_FILE).exists() and all(
-        (folder / name).is_file() for name in (MODEL_FILE, CONFIG_FILE)
+    # os.path's functions never raise.
+    return not os.path.lexists(folder / MANIFEST_FILE) and all(
+        os.path.lexists(folder / name) for name in (MODEL_FILE, CONFIG_FILE)
     )
 
 
@@ -74,133 +81,128 @@ def open_stock_folder(folder: Path) -> StockPackage:
     Raises PackageError in one line for another architecture, or a graph without a cache.
     """
     path = folder / MODEL_FILE
-    config = _read_json(folder / CONFIG_FILE)
+    files = _files(folder)
+    config = _read_json(folder, CONFIG_FILE)
     if config.get("model_type") != "gpt2":
         raise PackageError(
-            f"{folder / CONFIG_FILE} says model_type {config.get('model_type')!r}; only 'gpt2' "
-            "can be run"
+            f"{folder / CONFIG_FILE} says model_type {shown(config.get('model_type'))}; only "
+            "'gpt2' can be run"
         )
-    interface = _interface(path)
-    if interface.producer == OUR_PRODUCER:
+    graph = _graph(path)
+    if graph.producer == OUR_PRODUCER:
         raise PackageError(
             f"{folder} has no {MANIFEST_FILE}, which belongs to its {MODEL_FILE} that gpt2-edge "
             "export wrote; copy or export the package again"
         )
     architecture = _architecture(config, folder / CONFIG_FILE)
-    _check(interface, architecture, path)
-    first_past = interface.input_types[_NAMES.past_key.format(i=0)]
-    generation_file = folder / "generation_config.json"
-    special = config | (_read_json(generation_file) if generation_file.is_file() else {})
+    _check(graph, architecture, path)
+    special = dict(config)
+    if GENERATION_CONFIG_FILE in files:
+        special |= _read_json(folder, GENERATION_CONFIG_FILE)
     manifest = Manifest(
         format_version=FORMAT_VERSION,
-        name=str(config.get("_name_or_path") or folder.resolve().name),
-        created_by=interface.producer or "unknown",
+        name=str(config.get("_name_or_path") or folder.absolute().name),
+        created_by=graph.producer or "unknown",
         architecture=architecture,
         graph=Graph(
             file=MODEL_FILE,
             flavour="optimum",
             cache="concat",
-            cache_dtype=_CACHE_DTYPES[first_past],
+            cache_dtype=graph.inputs[_NAMES.past(0)[0]].dtype,
             min_onnxruntime="1.18",
             names=GraphNames(
-                position_ids=_NAMES.position_ids
-                if _NAMES.position_ids in interface.input_types
-                else None,
+                position_ids=_NAMES.position_ids if _NAMES.position_ids in graph.required else None,
                 logits_to_keep=None,
             ),
         ),
         recipe={"name": "unknown"},
-        tokenizer=TOKENIZER_FILE if (folder / TOKENIZER_FILE).is_file() else None,
+        tokenizer=TOKENIZER_FILE if TOKENIZER_FILE in files else None,
         bos_token_id=next(iter(_token_ids(special.get("bos_token_id"), architecture)), None),
         eos_token_ids=_token_ids(special.get("eos_token_id"), architecture),
-        files={
-            file.name: FileRecord(file.stat().st_size, "")
-            for file in sorted(folder.iterdir())
-            if file.is_file()
-        },
+        files=files,
     )
     return StockPackage(folder, manifest)
 
 
-def _interface(path: Path) -> _Interface:
-    """Inputs and outputs, by loading the graph as plainly as ONNX Runtime can."""
-    options = ort.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.add_session_config_entry("session.disable_prepacking", "1")
+def _files(folder: Path) -> dict[str, FileRecord]:
+    """The regular files of the folder; those that are read must be such, and no links out of it."""
+    read = [MODEL_FILE, CONFIG_FILE]
+    read += [
+        name for name in (GENERATION_CONFIG_FILE, TOKENIZER_FILE) if os.path.lexists(folder / name)
+    ]
+    records = {name: FileRecord(size_inside(folder, name), "") for name in read}
     try:
-        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime raises a family of its own
-        raise PackageError(
-            f"{path} cannot be loaded by ONNX Runtime {ort.__version__}: "
-            f"{str(error).splitlines()[0]}"
-        ) from error
-    inputs, outputs = session.get_inputs(), session.get_outputs()
-    return _Interface(
-        producer=session.get_modelmeta().producer_name,
-        input_types={entry.name: entry.type for entry in inputs},
-        input_shapes={entry.name: entry.shape for entry in inputs},
-        output_types={entry.name: entry.type for entry in outputs},
-        output_shapes={entry.name: entry.shape for entry in outputs},
-    )
+        others = sorted({entry.name for entry in folder.iterdir()} - records.keys())
+    except OSError as error:
+        raise PackageError(f"{folder} cannot be read ({error.strerror})") from error
+    for name in others:
+        try:
+            records[name] = FileRecord(size_inside(folder, name), "")
+        except PackageError:  # a folder, or a link out of this one: nothing that is read
+            continue
+    return dict(sorted(records.items()))
+
+
+def _graph(path: Path) -> OnnxFile:
+    try:
+        with path.open("rb") as file:
+            return read_onnx(file)
+    except OnnxFileError as error:
+        raise PackageError(f"{path} cannot be loaded: {error}") from error
+    except OSError as error:
+        raise PackageError(f"{path} cannot be read ({error.strerror})") from error
 
 
 def _architecture(config: dict[str, Any], path: Path) -> Architecture:
-    def integer(*keys: str) -> int:
+    sizes = {}
+    for name, keys in _KEYS.items():
         value = next((config[key] for key in keys if config.get(key) is not None), None)
-        if type(value) is not int or value < 1:
+        if type(value) is not int or not 1 <= value <= LARGEST[name]:
             raise PackageError(
-                f"{path} says {keys[0]} = {value!r}; expected a whole number above 0"
+                f"{path} says {keys[0]} = {shown(value)}; expected a whole number from 1 to "
+                f"{LARGEST[name]:,}"
             )
-        return value
-
-    width, heads = integer("n_embd"), integer("n_head")
+        sizes[name] = value
+    width, heads = sizes["hidden_size"], sizes["num_heads"]
     if width % heads:
         raise PackageError(f"{path} says n_embd {width}, which n_head {heads} does not divide")
-    return Architecture(
-        num_layers=integer("n_layer"),
-        num_heads=heads,
-        head_size=width // heads,
-        hidden_size=width,
-        vocab_size=integer("vocab_size"),
-        context_length=integer("n_positions", "n_ctx"),
-    )
+    return Architecture(head_size=width // heads, **sizes)
 
 
-def _check(interface: _Interface, architecture: Architecture, path: Path) -> None:
+def _check(graph: OnnxFile, architecture: Architecture, path: Path) -> None:
     """Raise PackageError unless the graph is one with past and presents, as config.json says.
 
-    What the runtime's own check would find too is here because there its message would speak of a
-    manifest, which nobody wrote.
+    What graph_check.py would find too is here because there its message would speak of a manifest,
+    which nobody wrote.
     """
-    layers = range(architecture.num_layers)
-    past = [p.format(i=i) for i in layers for p in (_NAMES.past_key, _NAMES.past_value)]
-    present = [p.format(i=i) for i in layers for p in (_NAMES.present_key, _NAMES.present_value)]
-    there = interface.input_types
-    if past[0] not in there or present[0] not in interface.output_types:
+    there = graph.required
+    past = [name for layer in range(architecture.num_layers) for name in _NAMES.past(layer)]
+    present = [name for layer in range(architecture.num_layers) for name in _NAMES.present(layer)]
+    if past[0] not in there or present[0] not in graph.outputs:
         raise PackageError(f"{path} has no key-value cache; {_EXPORT}")
     known = {_NAMES.input_ids, _NAMES.attention_mask, *past}
-    for name in (*sorted(known - there.keys()), *sorted({*present} - {*interface.output_types})):
+    for name in (*sorted(known - there.keys()), *sorted({*present} - {*graph.outputs})):
         raise PackageError(f"{path} has no {name}, which a graph of {CONFIG_FILE} has; {_EXPORT}")
     for name in there.keys() - known - {_NAMES.position_ids}:
         layer = re.search(r"\.(\d+)\.", name)
         more = f"{CONFIG_FILE} says n_layer {architecture.num_layers}" if layer else _EXPORT
-        raise PackageError(f"{path} needs the input {name}, which is not known here; {more}")
-    if there[past[0]] not in _CACHE_DTYPES:
-        raise PackageError(f"{path} has a cache of {there[past[0]]}; expected tensor(float)")
-    logits = interface.output_types.get(_NAMES.logits)
-    if logits != "tensor(float)":
+        raise PackageError(f"{path} needs the input {shown(name)}, which is not known here; {more}")
+    if there[past[0]].dtype not in CACHE_DTYPES["concat"]:
+        raise PackageError(f"{path} has a cache of {there[past[0]].dtype}; expected float32")
+    logits = graph.outputs.get(_NAMES.logits)
+    if logits is None or logits.dtype != "float32":
         raise PackageError(
-            f"{path} has {logits or 'nothing'} as its output {_NAMES.logits}; expected "
-            "tensor(float): export it without --dtype fp16"
+            f"{path} has {logits.dtype if logits else 'nothing'} as its output {_NAMES.logits}; "
+            "expected float32: export it without --dtype fp16"
         )
     heads = (architecture.num_heads, architecture.head_size)
-    if any((s[1], s[3]) != heads for s in (interface.input_shapes[name] for name in past)):
-        raise PackageError(
-            f"{path} has {interface.input_shapes[past[0]]} as its cache, {CONFIG_FILE} says "
-            f"{heads[0]} heads of {heads[1]}"
-        )
-    vocab = interface.output_shapes[_NAMES.logits][-1]
+    for shape in (there[name].shape for name in past):
+        if shape is None or len(shape) != 4 or (shape[1], shape[3]) != heads:
+            raise PackageError(
+                f"{path} has {shown(shape and list(shape))} as its cache, {CONFIG_FILE} says "
+                f"{heads[0]} heads of {heads[1]}"
+            )
+    vocab = logits.shape[-1] if logits.shape else None
     if isinstance(vocab, int) and vocab != architecture.vocab_size:
         raise PackageError(
             f"{path} has logits of {vocab} tokens, {CONFIG_FILE} says vocab_size "
@@ -214,11 +216,8 @@ def _token_ids(value: Any, architecture: Architecture) -> tuple[int, ...]:
     return tuple(i for i in ids if type(i) is int and 0 <= i < architecture.vocab_size)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(folder: Path, name: str) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise PackageError(f"{path} cannot be read as JSON ({error})") from error
-    if not isinstance(value, dict):
-        raise PackageError(f"{path} holds no JSON object")
-    return value
+        return read_json_object(folder / name)
+    except (FileNotFoundError, UnreadableError) as error:
+        raise PackageError(f"{folder / name} cannot be read as JSON ({error})") from error

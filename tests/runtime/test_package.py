@@ -144,8 +144,8 @@ def test_a_hash_that_is_none(package: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("num_layers", 5, "model.onnx needs the input past_key_values.5."),
-        ("num_layers", 7, "model.onnx has no input past_key_values.6."),
+        ("num_layers", 5, "model.onnx needs the input 'past_key_values.5."),
+        ("num_layers", 7, "model.onnx has no input 'past_key_values.6."),
         ("num_heads", 8, "model.onnx has other heads"),
         ("head_size", 128, "model.onnx has other heads"),
         ("head_size", 32, "hidden_size is 256, num_heads x head_size only 128"),
@@ -170,7 +170,7 @@ def test_a_manifest_without_an_input_that_the_graph_needs(package: Path) -> None
 @pytest.mark.parametrize("key", ["input_ids", "attention_mask", "position_ids", "logits_to_keep"])
 def test_a_manifest_with_another_name_for_an_input(package: Path, key: str) -> None:
     edit(package, lambda raw: raw["graph"]["names"].update({key: "unheard_of"}))
-    assert "model.onnx has no input unheard_of" in refusal(package)
+    assert "model.onnx has no input 'unheard_of'" in refusal(package)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_a_graph_that_onnxruntime_cannot_load(package: Path) -> None:
     (package / "model.onnx").write_bytes(b"no graph")
     record = {"bytes": 8, "sha256": hashlib.sha256(b"no graph").hexdigest()}
     edit(package, lambda raw: raw["files"].update({"model.onnx": record}))
-    assert "model.onnx cannot be loaded by ONNX Runtime" in refusal(package)
+    assert "model.onnx cannot be loaded: it is no ONNX file" in refusal(package)
 
 
 def test_a_tokenizer_that_cannot_be_read(package: Path) -> None:
