@@ -259,7 +259,7 @@ def test_an_unknown_type_is_refused_by_the_builder(tmp_path: Path) -> None:
         ("int4", ("manifest.json", "'int4'", "upgrade gpt2-edge")),
         ("tensor(float)", ("manifest.json", "'tensor(float)'")),
         ("float16", ("past_key_values.0.key", "float32", "float16")),
-        ("int8", ("past_key_values.0.key", "tensor(float)", "int8")),
+        ("int8", ("past_key_values.0.key", "float32", "int8")),
     ],
 )
 def test_a_manifest_of_another_type_is_refused(
