@@ -98,15 +98,30 @@ def _sigmoid(x: Array) -> Array:
     return 1 / (1 + np.exp(-x))
 
 
+def _laplace(x: Array) -> Array:
+    """Ma et al. 2022 (MEGA), with the constants that transformers has."""
+    return 0.5 * (1 + np.vectorize(math.erf)((x - 0.707107) / (0.282095 * math.sqrt(2))))
+
+
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "gelu_new": _gelu_tanh,
     "gelu_pytorch_tanh": _gelu_tanh,
+    "gelu_python_tanh": _gelu_tanh,
+    "gelu_accurate": _gelu_tanh,
     "gelu_fast": _gelu_tanh,
     "gelu": _gelu,
     "gelu_python": _gelu,
+    "gelu_10": lambda x: np.clip(_gelu(x), -10, 10),
     "quick_gelu": lambda x: x * _sigmoid(1.702 * x),
     "relu": lambda x: np.maximum(x, 0),
+    "relu2": lambda x: np.maximum(x, 0) ** 2,
+    "relu6": lambda x: np.clip(x, 0, 6),
+    "leaky_relu": lambda x: np.where(x > 0, x, 0.01 * x),
     "silu": lambda x: x * _sigmoid(x),
     "swish": lambda x: x * _sigmoid(x),
+    "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
+    "sigmoid": _sigmoid,
     "tanh": np.tanh,
+    "laplace": _laplace,
+    "linear": lambda x: x,
 }

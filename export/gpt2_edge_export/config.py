@@ -1,28 +1,67 @@
-"""The architecture of a GPT-2 checkpoint, read from its config.json."""
+"""The architecture of a GPT-2 checkpoint, read from its config.json as transformers reads it."""
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gpt2_edge.errors import CheckpointError
+from gpt2_edge.untrusted import JSON_LIMIT, UnreadableError, read_json_object, shown
 
-# activation_function in config.json -> the operator that graph.py emits. The tanh forms are one
-# formula under several names in transformers; so are the erf forms.
+# activation_function in config.json -> what operators.py writes. The tanh forms are one formula
+# under several names in transformers; so are the erf forms.
 ACTIVATIONS = {
     "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_python_tanh": "gelu_tanh",
+    "gelu_accurate": "gelu_tanh",
     "gelu_fast": "gelu_tanh",
     "gelu": "gelu_erf",
     "gelu_python": "gelu_erf",
+    "gelu_10": "gelu_clipped",
     "quick_gelu": "quick_gelu",
     "relu": "relu",
+    "relu2": "relu_squared",
+    "relu6": "relu6",
+    "leaky_relu": "leaky_relu",
     "silu": "silu",
     "swish": "silu",
+    "mish": "mish",
+    "sigmoid": "sigmoid",
     "tanh": "tanh",
+    "laplace": "laplace",
+    "linear": "linear",
+}
+# The other two of transformers' table have weights of their own in every layer.
+LEARNED_ACTIVATIONS = ("prelu", "xielu")
+
+# Where config.json does not say: transformers' defaults, which are the 124M model's sizes.
+_DEFAULTS = {"vocab_size": 50257, "n_positions": 1024, "n_embd": 768, "n_layer": 12, "n_head": 12}
+# transformers' names for every architecture -> GPT-2's (its attribute_map). Where a file has both,
+# transformers goes by the first.
+_STANDARD_NAMES = {
+    "hidden_size": "n_embd",
+    "max_position_embeddings": "n_positions",
+    "num_attention_heads": "n_head",
+    "num_hidden_layers": "n_layer",
+}
+_MOST = {
+    "vocab_size": 10_000_000,
+    "n_positions": 10_000_000,
+    "n_embd": 1_000_000,
+    "n_layer": 1000,
+    "n_head": 10_000,
+    "n_inner": 10_000_000,
+}
+_MOST_HEAD_SIZE = 65_536
+_FLAGS = {
+    "scale_attn_weights": True,
+    "scale_attn_by_inverse_layer_idx": False,
+    "tie_word_embeddings": True,
+    "add_cross_attention": False,
+    "reorder_and_upcast_attn": False,
 }
 
 
@@ -84,75 +123,143 @@ class GPT2Config:
         return shapes
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, limit: int = JSON_LIMIT) -> dict[str, Any]:
     """The JSON object in the file `path`; CheckpointError where there is none."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        return read_json_object(path, limit)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is missing") from error
+    except UnreadableError as error:
         raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path} holds no JSON object")
-    return value
 
 
-def parse_config(
-    raw: dict[str, Any], where: Path, activation_function: str | None = None
-) -> GPT2Config:
-    """GPT2Config from the content of a Hugging Face config.json.
+def canonical_config(
+    raw: dict[str, Any], where: Path, position_rows: int | None = None
+) -> tuple[dict[str, Any], list[str]]:
+    """The content of a config.json under GPT-2's own names, and notes on what was not said.
 
-    `activation_function` overrides the one in the file. Raises CheckpointError, naming `where`,
-    for another architecture or a variant that cannot be exported.
+    position_rows: rows of the weights' position table, if known, by which files of 2019 are read
+    that say n_ctx only. Nothing is judged here: see `parse_config`.
+    """
+    config, notes = dict(raw), []
+    for standard, own in _STANDARD_NAMES.items():
+        if standard in config:
+            value = config.pop(standard)
+            if own in config and config[own] != value:
+                notes.append(
+                    f"{where} says {own} {shown(config[own])} and {standard} {shown(value)}: the "
+                    "latter counts, as in transformers"
+                )
+            config[own] = value
+    if "n_positions" not in config and "n_ctx" in config and config["n_ctx"] == position_rows:
+        config["n_positions"] = config["n_ctx"]
+    absent = {key: value for key, value in _DEFAULTS.items() if key not in config}
+    if absent:
+        taken = ", ".join(f"{key} {value}" for key, value in absent.items())
+        notes.append(f"{where} does not say all sizes: transformers' defaults are taken ({taken})")
+    if config.get("model_type") is None and _may_be_gpt2(config.get("architectures")):
+        # Behind an error about the weights it says what may be wrong, too.
+        notes.append(
+            f'{where} has no model_type, and is read as a GPT-2\'s: add "model_type": "gpt2"'
+        )
+        config["model_type"] = "gpt2"
+    return config | absent, notes
+
+
+def parse_config(raw: dict[str, Any], where: Path) -> GPT2Config:
+    """GPT2Config from the canonical content of a config.json (see `canonical_config`).
+
+    Raises CheckpointError, naming `where`, for another architecture, a variant that cannot be
+    exported, and values out of their range.
     """
     model_type = raw.get("model_type")
     if model_type != "gpt2":
+        said = f"{where} says model_type {shown(model_type)}"
+        if model_type is None:
+            said = f"{where} has no model_type, and architectures {shown(raw.get('architectures'))}"
+        raise CheckpointError(f"{said}; only 'gpt2' checkpoints can be exported")
+    quantization = raw.get("quantization_config")
+    if quantization:
+        method = quantization.get("quant_method") if isinstance(quantization, dict) else None
         raise CheckpointError(
-            f"{where} says model_type {model_type!r}; only 'gpt2' checkpoints can be exported"
+            f"{where} has a quantization_config ({shown(method or quantization)}); give the "
+            "unquantized checkpoint that this one was made from: the export quantizes by itself"
         )
-    if raw.get("add_cross_attention"):
+    flags = {key: _flag(raw, key, default, where) for key, default in _FLAGS.items()}
+    if flags["add_cross_attention"]:
         raise CheckpointError(
             f"{where} says add_cross_attention; a decoder with an encoder cannot be exported"
         )
-
-    def integer(key: str, minimum: int, default: int | None = None) -> int:
-        value = raw.get(key)
-        value = default if value is None else value
-        if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
-            raise CheckpointError(
-                f"{where} says {key} = {value!r}; expected a whole number >= {minimum}"
-            )
-        return value
-
-    n_embd, n_head = integer("n_embd", 1), integer("n_head", 1)
-    if n_embd % n_head:
+    n_embd, n_head = _whole(raw, "n_embd", where), _whole(raw, "n_head", where)
+    if n_embd % n_head or n_embd // n_head > _MOST_HEAD_SIZE:
         raise CheckpointError(
-            f"{where} says n_embd {n_embd}, which n_head {n_head} does not divide"
+            f"{where} says n_embd {n_embd}, of which n_head {n_head} does not make equal heads of "
+            f"at most {_MOST_HEAD_SIZE}"
         )
-    vocab_size = integer("vocab_size", 2)
-    activation = activation_function or raw.get("activation_function", "gelu_new")
-    if activation not in ACTIVATIONS:
-        known = ", ".join(ACTIVATIONS)
-        raise CheckpointError(
-            f"{where} says activation_function {activation!r}; expected one of {known}"
-        )
-    epsilon = raw.get("layer_norm_epsilon", 1e-5)
-    if not isinstance(epsilon, (int, float)) or not 0 <= epsilon < math.inf:
-        raise CheckpointError(f"{where} says layer_norm_epsilon {epsilon!r}; expected a number")
+    vocab_size = _whole(raw, "vocab_size", where, 2)
+    activation = raw.get("activation_function", "gelu_new")
+    check_activation(activation, f"{where} says activation_function")
     eos = raw.get("eos_token_id")
     eos_ids = [] if eos is None else eos if isinstance(eos, list) else [eos]
     bos = raw.get("bos_token_id")
     return GPT2Config(
         vocab_size=vocab_size,
-        n_positions=integer("n_positions", 1, raw.get("n_ctx")),
+        n_positions=_whole(raw, "n_positions", where),
         n_embd=n_embd,
-        n_layer=integer("n_layer", 1),
+        n_layer=_whole(raw, "n_layer", where),
         n_head=n_head,
-        n_inner=integer("n_inner", 1, 4 * n_embd),
+        n_inner=4 * n_embd if raw.get("n_inner") is None else _whole(raw, "n_inner", where),
         activation_function=activation,
-        layer_norm_epsilon=epsilon,
-        scale_attn_weights=bool(raw.get("scale_attn_weights", True)),
-        scale_attn_by_inverse_layer_idx=bool(raw.get("scale_attn_by_inverse_layer_idx", False)),
-        tie_word_embeddings=bool(raw.get("tie_word_embeddings", True)),
+        layer_norm_epsilon=_epsilon(raw.get("layer_norm_epsilon", 1e-5), where),
+        scale_attn_weights=flags["scale_attn_weights"],
+        scale_attn_by_inverse_layer_idx=flags["scale_attn_by_inverse_layer_idx"],
+        tie_word_embeddings=flags["tie_word_embeddings"],
         # Some fine-tunes keep the 50256 of the original beside a smaller vocabulary.
         bos_token_id=bos if isinstance(bos, int) and 0 <= bos < vocab_size else None,
         eos_token_ids=tuple(i for i in eos_ids if isinstance(i, int) and 0 <= i < vocab_size),
     )
+
+
+def check_activation(name: object, says: str) -> None:
+    """CheckpointError, beginning with `says`, unless `name` is an activation that is exported."""
+    if isinstance(name, str) and name in ACTIVATIONS:
+        return
+    if name in LEARNED_ACTIVATIONS:
+        why = "which has learned parameters and cannot be exported; those without are"
+    else:
+        why = "expected one of"
+    raise CheckpointError(f"{says} {shown(name)}; {why} {', '.join(ACTIVATIONS)}")
+
+
+def _may_be_gpt2(architectures: object) -> bool:
+    """Whether a config.json without model_type, with these architectures, may be a GPT-2's."""
+    if architectures is None or architectures == []:
+        return True
+    names = architectures if isinstance(architectures, list) else [architectures]
+    return all(isinstance(name, str) and name.startswith("GPT2") for name in names)
+
+
+def _whole(raw: dict[str, Any], key: str, where: Path, least: int = 1) -> int:
+    value, most = raw.get(key), _MOST[key]
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise CheckpointError(
+            f"{where} says {key} = {shown(value)}; expected a whole number from {least} to {most}"
+        )
+    return value
+
+
+def _flag(raw: dict[str, Any], key: str, default: bool, where: Path) -> bool:
+    value = raw.get(key, default)
+    if not isinstance(value, bool):
+        raise CheckpointError(f"{where} says {key} = {shown(value)}; expected true or false")
+    return value
+
+
+def _epsilon(value: object, where: Path) -> float:
+    # An attribute of an ONNX operator is a float32.
+    largest = 3.4e38
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < largest:
+        raise CheckpointError(
+            f"{where} says layer_norm_epsilon = {shown(value)}; expected a number from 0 on"
+        )
+    return float(value)

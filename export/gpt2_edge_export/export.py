@@ -90,6 +90,7 @@ def export_package(
     checkpoint = open_checkpoint(source, options.activation_function)
     _check_past(options.past, checkpoint.config.n_positions)
     tokenizer, notes = _tokenizer(checkpoint, options.tokenizer)
+    notes = [*checkpoint.notes, *notes]
     with atomic_folder(destination, options.force) as folder:
         name = _name(checkpoint, destination)
         draft = Draft(

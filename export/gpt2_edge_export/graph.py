@@ -17,7 +17,7 @@ from gpt2_edge.errors import ExportError
 from gpt2_edge.manifest import GraphNames
 from gpt2_edge_export.linear import LinearOperators
 from gpt2_edge_export.onnx_builder import MICROSOFT, OnnxBuilder
-from gpt2_edge_export.operators import activation_operator
+from gpt2_edge_export.operators import takes_bias, write_activation
 from gpt2_edge_export.quantize import (
     EMBEDDING_SCALE,
     HEAD_BIAS,
@@ -258,13 +258,11 @@ class _FusedGraph:
 
     def _activation(self, normed: str, mlp: str) -> str:
         """The MLP's first matrix and its activation: [B, S, H] -> [B, S, inner]."""
-        op_type, domain, attributes = activation_operator(self.config.activation_function)
+        function = self.config.activation_function
         inner, bias = self.linear.product(normed, f"{mlp}.c_fc")
-        if bias and op_type == "FastGelu":
-            inputs = [inner, bias]
-        else:
-            inputs = [self.builder.node("Add", [inner, bias], f"{mlp}.c_fc") if bias else inner]
-        return self.builder.node(op_type, inputs, f"{mlp}.act", domain=domain, **attributes)
+        if bias and not takes_bias(function):
+            inner, bias = self.builder.node("Add", [inner, bias], f"{mlp}.c_fc"), ""
+        return write_activation(self.builder, function, inner, f"{mlp}.act", fused=True, bias=bias)
 
     def _head(self, normed: str) -> None:
         """Logits of the kept positions: [B, kept, H] -> [B, kept, V]."""

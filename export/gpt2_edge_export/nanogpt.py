@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from gpt2_edge.errors import CheckpointError
-from gpt2_edge_export.readers import TensorReader, TorchReader, load_torch_file
+from gpt2_edge.untrusted import shown
+from gpt2_edge_export.readers import TensorReader
+from gpt2_edge_export.tensor_names import some
+from gpt2_edge_export.torch_file import TorchReader, load_torch_file, tensors_of
 
-_ORIG_MOD = "_orig_mod."  # put in front of every name by torch.compile
-_LINEAR = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
+_LINEAR = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
+_HAS_BIAS = re.compile(r"(^|\.)(h\.\d+\..*\.weight|ln_f\.weight)$")
+# model_args -> config.json
+_SIZES = {
+    "n_layer": "n_layer",
+    "n_head": "n_head",
+    "n_embd": "n_embd",
+    "vocab_size": "vocab_size",
+    "block_size": "n_positions",
+}
 
 
 class _BiasFree:
@@ -20,12 +33,12 @@ class _BiasFree:
     def __init__(self, reader: TorchReader) -> None:
         self._reader = reader
         self.shapes = dict(reader.shapes)
+        self.faults, self.same = reader.faults, reader.same
         for name, shape in reader.shapes.items():
-            bias = name.removesuffix("weight") + "bias"
-            if (".h." in name and name.endswith(".weight")) or name.endswith("ln_f.weight"):
-                self.shapes.setdefault(bias, shape[-1:])
+            if _HAS_BIAS.search(name) and shape:
+                self.shapes.setdefault(name.removesuffix("weight") + "bias", shape[-1:])
 
-    def read(self, name: str) -> Any:
+    def read(self, name: str) -> npt.NDArray[Any]:
         if name in self._reader.shapes:
             return self._reader.read(name)
         return np.zeros(self.shapes[name], np.float32)
@@ -43,26 +56,45 @@ def open_nanogpt(
     weights = content.get("model") if isinstance(content, dict) else None
     arguments = content.get("model_args") if isinstance(content, dict) else None
     if not isinstance(weights, dict) or not isinstance(arguments, dict):
-        raise CheckpointError(f"{path} is not a nanoGPT checkpoint: it has no model and model_args")
-    try:
-        sizes = {key: int(arguments[key]) for key in ("n_layer", "n_head", "n_embd", "vocab_size")}
-        n_positions = int(arguments["block_size"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: model_args lacks {error}") from error
+        held = f"a dict of {some(map(str, content))}" if isinstance(content, dict) else "no dict"
+        raise CheckpointError(
+            f"{path} is not a nanoGPT checkpoint, which holds model and model_args, two dicts; it "
+            f"holds {held}"
+        )
+    for key in _SIZES:
+        if not isinstance(arguments.get(key), int) or isinstance(arguments[key], bool):
+            raise CheckpointError(
+                f"{path}: model_args says {key} = {shown(arguments.get(key))}; expected a whole "
+                "number"
+            )
+    sizes = {name: arguments[key] for key, name in _SIZES.items()}
     raw_config: dict[str, Any] = {
         "model_type": "gpt2",
         "architectures": ["GPT2LMHeadModel"],
         **sizes,
-        "n_positions": n_positions,
         "activation_function": activation_function or "gelu",
         "layer_norm_epsilon": 1e-5,
         "tie_word_embeddings": True,
     }
-    if sizes["vocab_size"] == 50257 or sizes["vocab_size"] == 50304:  # GPT-2's, or rounded up
+    if sizes["vocab_size"] in (50257, 50304):  # GPT-2's, or rounded up
         raw_config |= {"bos_token_id": 50256, "eos_token_id": 50256}
     tensors = {
-        name.removeprefix(_ORIG_MOD): value
-        for name, value in weights.items()
+        name: value
+        for name, value in tensors_of(weights, path).items()
         if not name.endswith(".attn.bias")  # the causal mask of old versions
     }
-    return raw_config, _BiasFree(TorchReader(tensors, lambda name: name.endswith(_LINEAR)))
+    reader = TorchReader(tensors, lambda name: name.endswith(_LINEAR))
+    return raw_config, reader if _has_biases(arguments, tensors, path) else _BiasFree(reader)
+
+
+def _has_biases(arguments: dict[str, Any], tensors: dict[str, Any], path: Path) -> bool:
+    """Whether the model was trained with biases: model_args says so, in old versions the names."""
+    held = any(name.endswith(".bias") for name in tensors)
+    said = arguments.get("bias", held)
+    if not isinstance(said, bool):
+        raise CheckpointError(
+            f"{path}: model_args says bias = {shown(said)}; expected true or false"
+        )
+    if held and not said:
+        raise CheckpointError(f"{path}: model_args says that there are no biases, but there are")
+    return said

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from gpt2_edge.errors import ExportError, MissingDependencyError
+from gpt2_edge.errors import ExportError, MissingDependencyError, install_hint
 from gpt2_edge.manifest import Graph, GraphNames
 from gpt2_edge_export.checkpoint import Checkpoint
 
@@ -29,10 +29,16 @@ def export_with_optimum(checkpoint: Checkpoint, folder: Path) -> Graph:
         exporters = importlib.import_module("optimum.exporters.onnx")
     except ImportError as error:
         raise MissingDependencyError(
-            "--engine optimum needs optimum-onnx and torch: pip install 'gpt2-edge[optimum]'"
+            f"--engine optimum needs optimum-onnx and torch: {install_hint('optimum')}"
         ) from error
     if not (checkpoint.folder / "config.json").is_file():
         raise ExportError(f"{checkpoint.source}: optimum exports Hugging Face checkpoints only")
+    if not checkpoint.as_transformers_saves:
+        # transformers would make up what it does not find.
+        raise ExportError(
+            f"{checkpoint.source}: transformers, which optimum reads with, does not find the "
+            "weights under their names in the file; use the fused engine"
+        )
     config = checkpoint.config
     if config.scale_attn_by_inverse_layer_idx or not config.scale_attn_weights:
         # optimum traces transformers' sdpa attention, which ignores both (4.57).
@@ -41,12 +47,18 @@ def export_with_optimum(checkpoint: Checkpoint, folder: Path) -> Graph:
             "scale_attn_by_inverse_layer_idx; use the fused engine"
         )
     with tempfile.TemporaryDirectory(dir=folder) as scratch, _quiet():
-        exporters.main_export(
-            str(checkpoint.folder),
-            output=scratch,
-            task="text-generation-with-past",
-            do_validation=False,
-        )
+        try:
+            exporters.main_export(
+                str(checkpoint.folder),
+                output=scratch,
+                task="text-generation-with-past",
+                do_validation=False,
+            )
+        except Exception as error:  # whatever transformers, torch and onnx raise
+            raise ExportError(
+                f"{checkpoint.source}: optimum's export failed ({type(error).__name__}: {error}); "
+                "use the fused engine"
+            ) from error
         for name in _FILES:
             if (Path(scratch) / name).is_file():
                 shutil.move(Path(scratch) / name, folder / name)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpt2_edge.manifest import GraphNames
-from gpt2_edge_export.config import ACTIVATIONS
 from gpt2_edge_export.onnx_builder import OnnxBuilder
+from gpt2_edge_export.operators import write_activation
 from gpt2_edge_export.quantize import EMBEDDING_SCALE, HEAD_BIAS, Weights, cache_head_size
 from gpt2_edge_export.standard_linear import StandardLinear
 
@@ -243,36 +243,9 @@ class StandardGraph:
         return node("Add", [node("Mul", [relative, weight], f"{name}.scaled"), bias], name)
 
     def _activation(self, x: str, name: str) -> str:
-        kind = ACTIVATIONS[self._config.activation_function]
-        node = self._node
-        if kind in ("relu", "tanh"):
-            return node(kind.capitalize(), [x], name)
-        if kind in ("silu", "quick_gelu"):
-            factor = self._scalar(1.0 if kind == "silu" else 1.702)
-            gate = node("Sigmoid", [node("Mul", [x, factor], f"{name}.scaled")], f"{name}.gate")
-            return node("Mul", [x, gate], name)
-        if not self._static:
-            approximate = "tanh" if kind == "gelu_tanh" else "none"
-            return node("Gelu", [x], name, approximate=approximate)
-        if kind == "gelu_erf":
-            inner = node(
-                "Erf", [node("Mul", [x, self._scalar(0.5**0.5)], f"{name}.x")], f"{name}.e"
-            )
-        else:  # 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
-            square = node("Mul", [x, x], f"{name}.square")
-            scaled = node("Mul", [square, self._scalar(0.044715)], f"{name}.cubic")
-            factor = node("Add", [scaled, self._scalar(1.0)], f"{name}.factor")
-            argument = node(
-                "Mul",
-                [node("Mul", [x, factor], f"{name}.p"), self._scalar((2 / np.pi) ** 0.5)],
-                f"{name}.argument",
-            )
-            inner = node("Tanh", [argument], f"{name}.tanh")
-        half = node("Mul", [x, self._scalar(0.5)], f"{name}.half")
-        return node("Mul", [half, node("Add", [inner, self._scalar(1.0)], f"{name}.gate")], name)
-
-    def _scalar(self, value: float) -> str:
-        return self._constant(f"scalar_{value:.6g}", np.float32(value))
+        """The activation; for static in basic operators, which mobile providers take."""
+        function = self._config.activation_function
+        return write_activation(self._builder, function, x, name, basic=self._static is not None)
 
     def _head(self, normed: str) -> None:
         table = "wte.weight" if self._config.tie_word_embeddings else "lm_head.weight"

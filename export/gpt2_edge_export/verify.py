@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gpt2_edge import GenerationConfig, Generator
-from gpt2_edge.errors import CheckpointError, MissingDependencyError
+from gpt2_edge.errors import CheckpointError, MissingDependencyError, install_hint
 from gpt2_edge_export.checkpoint import Checkpoint, open_checkpoint
+from gpt2_edge_export.config import GPT2Config
 
 _PROMPT_TOKENS = 64
 _GREEDY_TOKENS = 100
@@ -79,6 +82,14 @@ def compare_with_transformers(generator: Generator, source: str | Path) -> Compa
     )
 
 
+def _transformers_config(config: GPT2Config) -> dict[str, Any]:
+    """The arguments of transformers' GPT2Config that say what `config` says, and no others."""
+    arguments = dataclasses.asdict(config)
+    for key in ("bos_token_id", "eos_token_ids"):  # say nothing about logits
+        del arguments[key]
+    return arguments
+
+
 def _run_transformers(
     checkpoint: Checkpoint, prompt: list[int], count: int
 ) -> tuple[npt.NDArray[np.float32], list[int]]:
@@ -88,9 +99,9 @@ def _run_transformers(
         transformers = importlib.import_module("transformers")
     except ImportError as error:
         raise MissingDependencyError(
-            "comparing with transformers needs pip install 'gpt2-edge[optimum]'"
+            f"comparing with transformers needs {install_hint('optimum')}"
         ) from error
-    config = transformers.GPT2Config(**checkpoint.raw_config)
+    config = transformers.GPT2Config(**_transformers_config(checkpoint.config))
     config._attn_implementation = "eager"  # sdpa ignores scale_attn_weights and its relatives
     model = transformers.GPT2LMHeadModel(config).float().eval()
     names = {"lm_head.weight"} & checkpoint.config.tensor_shapes().keys()

@@ -16,6 +16,9 @@ JSON_LIMIT = 8 << 20
 TOKENIZER_LIMIT = 48 << 20
 TEXT_LIMIT = 1 << 30
 
+# What git leaves in place of a large file that git-lfs has not fetched.
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
 _SHOWN = 80
 _LINE = 1000
 
@@ -37,6 +40,26 @@ def read_bytes(path: Path, limit: int) -> bytes:
         raise
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise UnreadableError(_reason(error)) from error
+
+
+def peek(path: Path, count: int = 64) -> tuple[bytes, int]:
+    """The first `count` bytes of the regular file `path`, and its size; nothing more is read.
+
+    Raises FileNotFoundError where there is none, UnreadableError for anything else that is no
+    readable file, a Git LFS pointer included.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableError("it is no regular file")
+        with path.open("rb") as file:
+            head = file.read(max(count, len(_LFS_POINTER)))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise UnreadableError(_reason(error)) from error
+    _refuse_pointer(head)
+    return head[:count], status.st_size
 
 
 def parse_json(content: bytes | str) -> Any:
@@ -118,7 +141,13 @@ def _bounded(path: Path, limit: int) -> bytes:
         content = file.read(limit + 1)
     if len(content) > limit:
         raise UnreadableError(f"it has more than {limit >> 20} MB")
+    _refuse_pointer(content)
     return content
+
+
+def _refuse_pointer(content: bytes) -> None:
+    if content.startswith(_LFS_POINTER):
+        raise UnreadableError("it is a Git LFS pointer, not the file itself: git lfs pull")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gpt2_edge import GenerationConfig, Generator
-from gpt2_edge.errors import ExportError, MissingDependencyError
+from gpt2_edge.errors import ExportError, MissingDependencyError, install_hint
 from gpt2_edge.selftest import run_self_test
 from gpt2_edge_export.export import ExportOptions, export_package
 from helpers import assert_one_line, random_config, random_tensors, write_random_checkpoint
@@ -105,5 +105,5 @@ def test_without_optimum(
     monkeypatch.setitem(sys.modules, "optimum.exporters.onnx", None)
     with pytest.raises(MissingDependencyError) as caught:
         export_package(sample_checkpoint, tmp_path / "package", OPTIMUM)
-    assert_one_line(caught.value, "gpt2-edge[optimum]")
+    assert_one_line(caught.value, install_hint("optimum"))
     assert list(tmp_path.iterdir()) == []

@@ -6,14 +6,17 @@ run by ONNX Runtime.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from gpt2_edge_export.config import GPT2Config
 from gpt2_edge_export.onnx_builder import IR_VERSION, MICROSOFT, OPSET
-from gpt2_edge_export.operators import activation_operator
+from gpt2_edge_export.operators import write_activation
 from gpt2_edge_export.quantize.weights import (
     EMBEDDING_SCALE,
     HEAD_BIAS,
@@ -136,10 +139,39 @@ def _attention_graph(config: GPT2Config, head_size: int) -> bytes:
 
 
 def _activation_graph(config: GPT2Config) -> bytes:
-    op_type, domain, attributes = activation_operator(config.activation_function)
-    node = helper.make_node(op_type, ["x"], ["y"], domain=domain, **attributes)
+    nodes = _Nodes()
+    write_activation(nodes, config.activation_function, "x", "y", fused=True)
     shape: list[int | str] = ["seq", "inner"]
-    return _model([node], {"x": (TensorProto.FLOAT, shape)}, {"y": (TensorProto.FLOAT, shape)})
+    return _model(nodes.nodes, {"x": (TensorProto.FLOAT, shape)}, {"y": (TensorProto.FLOAT, shape)})
+
+
+class _Nodes:
+    """Nodes of a graph without a file; constants are nodes too."""
+
+    def __init__(self) -> None:
+        self.nodes: list[object] = []
+        self._constants: set[str] = set()
+
+    def node(
+        self,
+        op_type: str,
+        inputs: Sequence[str],
+        name: str,
+        *,
+        outputs: Sequence[str] = (),
+        domain: str = "",
+        **attributes: Any,
+    ) -> str:
+        results = list(outputs) or [name]
+        node = helper.make_node(op_type, list(inputs), results, domain=domain, **attributes)
+        self.nodes.append(node)
+        return results[0]
+
+    def weight(self, name: str, value: npt.ArrayLike) -> str:
+        if name not in self._constants:
+            self._constants.add(name)
+            self.node("Constant", [], name, value=numpy_helper.from_array(np.asarray(value)))
+        return name
 
 
 def _model(nodes: list[object], inputs: _Values, outputs: _Values) -> bytes:
