@@ -10,6 +10,7 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
 from gpt2_edge.errors import CheckpointError
+from gpt2_edge.untrusted import TOKENIZER_LIMIT
 from gpt2_edge_export.config import GPT2Config, read_json
 
 TOKENIZER_FILE = "tokenizer.json"
@@ -37,7 +38,7 @@ def read_tokenizer(path: Path, config: GPT2Config) -> TokenizerFiles | None:
     folder = path.parent if path.is_file() else path
     file = path if path.is_file() else folder / TOKENIZER_FILE
     if file.is_file():
-        raw = read_json(file)
+        raw = read_json(file, TOKENIZER_LIMIT)
         try:
             tokenizer = Tokenizer.from_str(json.dumps(raw))
         except Exception as error:  # the library raises plain Exception
