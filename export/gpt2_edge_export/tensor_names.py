@@ -72,9 +72,9 @@ def find_names(given: Collection[str], config: GPT2Config, source: str) -> Tenso
     if not complete:
         raise CheckpointError(_missing(plain, prefixes, wanted, config, source))
     if len(complete) > 1:
+        tables = (plain[prefix + wanted[0]] for prefix in complete)
         raise CheckpointError(
-            f"{source}: the weights hold several models, under the prefixes "
-            f"{', '.join(shown(prefix) for prefix in complete[:4])}; keep one"
+            f"{source}: the weights hold several models ({some(tables)}); keep one"
         )
     prefix = complete[0]
     head = next((key for key in _heads(prefix) if key in plain), None)

@@ -105,12 +105,12 @@ def _inspect(path: Path) -> tuple[bool, int]:
     if not zipfile.is_zipfile(path):
         return False, _protocol(peek(path)[0])
     with zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            if entry.compress_type != zipfile.ZIP_STORED:
-                raise UnreadableError("it is a compressed archive, which torch.save never writes")
-            if entry.filename.endswith("constants.pkl"):
-                raise UnreadableError("it is a TorchScript archive, which is code; give weights")
-        pickles = [i for i in archive.infolist() if i.filename.rsplit("/")[-1] == "data.pkl"]
+        entries = archive.infolist()
+        if any(entry.filename.endswith("constants.pkl") for entry in entries):
+            raise UnreadableError("it is a TorchScript archive, which is code; give weights")
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise UnreadableError("it is a compressed archive, which torch.save never writes")
+        pickles = [entry for entry in entries if entry.filename.rsplit("/")[-1] == "data.pkl"]
         if any(entry.file_size > _PICKLE_LIMIT for entry in pickles):
             raise UnreadableError(f"its pickle has more than {_PICKLE_LIMIT >> 20} MB")
         if not pickles:
@@ -154,7 +154,7 @@ def _numpy_skipped(torch: Any) -> Iterator[None]:
 
 
 def _reason(error: Exception, protocol: int) -> str:
-    if protocol > 2:
+    if protocol > 3:
         return (
             f"it is a pickle of protocol {protocol}, which torch reads only by running what it "
             "holds; save it again with torch.save(state_dict, FILE) as it is by default"
