@@ -6,6 +6,7 @@ tensor is there in the right shape, and reads none of them: `Checkpoint.tensor` 
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import stat
 from collections.abc import Sequence
@@ -41,7 +42,8 @@ class Checkpoint:
 
     `raw_config` is the Hugging Face config.json, read or made up, with GPT-2's own names for all
     sizes; `folder` holds the files that came beside the weights; `notes` is what the user should
-    know. `as_transformers_saves`: whether transformers finds all tensors in `folder` by itself.
+    know. `as_transformers_saves`: whether transformers finds a GPT-2 and all its tensors in `folder`
+    by itself.
     """
 
     source: str
@@ -100,7 +102,10 @@ def _open_folder(source: str, folder: Path, activation_function: str | None) -> 
     positions = [key for key in reader.shapes if key.endswith("wpe.weight")]
     rows = reader.shapes[positions[0]][0] if positions and reader.shapes[positions[0]] else None
     raw_config, notes = canonical_config(raw, where, rows)
-    return _checked(source, where, raw_config, folder, reader, notes)
+    checkpoint = _checked(source, where, raw_config, folder, reader, notes)
+    if raw.get("model_type") is None:  # transformers goes by the folder's name then
+        return dataclasses.replace(checkpoint, as_transformers_saves=False)
+    return checkpoint
 
 
 def _checked(

@@ -204,7 +204,7 @@ class LinearOperators:
 def checked_float16(name: str, array: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
     """`array` as float16; ExportError where a value is too large for it."""
     largest = float(np.max(np.abs(array), initial=0))
-    if largest > np.finfo(np.float16).max:
+    if largest > float(np.finfo(np.float16).max):  # a float16 would overflow in the comparison
         raise ExportError(
             f"{name} has values up to {largest:.3g}, too large for float16; the checkpoint is "
             "damaged, or export it as fp32"

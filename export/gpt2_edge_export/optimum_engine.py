@@ -36,8 +36,8 @@ def export_with_optimum(checkpoint: Checkpoint, folder: Path) -> Graph:
     if not checkpoint.as_transformers_saves:
         # transformers would make up what it does not find.
         raise ExportError(
-            f"{checkpoint.source}: transformers, which optimum reads with, does not find the "
-            "weights under their names in the file; use the fused engine"
+            f"{checkpoint.source}: transformers, which optimum reads with, needs a model_type in "
+            "config.json and weights without another prefix; use the fused engine"
         )
     config = checkpoint.config
     if config.scale_attn_by_inverse_layer_idx or not config.scale_attn_weights:

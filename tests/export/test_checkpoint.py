@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from gpt2_edge.errors import CheckpointError
+from gpt2_edge.errors import CheckpointError, ExportError
 from gpt2_edge_export.checkpoint import open_checkpoint
 from gpt2_edge_export.export import ExportOptions, export_package
 from helpers import (
@@ -126,6 +126,18 @@ def test_damaged_weights_stop_the_export(tmp_path: Path, value: float) -> None:
         )
     assert_one_line(caught.value, tmp_path / "checkpoint", "h.1.attn.c_proj.weight", "NaN")
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["wpe.weight", "h.1.mlp.c_fc.weight"])
+def test_weights_beyond_float16_are_one_line_without_a_warning(tmp_path: Path, name: str) -> None:
+    tensors = random_tensors(CONFIG)
+    tensors[name][3, 5] = 1e5
+    write_checkpoint(tmp_path / "checkpoint", CONFIG, tensors)
+    options = ExportOptions(recipe="fp16", tokenizer=False)
+    with pytest.raises(ExportError) as caught:
+        export_package(tmp_path / "checkpoint", tmp_path / "package", options)
+    assert_one_line(caught.value, name, "too large for float16")
 
 
 def test_integer_weights_are_refused(tmp_path: Path) -> None:

@@ -67,14 +67,14 @@ def check(file: Path, oracle: Oracle) -> None:
     assert list(generator.generate(ids, config).ids) == oracle.greedy(ids, 20)
 
 
-@pytest.mark.parametrize("prefix", ["", "_orig_mod."])
+@pytest.mark.parametrize("prefix", ["", "_orig_mod.", "module.", "_orig_mod.module.", "model."])
 def test_with_biases(torch: Any, tmp_path: Path, prefix: str) -> None:
     config = random_config(activation_function="gelu")
     tensors = random_tensors(config)
     check(write_ckpt(torch, tmp_path / "ckpt.pt", tensors, prefix), Oracle(config, tensors))
 
 
-@pytest.mark.parametrize("prefix", ["", "_orig_mod."])
+@pytest.mark.parametrize("prefix", ["", "_orig_mod.", "module._orig_mod."])
 def test_without_biases(torch: Any, tmp_path: Path, prefix: str) -> None:
     config = random_config(activation_function="gelu")
     tensors = random_tensors(config)
@@ -143,3 +143,66 @@ def test_no_tokenizer_beside_it(torch: Any, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
         export_package(file, tmp_path / "package")
     assert_one_line(caught.value, "--no-tokenizer", "--tokenizer")
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("n_layer", float("inf")),
+        ("n_layer", float("nan")),
+        ("n_layer", 2.0),
+        ("n_layer", 10**12),
+        ("n_layer", 10**400),
+        ("n_layer", True),
+        ("n_head", "2"),
+        ("n_embd", [32]),
+        ("n_embd", 0),
+        ("block_size", -64),
+        ("vocab_size", np.int64(101)),
+        ("bias", "False"),
+        ("bias", 1),
+        ("bias", None),
+    ],
+)
+def test_model_args_out_of_range(torch: Any, tmp_path: Path, argument: str, value: Any) -> None:
+    tensors = random_tensors(random_config())
+    file = write_ckpt(torch, tmp_path / "ckpt.pt", tensors, **{argument: value})
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(file)
+    assert_one_line(caught.value, file, argument.replace("block_size", ""))
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_biases_are_as_model_args_says(torch: Any, tmp_path: Path, bias: bool) -> None:
+    tensors = random_tensors(random_config())
+    kept = {name: value for name, value in tensors.items() if not name.endswith("bias")}
+    file = write_ckpt(torch, tmp_path / "ckpt.pt", kept if bias else tensors, bias=bias)
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(file)
+    assert_one_line(caught.value, file, "bias")
+
+
+def test_one_bias_is_missing_from_a_model_with_biases(torch: Any, tmp_path: Path) -> None:
+    tensors = random_tensors(random_config())
+    del tensors["h.1.ln_2.bias"]
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(write_ckpt(torch, tmp_path / "ckpt.pt", tensors))
+    assert_one_line(caught.value, "h.1.ln_2.bias")
+
+
+def test_loss_as_a_scalar_of_numpy(torch: Any, tmp_path: Path) -> None:
+    """As train.py's offspring save it."""
+    config = random_config(activation_function="gelu")
+    tensors = random_tensors(config)
+    file = write_ckpt(torch, tmp_path / "ckpt.pt", tensors)
+    content = torch.load(file, weights_only=True) | {"best_val_loss": np.float64(1.5)}
+    torch.save(content, file)
+    check(file, Oracle(config, tensors))
+
+
+def test_what_another_file_holds_is_said(torch: Any, tmp_path: Path) -> None:
+    torch.save({"state_dict": {}, "epoch": 3}, tmp_path / "ckpt.pt")
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(tmp_path / "ckpt.pt")
+    assert_one_line(caught.value, "model_args", "'state_dict', 'epoch'")

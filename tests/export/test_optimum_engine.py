@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from gpt2_edge import GenerationConfig, Generator
 from gpt2_edge.errors import ExportError, MissingDependencyError, install_hint
@@ -97,6 +98,47 @@ def test_nanogpt_checkpoint_is_refused(tmp_path: Path) -> None:
         export_package(tmp_path / "ckpt.pt", tmp_path / "package", options)
     assert_one_line(caught.value, tmp_path / "ckpt.pt", "Hugging Face")
     assert [path.name for path in tmp_path.iterdir()] == ["ckpt.pt"]
+
+
+@pytest.mark.optimum
+@pytest.mark.parametrize("prefix", ["module.", "model.transformer."])
+def test_weights_that_transformers_would_make_up_are_refused(tmp_path: Path, prefix: str) -> None:
+    pytest.importorskip("optimum.exporters.onnx")
+    config = random_config()
+    write_random_checkpoint(tmp_path / "c", config)
+    tensors = {prefix + name: value for name, value in random_tensors(config).items()}
+    save_file(tensors, tmp_path / "c" / "model.safetensors", {"format": "pt"})
+    options = ExportOptions(recipe="fp32", engine="optimum", tokenizer=False)
+    with pytest.raises(ExportError) as caught:
+        export_package(tmp_path / "c", tmp_path / "package", options)
+    assert_one_line(caught.value, tmp_path / "c", "fused engine")
+
+
+@pytest.mark.optimum
+def test_model_that_transformers_would_guess_is_refused(tmp_path: Path) -> None:
+    """Without model_type it goes by the folder's name: an OPT of random weights, here."""
+    pytest.importorskip("optimum.exporters.onnx")
+    write_random_checkpoint(tmp_path / "opt", random_config(model_type=None))
+    options = ExportOptions(recipe="fp32", engine="optimum", tokenizer=False)
+    with pytest.raises(ExportError) as caught:
+        export_package(tmp_path / "opt", tmp_path / "package", options)
+    assert_one_line(caught.value, tmp_path / "opt", "model_type", "fused engine")
+
+
+@pytest.mark.optimum
+def test_failure_of_optimum_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exporters = pytest.importorskip("optimum.exporters.onnx")
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise KeyError("one\ntwo \x1b[2J")
+
+    monkeypatch.setattr(exporters, "main_export", fail)
+    write_random_checkpoint(tmp_path / "c", random_config())
+    options = ExportOptions(recipe="fp32", engine="optimum", tokenizer=False)
+    with pytest.raises(ExportError) as caught:
+        export_package(tmp_path / "c", tmp_path / "package", options)
+    assert_one_line(caught.value, "optimum's export failed", "fused engine")
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
 
 
 def test_without_optimum(

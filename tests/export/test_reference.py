@@ -17,6 +17,7 @@ import pytest
 
 from gpt2_edge import GenerationConfig, Generator
 from gpt2_edge.errors import CheckpointError
+from gpt2_edge.session import Session
 from gpt2_edge_export.export import ExportOptions, export_package
 from gpt2_edge_export.texts import REPORT_TEXT
 from gpt2_edge_export.verify import compare_with_transformers
@@ -120,7 +121,7 @@ def check_random(torch: Any, transformers: Any, folder: Path, **overrides: Any) 
     generator = Generator.load(package.folder)
     ids = np.random.default_rng(1).integers(0, 101, 24).tolist()
     expected = reference_logits(torch, model, ids)
-    np.testing.assert_allclose(generator.logits(ids), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(generator.logits(ids), expected, rtol=0, atol=2e-5)
     tokens = generator.generate(ids, GenerationConfig(max_new_tokens=20, ignore_eos=True)).ids
     assert list(tokens) == reference_greedy(torch, model, ids, 20)
 
@@ -192,6 +193,37 @@ class TestCompareWithTransformers:
         checkpoint = package.parent / "checkpoint"
         comparison = compare_with_transformers(Generator.load(package), checkpoint)
         assert comparison.agrees, comparison.describe()
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"num_hidden_layers": 2, "n_layer": None},
+            {"quantization_config": {}, "torch_dtype": "float17", "num_labels": "many"},
+            {"model_type": None, "architectures": None},
+            {"eos_token_id": [0, "x"], "pad_token_id": -7, "id2label": 5},
+        ],
+    )
+    def test_transformers_is_told_what_was_read_and_nothing_else(
+        self, random_package: Callable[..., Path], tmp_path: Path, changes: dict[str, Any]
+    ) -> None:
+        source = write_random_checkpoint(tmp_path, random_config())
+        config = {k: v for k, v in (random_config() | changes).items() if v is not None}
+        (source / "config.json").write_text(json.dumps(config), "utf-8")
+        comparison = compare_with_transformers(Generator.load(random_package()), source)
+        assert comparison.agrees, comparison.describe()
+
+    def test_ctrl_c_is_no_difference(
+        self, random_package: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        package = random_package()
+        generator = Generator.load(package)
+
+        def interrupt(self: Session, *_: Any, **__: Any) -> Any:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Session, "start", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            compare_with_transformers(generator, package.parent / "checkpoint")
 
     @pytest.mark.shared
     def test_craftgpt(self, shared_data: Path, tmp_path: Path) -> None:
