@@ -42,8 +42,8 @@ class Checkpoint:
 
     `raw_config` is the Hugging Face config.json, read or made up, with GPT-2's own names for all
     sizes; `folder` holds the files that came beside the weights; `notes` is what the user should
-    know. `as_transformers_saves`: whether transformers finds a GPT-2 and all its tensors in `folder`
-    by itself.
+    know. `as_transformers_saves`: whether transformers finds a GPT-2 and all its tensors in
+    `folder` by itself.
     """
 
     source: str
