@@ -1,8 +1,16 @@
 """GPT-2 on a device: load a package that `gpt2-edge export` wrote, and write text with it.
 
->>> from gpt2_edge import Generator
+>>> from gpt2_edge import Generator, text_perplexity
 >>> generator = Generator.load("sample-int4")
 >>> print(generator.generate("It was a dark night", max_new_tokens=20))
+>>> with generator.stream("It was a dark night", temperature=0.8) as pieces:
+...     for piece in pieces:
+...         print(piece, end="", flush=True)
+>>> text_perplexity(generator, "It was the best of times, it was the worst of times").perplexity
+
+Generator writes, GenerationConfig says how. token_logprobs, score_tokens, continuation,
+text_perplexity and perplexity tell how likely a text is. Everything that is raised on purpose is a
+GPT2EdgeError.
 """
 
 from __future__ import annotations
@@ -18,6 +26,7 @@ from gpt2_edge._version import __version__
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
+    from gpt2_edge.config import EffectiveSettings as EffectiveSettings
     from gpt2_edge.config import GenerationConfig as GenerationConfig
     from gpt2_edge.errors import CheckpointError as CheckpointError
     from gpt2_edge.errors import ContextOverflowError as ContextOverflowError
@@ -29,9 +38,20 @@ if TYPE_CHECKING:
     from gpt2_edge.errors import PackageError as PackageError
     from gpt2_edge.errors import ProviderError as ProviderError
     from gpt2_edge.generate import Generator as Generator
+    from gpt2_edge.providers import PROVIDERS as PROVIDERS
     from gpt2_edge.result import GenerationResult as GenerationResult
     from gpt2_edge.result import NextToken as NextToken
     from gpt2_edge.result import Token as Token
+    from gpt2_edge.score import Continuation as Continuation
+    from gpt2_edge.score import ContinuationScorer as ContinuationScorer
+    from gpt2_edge.score import Perplexity as Perplexity
+    from gpt2_edge.score import ScoredToken as ScoredToken
+    from gpt2_edge.score import bos_token as bos_token
+    from gpt2_edge.score import continuation as continuation
+    from gpt2_edge.score import perplexity as perplexity
+    from gpt2_edge.score import score_tokens as score_tokens
+    from gpt2_edge.score import text_perplexity as text_perplexity
+    from gpt2_edge.score import token_logprobs as token_logprobs
     from gpt2_edge.stream import TextStream as TextStream
 
 # Public name -> module. They are imported when they are first asked for, so that the command's
@@ -39,6 +59,9 @@ if TYPE_CHECKING:
 _MODULES = {
     "CheckpointError": "errors",
     "ContextOverflowError": "errors",
+    "Continuation": "score",
+    "ContinuationScorer": "score",
+    "EffectiveSettings": "config",
     "EvaluationError": "errors",
     "ExportError": "errors",
     "GPT2EdgeError": "errors",
@@ -48,10 +71,19 @@ _MODULES = {
     "Generator": "generate",
     "MissingDependencyError": "errors",
     "NextToken": "result",
+    "PROVIDERS": "providers",
     "PackageError": "errors",
+    "Perplexity": "score",
     "ProviderError": "errors",
+    "ScoredToken": "score",
     "TextStream": "stream",
     "Token": "result",
+    "bos_token": "score",
+    "continuation": "score",
+    "perplexity": "score",
+    "score_tokens": "score",
+    "text_perplexity": "score",
+    "token_logprobs": "score",
 }
 
 __all__ = [*_MODULES, "__version__"]

@@ -1,7 +1,7 @@
 """How likely a text is to a model: log-probabilities of its tokens, continuations, perplexity.
 
 All log-probabilities are natural logarithms of the softmax over the whole vocabulary. How much of
-a sequence is asked for, or was still in the cache, changes no figure (see `_predictions`).
+a sequence is asked for, or was still in the cache, changes no figure (see `predictions`).
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import numpy.typing as npt
 
 from gpt2_edge.errors import ContextOverflowError, GenerationError
 from gpt2_edge.generate import Generator
-from gpt2_edge.sampling import Logits, greedy, log_probability
+from gpt2_edge.predictions import predictions
+from gpt2_edge.prompts import check_vocabulary, require_text, token_ids
+from gpt2_edge.sampling import greedy, log_probability
 from gpt2_edge.session import FedSequence
-from gpt2_edge.token_sequence import ROW_GROUP
+from gpt2_edge.untrusted import shown
+from gpt2_edge.values import whole_number
 
 Show = Callable[[str], None]
 
-# Positions whose logits exist at one time: 26 MB with GPT-2's vocabulary. No more than 128 rows,
-# which ONNX Runtime's kernels split into tiles of 128, so that none is alone in a tile.
-_CHUNK = 128
 _REPLACEMENT = "\ufffd"  # what a part of a character is decoded to
 
 
@@ -75,7 +75,7 @@ class Perplexity:
     @property
     def perplexity(self) -> float:
         """The exponential of the mean negative log-likelihood of a token."""
-        return math.exp(self.negative_log_likelihood / self.tokens)
+        return exponential(self.negative_log_likelihood / self.tokens)
 
     @property
     def bits_per_byte(self) -> float | None:
@@ -94,23 +94,25 @@ def token_logprobs(
     GenerationError for fewer than two ids, an id outside the vocabulary, or a start that is not 1
     to len(ids) - 1, and ContextOverflowError for too many ids.
     """
-    checked = _fitting(generator, ids)
-    if not 1 <= start < len(checked):
-        raise GenerationError(f"start is {start}; it must be from 1 to {len(checked) - 1}")
-    return _logprobs(generator.session.start(len(checked) - 1), checked, start)
+    checked = _fitting(generator, _checked(generator, ids))
+    first = whole_number(start)
+    if first is None or not 1 <= first < len(checked):
+        raise GenerationError(f"start is {shown(start)}; it must be from 1 to {len(checked) - 1}")
+    return _logprobs(generator.session.start(len(checked) - 1), checked, first)
 
 
 def score_tokens(generator: Generator, ids: Sequence[int], bos: bool = False) -> list[ScoredToken]:
     """Each of `ids` with its log-probability and rank; errors as of `token_logprobs`.
 
-    bos: the first is predicted too, from `bos_token`.
+    bos: the first is predicted too, from `bos_token`, unless that is what the ids begin with.
     """
-    checked = _fitting(generator, [bos_token(generator), *ids] if bos else ids)
+    given = _checked(generator, ids)
+    checked = _fitting(generator, _begun(generator, given) if bos else given)
     scored = []
-    if not bos:
+    if len(checked) == len(given):
         scored.append(ScoredToken(checked[0], generator.token_label(checked[0]), None, None))
     sequence = generator.session.start(len(checked) - 1)
-    for token_id, logits in _predictions(sequence, checked, 1):
+    for token_id, logits in predictions(sequence, checked, 1):
         above = np.count_nonzero(logits > logits[token_id])
         before = np.count_nonzero(logits[:token_id] == logits[token_id])
         label = generator.token_label(token_id)
@@ -139,7 +141,7 @@ class ContinuationScorer:
 
     def __init__(self, generator: Generator) -> None:
         self._generator = generator
-        self._sequence = generator.session.start(generator.manifest.architecture.context_length)
+        self._sequence = generator.session.start(generator.context_length)
 
     def score(self, context_ids: Sequence[int], continuation_ids: Sequence[int]) -> Continuation:
         """See `continuation`."""
@@ -155,7 +157,7 @@ class ContinuationScorer:
         context = _checked(self._generator, context_ids) or [bos_token(self._generator)]
         context = context[-(context_length + 1 - len(wanted)) :]
         logprobs, is_greedy = [], True
-        for token_id, logits in _predictions(self._sequence, context + wanted, len(context)):
+        for token_id, logits in predictions(self._sequence, context + wanted, len(context)):
             logprobs.append(log_probability(logits, token_id))
             is_greedy = is_greedy and greedy(logits) == token_id
         return Continuation(math.fsum(logprobs), len(wanted), is_greedy, tuple(logprobs))
@@ -179,40 +181,45 @@ def perplexity(
     after the first window with at least window - stride tokens before it. With stride = window
     nothing overlaps, and the first token of every window is not predicted.
 
-    bos: `bos_token` comes first, so that the first token is predicted too. text_bytes: of what is
+    bos: `bos_token` comes first, so that the first token is predicted too; it is not doubled where
+    the ids begin with it. text_bytes: of what is
     predicted, for the result. show: is told how far it is. Raises GenerationError for fewer than
     two ids (with bos: one), an id outside the vocabulary, or a window or stride out of range.
     """
-    context_length = generator.manifest.architecture.context_length
-    window = context_length if window is None else window
-    if not 2 <= window <= context_length:
+    context_length = generator.context_length
+    width = whole_number(context_length if window is None else window)
+    if width is None or not 2 <= width <= context_length:
         raise GenerationError(
-            f"window is {window}; it must be from 2 to the model's context of {context_length}"
+            f"window is {shown(window)}; it must be from 2 to the model's context of "
+            f"{context_length}"
         )
-    stride = window // 2 if stride is None else stride
-    if not 1 <= stride <= window:
-        raise GenerationError(f"stride is {stride}; it must be from 1 to the window of {window}")
-    text = _checked(generator, [bos_token(generator), *ids] if bos else ids)
+    step = whole_number(width // 2 if stride is None else stride)
+    if step is None or not 1 <= step <= width:
+        raise GenerationError(
+            f"stride is {shown(stride)}; it must be from 1 to the window of {width}"
+        )
+    text = _checked(generator, ids)
+    text = _begun(generator, text) if bos else text
     if len(text) < 2:
         raise GenerationError(
             f"perplexity needs two tokens or more, the text has {len(text)}: give a longer one"
         )
-    sequence = generator.session.start(window - 1)
+    sequence = generator.session.start(width - 1)
     parts, loss, predicted = [], 0.0, 0
-    for begin, end, first in _windows(len(text), window, stride):
+    for begin, end, first in _windows(len(text), width, step):
         parts.append(_logprobs(sequence, text[begin:end], first - begin))
         loss -= float(parts[-1].sum())
         predicted += len(parts[-1])
         if show is not None:
-            so_far = math.exp(loss / predicted)
+            so_far = exponential(loss / predicted)
             show(f"{end:,} of {len(text):,} tokens, perplexity {so_far:.2f}")
     spread = float(np.std(np.concatenate(parts), ddof=1)) if predicted > 1 else math.nan
     return Perplexity(
         tokens=predicted,
         negative_log_likelihood=loss,
-        standard_error=math.exp(loss / predicted) * spread / math.sqrt(predicted),
-        window=window,
-        stride=stride,
+        standard_error=exponential(loss / predicted) * spread / math.sqrt(predicted),
+        window=width,
+        stride=step,
         text_bytes=text_bytes if predicted == len(text) - 1 else None,
     )
 
@@ -229,9 +236,9 @@ def text_perplexity(
     """`perplexity` of a text, with its bits per byte; GenerationError without a tokenizer too."""
     if generator.tokenizer is None:
         raise GenerationError(f"{generator.package.folder} has no tokenizer; give the text as ids")
-    ids = generator.tokenizer.encode(text, add_special_tokens=False)
+    ids = generator.tokenizer.encode(require_text(text), add_special_tokens=False)
     text_bytes = len(text.encode("utf-8", "replace"))
-    if ids and not bos:
+    if ids and not (bos and len(_begun(generator, ids)) > len(ids)):
         # What is not predicted does not count, unless it is part of a character: then all does.
         label = generator.tokenizer.label(ids[0])
         whole = text.startswith(label) and _REPLACEMENT not in label
@@ -254,6 +261,14 @@ def bos_token(generator: Generator) -> int:
     )
 
 
+def exponential(loss: float) -> float:
+    """`math.exp`, infinite where that overflows: of a long text without a single word, say."""
+    try:
+        return math.exp(loss)
+    except OverflowError:
+        return math.inf
+
+
 def _windows(length: int, window: int, stride: int) -> Iterator[tuple[int, int, int]]:
     """Begin, end and first predicted token of each window over a text of `length` tokens."""
     seen = 0
@@ -268,50 +283,23 @@ def _windows(length: int, window: int, stride: int) -> Iterator[tuple[int, int, 
 
 
 def _logprobs(sequence: FedSequence, ids: list[int], start: int) -> npt.NDArray[np.float64]:
-    return np.array([log_probability(row, i) for i, row in _predictions(sequence, ids, start)])
+    return np.array([log_probability(row, i) for i, row in predictions(sequence, ids, start)])
 
 
-def _predictions(sequence: FedSequence, ids: list[int], start: int) -> Iterator[tuple[int, Logits]]:
-    """Each of `ids[start:]` with the logits [vocab] that predict it, valid until the next one.
-
-    What `sequence` holds of their beginning is not fed again. The logits are the same to the bit
-    whatever that was and whatever `start` is: as in `FedSequence.prefill`, a chunk starts at a
-    multiple of ROW_GROUP and is no lone row behind others. Nor is what is kept of it, since the
-    head runs on the rows that are kept.
-    """
-    fed, first = ids[:-1], start - 1
-    alike = next(
-        (i for i, (a, b) in enumerate(zip(sequence.ids, fed, strict=False)) if a != b),
-        min(len(sequence.ids), len(fed)),
-    )
-    again = _group_start(min(alike, first), len(fed))
-    sequence.trim(again)
-    while sequence.length < len(fed):
-        begin = sequence.length
-        end = min(begin + _CHUNK, len(fed))
-        if len(fed) - end == 1:  # which would be alone in the next chunk
-            end -= ROW_GROUP
-        kept_from = max(begin, _group_start(first, end)) if first < end else end - 1
-        logits = sequence.feed(fed[begin:end], keep=end - kept_from)
-        for position in range(max(first, kept_from), end):
-            yield ids[position + 1], logits[position - kept_from]
+def _begun(generator: Generator, ids: list[int]) -> list[int]:
+    """`ids` behind the bos token, which is not doubled."""
+    bos = bos_token(generator)
+    return ids if ids[:1] == [bos] else [bos, *ids]
 
 
-def _group_start(position: int, end: int) -> int:
-    """The last multiple of ROW_GROUP up to `position` that is no lone row before `end`."""
-    start = position // ROW_GROUP * ROW_GROUP
-    return max(0, start - ROW_GROUP) if end - start == 1 else start
-
-
-def _fitting(generator: Generator, ids: Sequence[int]) -> list[int]:
-    """`ids`, checked to be two or more, and one more than the context at most."""
-    checked = _checked(generator, ids)
+def _fitting(generator: Generator, checked: list[int]) -> list[int]:
+    """`checked`, if there are two or more, and one more than the context at most."""
     if len(checked) < 2:
         raise GenerationError(
             f"scoring needs two tokens or more, there are {len(checked)}: the first is only "
             "predicted behind a bos token"
         )
-    context_length = generator.manifest.architecture.context_length
+    context_length = generator.context_length
     if len(checked) > context_length + 1:
         raise ContextOverflowError(
             f"the text has {len(checked)} tokens; a context of {context_length} scores "
@@ -321,10 +309,5 @@ def _fitting(generator: Generator, ids: Sequence[int]) -> list[int]:
 
 
 def _checked(generator: Generator, ids: Sequence[int]) -> list[int]:
-    """`ids`, checked to be in the vocabulary."""
-    checked = [int(token_id) for token_id in ids]
-    size = generator.manifest.architecture.vocab_size
-    wrong = next((i for i in checked if not 0 <= i < size), None)
-    if wrong is not None:
-        raise GenerationError(f"token id {wrong} is outside the vocabulary of {size}")
-    return checked
+    """`ids`, checked to be whole numbers in the vocabulary."""
+    return check_vocabulary(token_ids(ids, "ids", takes=""), generator.vocab_size)

@@ -9,23 +9,24 @@ import pytest
 from gpt2_edge.errors import EvaluationError, GPT2EdgeError
 from gpt2_edge.evaluate import TASKS, prepare
 from gpt2_edge.evaluate.data import read_jsonl, read_text
+from gpt2_edge.untrusted import read_text_file
 from helpers import assert_one_line
 
 
-def test_a_byte_order_mark_is_dropped_and_line_ends_are_kept(tmp_path: Path) -> None:
+def test_a_text_is_read_as_everywhere_else(tmp_path: Path) -> None:
     path = tmp_path / "data"
-    path.write_bytes("\ufeffone\r\ntwo\n".encode())
-    assert read_text(path) == "one\r\ntwo\n"
+    path.write_bytes("\ufeffone\r\ntwo\rthree\n".encode())
+    assert read_text(path) == read_text_file(path) == "one\ntwo\nthree\n"
 
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (None, "cannot be read (No such file or directory)"),
+        (None, "cannot be read: there is no such file"),
         (b"", "is empty"),
         (b" \n\n", "is empty"),
-        ("text".encode("utf-16"), "is not UTF-8 text"),
+        ("text".encode("utf-16"), "is not UTF-8; save it as UTF-8"),
     ],
     ids=["missing", "empty", "blank", "utf-16"],
 )
@@ -64,8 +65,11 @@ def test_lines_of_jsonl_end_at_a_line_feed_only(tmp_path: Path) -> None:
         ("[" * 100_000, "is not JSON"),
         ("[1]", "is not a JSON object"),
         ('"text"', "is not a JSON object"),
+        ('{"text": "a b", "text": "c d"}', "has the key 'text' twice"),
+        ('{"text": ' + "1" * 10_000 + "}", "is not JSON"),
+        ('{"text": "\x1b[31m"}', "is not JSON"),
     ],
-    ids=["broken", "deep", "list", "string"],
+    ids=["broken", "deep", "list", "string", "twice", "digits", "control"],
 )
 def test_a_line_that_is_no_object(tmp_path: Path, line: str, expected: str) -> None:
     path = tmp_path / "data"
@@ -79,7 +83,10 @@ def test_a_line_that_is_no_object(tmp_path: Path, line: str, expected: str) -> N
     ("task", "settings", "expected"),
     [
         ("squad", {}, "no task 'squad'; the tasks are lambada, wikitext2, winograd, cbt, choice"),
+        (["lambada"], {}, "no task ['lambada']; the tasks are"),
         ("lambada", {"limit": 0}, "limit is 0"),
+        ("lambada", {"limit": 1.5}, "limit is 1.5"),
+        ("lambada", {"limit": "3"}, "limit is '3'"),
         ("wikitext2", {"limit": -1}, "limit is -1"),
         ("lambada", {"window": 8}, "lambada takes no window"),
         ("choice", {"stride": 8}, "choice takes no window"),

@@ -7,7 +7,8 @@ import math
 import pytest
 
 from gpt2_edge.evaluate import paper
-from gpt2_edge.evaluate.record import accuracy, exponential, perplexity
+from gpt2_edge.evaluate.record import accuracy, perplexity
+from gpt2_edge.score import exponential
 
 
 def test_accuracy_is_in_percent_with_the_error_of_a_binomial() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpt2_edge import Generator
+from gpt2_edge import Generator, text_perplexity
 from gpt2_edge.errors import EvaluationError, GenerationError
 from gpt2_edge.evaluate import wikitext2
 from helpers import assert_one_line
@@ -97,3 +97,16 @@ def test_a_window_out_of_range(fp32: Generator, silent: Callable[[str], None]) -
     with pytest.raises(GenerationError) as caught:
         wikitext2.evaluate(TEXT, fp32, silent, window=513)
     assert_one_line(caught.value, "window is 513")
+
+
+@pytest.mark.parametrize("line_end", ["\r\n", "\r"])
+def test_a_file_has_one_perplexity_whatever_its_line_ends(
+    fp32: Generator, tmp_path: Path, silent: Callable[[str], None], line_end: str
+) -> None:
+    (tmp_path / "plain").write_bytes(TEXT.encode())
+    (tmp_path / "other").write_bytes(b"\xef\xbb\xbf" + TEXT.replace("\n", line_end).encode())
+    texts = [wikitext2.read(tmp_path / name) for name in ("plain", "other")]
+    assert texts[0] == texts[1] == TEXT
+    evaluation = wikitext2.evaluate(texts[1], fp32, silent)
+    expected = text_perplexity(fp32, TEXT).perplexity
+    assert evaluation.figure("perplexity per token").value == pytest.approx(expected)

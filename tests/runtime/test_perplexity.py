@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt2_edge import GenerationError, Generator
-from gpt2_edge.score import _windows, perplexity, text_perplexity, token_logprobs
+from gpt2_edge.score import Perplexity, _windows, perplexity, text_perplexity, token_logprobs
 from gpt2_edge_export.texts import REPORT_TEXT
 from helpers import assert_one_line
 from oracle import Oracle
@@ -208,3 +208,33 @@ def test_perplexity_is_transformers_to_four_digits(
     assert found.tokens == tokens
     assert f"{found.perplexity:.4g}" == f"{math.exp(loss / tokens):.4g}"
     assert found.perplexity == pytest.approx(math.exp(loss / tokens), rel=1e-5)
+
+
+def test_a_bos_token_is_not_doubled(fp32: Generator, text: str) -> None:
+    short = text[:300]
+    expected = text_perplexity(fp32, short, bos=True)
+    found = text_perplexity(fp32, "<|endoftext|>" + short, bos=True)
+    assert found == expected
+    ids = fp32.encode(short)
+    assert perplexity(fp32, [0, *ids], bos=True) == perplexity(fp32, ids, bos=True)
+
+
+@pytest.mark.parametrize("wrong", [1.5, 64.0, "64", True, [64]])
+@pytest.mark.parametrize("name", ["window", "stride"])
+def test_windows_are_whole_numbers(fp32: Generator, name: str, wrong: Any) -> None:
+    with pytest.raises(GenerationError) as caught:
+        perplexity(fp32, [5, 6, 7], **{name: wrong})
+    assert_one_line(caught.value, f"{name} is {wrong!r}; it must be from ")
+    found = perplexity(fp32, [5, 6, 7], **{name: np.int64(2)})
+    assert found == perplexity(fp32, [5, 6, 7], **{name: 2})
+
+
+@pytest.mark.parametrize("text", [None, 5, b"text", [1, 2], ["a"]])
+def test_only_text_has_bits_per_byte(fp32: Generator, text: Any) -> None:
+    with pytest.raises(GenerationError) as caught:
+        text_perplexity(fp32, text)
+    assert_one_line(caught.value, "the text is ", "give a string")
+
+
+def test_a_loss_that_no_float_holds_is_infinite() -> None:
+    assert Perplexity(1, 1000.0, math.nan, 2, 1).perplexity == math.inf

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from array import array
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gpt2_edge import ContextOverflowError, GenerationConfig, GenerationError, Generator
+from helpers import assert_one_line
 
 Call = Callable[[Generator, Any], Any]
 
@@ -57,6 +61,83 @@ def test_an_id_outside_the_vocabulary(fp32: Generator, call: Call, wrong: int) -
 def test_a_prompt_longer_than_the_context(fp32: Generator, call: Call) -> None:
     with pytest.raises(ContextOverflowError, match=r"has 513 tokens; .* holds 512"):
         call(fp32, [5] * 513)
+
+
+WRONG = [
+    (b"The animal", "b'The animal' (bytes)"),
+    (bytearray(b"The"), "(bytearray)"),
+    (memoryview(b"The"), "(memoryview)"),
+    (None, "the prompt is None"),
+    (5, "5 (int)"),
+    (5.5, "5.5 (float)"),
+    (True, "True (bool)"),
+    ({"input_ids": [5, 6]}, "(dict)"),
+    ({5, 6}, "(set)"),
+    ({5: 6}.keys(), "dict_keys"),
+    (iter([5, 6]), "iterator"),
+    (object(), "(object)"),
+    (list, "<class 'list'>"),
+    (len, "built-in function"),
+    (np.int64(5), "(int64)"),
+    (np.array(5), "0 dimensions"),
+    (np.array([[5, 6]]), "2 dimensions"),
+    (np.array([5.0, 6.0]), "at position 0"),
+    (np.array([True, False]), "at position 0"),
+    (np.array(["a"]), "list of strings"),
+    (np.array([5, None]), "None at position 1"),
+    ([5, 6.0], "6.0 at position 1"),
+    ([5.9, 6.2], "5.9 at position 0"),
+    (["12", "13"], "list of strings, such as '12'"),
+    (["a", "b"], "one prompt a call"),
+    ([5, True], "True at position 1"),
+    ([None], "None at position 0"),
+    ([[5, 6]], "nested"),
+    ([[5], [6]], "one prompt a call"),
+    ([np.array([5, 6])], "nested"),
+    ([{"id": 5}], "nested"),
+    ([float("nan")], "nan at position 0"),
+    ([1j], "1j at position 0"),
+]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=NAMES)
+@pytest.mark.parametrize(("prompt", "expected"), WRONG, ids=[text for _, text in WRONG])
+def test_what_is_no_prompt_is_told(fp32: Generator, call: Call, prompt: Any, expected: str) -> None:
+    with pytest.raises(GenerationError) as raised:
+        call(fp32, prompt)
+    taken = "give text or a flat sequence of token ids (whole numbers)"
+    assert_one_line(raised.value, "the prompt ", expected, taken)
+
+
+@pytest.mark.parametrize("call", CALLS, ids=NAMES)
+@pytest.mark.parametrize("wrong", [10**400, -(10**30), np.uint64(2**63), 2**31])
+def test_an_id_of_any_size_outside_the_vocabulary(fp32: Generator, call: Call, wrong: Any) -> None:
+    with pytest.raises(GenerationError) as raised:
+        call(fp32, [5, wrong])
+    assert_one_line(raised.value, "is outside the vocabulary of 8192")
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        (5, 6, 7),
+        range(5, 8),
+        deque([5, 6, 7]),
+        array("i", [5, 6, 7]),
+        np.array([5, 6, 7]),
+        np.array([5, 6, 7], np.uint8),
+        np.array([5, 0, 6, 0, 7, 0], np.uint64)[::2],
+        np.array([5, 6, 7], object),
+        [np.int64(5), np.int32(6), 7],
+        [np.uint8(5), np.int16(6), np.uint64(7)],
+    ],
+    ids=lambda prompt: type(prompt).__name__,
+)
+def test_any_flat_sequence_of_whole_numbers_is_a_prompt(fp32: Generator, prompt: Any) -> None:
+    ids = fp32.encode(prompt)
+    assert ids == [5, 6, 7]
+    assert {type(token_id) for token_id in ids} == {int}
+    assert fp32.generate(prompt, max_new_tokens=2).ids == fp32.generate(ids, max_new_tokens=2).ids
 
 
 def test_a_text_longer_than_the_context(fp32: Generator) -> None:

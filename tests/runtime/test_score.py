@@ -5,11 +5,18 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from gpt2_edge import ContextOverflowError, GenerationConfig, GenerationError, Generator, score
+from gpt2_edge import (
+    ContextOverflowError,
+    GenerationConfig,
+    GenerationError,
+    Generator,
+    predictions,
+)
 from gpt2_edge.score import ContinuationScorer, continuation, score_tokens, token_logprobs
 from gpt2_edge.session import TokenSequence
 from gpt2_edge_export.texts import REPORT_TEXT
@@ -102,7 +109,7 @@ def test_the_size_of_chunks_changes_nothing(
     monkeypatch: pytest.MonkeyPatch, generator: Generator, text_ids: list[int], chunk: int
 ) -> None:
     whole = token_logprobs(generator, text_ids)
-    monkeypatch.setattr(score, "_CHUNK", chunk)
+    monkeypatch.setattr(predictions, "_CHUNK", chunk)
     np.testing.assert_array_equal(token_logprobs(generator, text_ids), whole)
 
 
@@ -292,3 +299,44 @@ def test_a_graph_that_gives_all_logits(
         found = scorer.score(text_ids[:100], wanted).logprob
         expected = continuation(fp32, text_ids[:100], wanted).logprob
         assert found == pytest.approx(expected, abs=CLOSE)
+
+
+@pytest.mark.parametrize("kind", [tuple, np.array, lambda ids: [np.int32(i) for i in ids]])
+def test_ids_may_be_any_flat_sequence(fp32: Generator, text_ids: list[int], kind: Any) -> None:
+    ids = text_ids[:20]
+    np.testing.assert_array_equal(token_logprobs(fp32, kind(ids)), token_logprobs(fp32, ids))
+    assert score_tokens(fp32, kind(ids)) == score_tokens(fp32, ids)
+    assert continuation(fp32, kind(ids[:9]), kind(ids[9:])) == continuation(fp32, ids[:9], ids[9:])
+
+
+@pytest.mark.parametrize(
+    "ids", ["a text", b"ids", None, 5, [5.0, 6.0], ["5", "6"], [[5, 6]], [True, 5], {5: 6}]
+)
+def test_what_are_no_ids_is_told(fp32: Generator, ids: Any) -> None:
+    for call in (
+        lambda: token_logprobs(fp32, ids),
+        lambda: score_tokens(fp32, ids),
+        lambda: score_tokens(fp32, ids, bos=True),
+        lambda: continuation(fp32, ids, [5]),
+        lambda: continuation(fp32, [5], ids),
+    ):
+        with pytest.raises(GenerationError) as caught:
+            call()
+        assert_one_line(caught.value, "ids ", "give a flat sequence of token ids")
+
+
+@pytest.mark.parametrize("start", [0, 3, 1.0, "1", None, True])
+def test_start_is_within_the_ids(fp32: Generator, start: Any) -> None:
+    with pytest.raises(GenerationError) as caught:
+        token_logprobs(fp32, [5, 6, 7], start)
+    assert_one_line(caught.value, f"start is {start!r}; it must be from 1 to 2")
+
+
+def test_a_bos_token_is_not_doubled(fp32: Generator, text_ids: list[int]) -> None:
+    ids = text_ids[:9]
+    begun = [0, *ids]
+    scored = score_tokens(fp32, begun, bos=True)
+    assert scored == score_tokens(fp32, begun)
+    assert [token.logprob for token in scored[1:]] == [
+        token.logprob for token in score_tokens(fp32, ids, bos=True)
+    ]

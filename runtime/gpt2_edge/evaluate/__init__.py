@@ -27,7 +27,7 @@ TASKS = {
 
 def prepare(
     task: str,
-    path: Path,
+    path: str | Path,
     limit: int | None = None,
     window: int | None = None,
     stride: int | None = None,
@@ -40,11 +40,14 @@ def prepare(
     """
     from gpt2_edge.errors import EvaluationError
     from gpt2_edge.evaluate import cbt, choice, lambada, wikitext2, winograd
+    from gpt2_edge.untrusted import shown
+    from gpt2_edge.values import whole_number
 
-    if task not in TASKS:
-        raise EvaluationError(f"there is no task {task!r}; the tasks are {', '.join(TASKS)}")
-    if limit is not None and limit < 1:
-        raise EvaluationError(f"the limit is {limit}; it must be at least 1")
+    if not isinstance(task, str) or task not in TASKS:
+        raise EvaluationError(f"there is no task {shown(task)}; the tasks are {', '.join(TASKS)}")
+    if limit is not None and (whole_number(limit) or 0) < 1:
+        raise EvaluationError(f"the limit is {shown(limit)}; it must be a whole number, at least 1")
+    path = Path(path)
     if task == "wikitext2":
         text = wikitext2.read(path, limit)
         return partial(wikitext2.evaluate, text, window=window, stride=stride)

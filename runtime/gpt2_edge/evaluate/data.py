@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -10,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from gpt2_edge.errors import EvaluationError
+from gpt2_edge.untrusted import UnreadableError, parse_json, read_text_file
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, its line ends kept, a byte order mark dropped."""
+    r"""The text of a UTF-8 file, without a byte order mark, every line end as \n.
+
+    Raises EvaluationError where it cannot be read or is blank.
+    """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise EvaluationError(f"{path} is not UTF-8 text ({error})") from error
-    except OSError as error:
-        raise EvaluationError(f"{path} cannot be read ({error.strerror})") from error
+        text = read_text_file(path)
+    except UnreadableError as error:
+        raise EvaluationError(f"{path} cannot be read: {error}") from error
     if not text.strip():
         raise EvaluationError(f"{path} is empty")
     return text
@@ -64,13 +65,14 @@ class Record:
 def read_jsonl(path: Path, limit: int | None = None) -> Iterator[Record]:
     """The objects of a JSONL file, the first `limit` only; blank lines are passed over.
 
-    Lines end at a line feed and nowhere else: JSON strings may hold Unicode's other line ends.
+    Lines end where those of text files do, and nowhere else: JSON strings may hold Unicode's
+    other line ends.
     """
     lines = enumerate(read_text(path).split("\n"), start=1)
     for number, line in islice(((n, text) for n, text in lines if text.strip()), limit):
         try:
-            fields = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            fields = parse_json(line)
+        except UnreadableError as error:
             raise EvaluationError(f"{path}, line {number}: this is not JSON ({error})") from error
         if not isinstance(fields, dict):
             raise EvaluationError(f"{path}, line {number}: this is not a JSON object")

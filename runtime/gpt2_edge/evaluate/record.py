@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gpt2_edge.evaluate.paper import Published
+from gpt2_edge.score import exponential
 
 
 @dataclass(frozen=True)
@@ -76,11 +77,3 @@ def perplexity(name: str, log_probabilities: Sequence[float], *published: Refere
     if len(losses) > 1:
         error = value * float(np.std(losses, ddof=1)) / math.sqrt(len(losses))
     return Figure(name, value, error, "", published)
-
-
-def exponential(loss: float) -> float:
-    """`math.exp`, infinite where that overflows: of a long text without a single word, say."""
-    try:
-        return math.exp(loss)
-    except OverflowError:
-        return math.inf

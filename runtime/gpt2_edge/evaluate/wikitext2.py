@@ -8,10 +8,10 @@ from pathlib import Path
 from gpt2_edge.errors import EvaluationError
 from gpt2_edge.evaluate import Show, paper
 from gpt2_edge.evaluate.data import read_text
-from gpt2_edge.evaluate.record import Evaluation, Figure, Reference, exponential
+from gpt2_edge.evaluate.record import Evaluation, Figure, Reference
 from gpt2_edge.evaluate.scoring import require_tokenizer
 from gpt2_edge.generate import Generator
-from gpt2_edge.score import perplexity
+from gpt2_edge.score import exponential, perplexity
 
 
 def read(path: Path, limit: int | None = None) -> str:
