@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpt2_edge.errors import CheckpointError
-from gpt2_edge.untrusted import shown
+from gpt2_edge.untrusted import one_line, shown
 from gpt2_edge_export.config import (
     GPT2Config,
     canonical_config,
@@ -125,7 +125,9 @@ def _checked(
         raise CheckpointError("; ".join([str(error), *notes])) from error
     notes = [*notes, *_notes(found, config, raw_config, reader)]
     named = found.as_transformers_saves
-    return Checkpoint(source, config, raw_config, folder, reader, found.names, tuple(notes), named)
+    return Checkpoint(
+        source, config, raw_config, folder, reader, found.names, tuple(map(one_line, notes)), named
+    )
 
 
 def _check_tensors(
@@ -160,7 +162,7 @@ def _notes(
     ]
     if others:
         notes.append(
-            f"config.json says architectures {some(map(str, others))}: a model that was trained "
+            f"config.json says architectures {some(others)}: a model that was trained "
             "for something else may write poor text"
         )
     if found.left_over:

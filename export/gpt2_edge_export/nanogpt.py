@@ -56,7 +56,7 @@ def open_nanogpt(
     weights = content.get("model") if isinstance(content, dict) else None
     arguments = content.get("model_args") if isinstance(content, dict) else None
     if not isinstance(weights, dict) or not isinstance(arguments, dict):
-        held = f"a dict of {some(map(str, content))}" if isinstance(content, dict) else "no dict"
+        held = f"a dict of {some(content)}" if isinstance(content, dict) else "no dict"
         raise CheckpointError(
             f"{path} is not a nanoGPT checkpoint, which holds model and model_args, two dicts; it "
             f"holds {held}"

@@ -102,7 +102,7 @@ def find_names(given: Collection[str], config: GPT2Config, source: str) -> Tenso
     return TensorNames(names, prefix, layers, plain[head] if head else None, left_over)
 
 
-def some(names: Iterable[str], count: int = 3) -> str:
+def some(names: Iterable[object], count: int = 3) -> str:
     """A few of `names` for a message."""
     few = list(islice(names, count + 1))
     more = ", …" if len(few) > count else ""

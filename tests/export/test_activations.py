@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
+from gpt2_edge import Generator
 from gpt2_edge_export.config import ACTIVATIONS as EXPORTED
+from gpt2_edge_export.config import parse_config
+from gpt2_edge_export.export import ExportOptions, export_package
 from gpt2_edge_export.onnx_builder import IR_VERSION, MICROSOFT, OPSET
 from gpt2_edge_export.operators import least_activation, takes_bias, write_activation
-from gpt2_edge_export.quantize.forward import _Nodes
-from oracle import ACTIVATIONS
+from gpt2_edge_export.quantize.forward import Forward, _Nodes
+from helpers import random_config, write_random_checkpoint
+from oracle import ACTIVATIONS, Oracle
 
 # Both ends of what is clipped at 6 and at 10, and values whose exponential is infinite.
 VALUES = np.concatenate(
@@ -51,6 +58,39 @@ def test_lower_bound(name: str) -> None:
         assert lowest < -0.01
     else:
         assert least <= lowest < least + 1e-3
+
+
+NEW_FORMULAS = ["gelu_10", "laplace", "leaky_relu", "linear", "mish", "relu2", "relu6", "sigmoid"]
+
+
+@pytest.mark.parametrize(
+    ("options", "tolerance"),
+    [
+        ({"recipe": "fp16", "compute_dtype": "float16"}, 0.02),
+        ({"recipe": "int8-row"}, 0.1),
+        ({"recipe": "int8", "flavour": "portable"}, 0.1),
+    ],
+    ids=["float16", "by row", "portable"],
+)
+@pytest.mark.parametrize("name", NEW_FORMULAS)
+def test_in_graphs_of_other_formats(
+    tmp_path: Path, name: str, options: dict[str, Any], tolerance: float
+) -> None:
+    config = random_config(activation_function=name)
+    source = write_random_checkpoint(tmp_path / "c", config)
+    chosen = ExportOptions(tokenizer=False, **options)
+    package = export_package(source, tmp_path / "package", chosen).package
+    ids = list(range(24))
+    expected = Oracle.load(source).logits(ids)
+    difference = Generator.load(package.folder).logits(ids) - expected
+    assert np.sqrt(np.mean(difference**2)) < tolerance * expected.std()
+
+
+@pytest.mark.parametrize("name", NEW_FORMULAS)
+def test_calibration_computes_it_too(name: str) -> None:
+    x = np.random.default_rng(0).normal(0, 4, (2, 3, 128)).astype(np.float32)
+    config = parse_config(random_config(activation_function=name), Path("config.json"))
+    np.testing.assert_allclose(Forward(config).activation(x), ACTIVATIONS[name](x), atol=2e-5)
 
 
 def test_the_table_is_the_oracles() -> None:

@@ -141,6 +141,10 @@ def test_folder_of_any_name(tmp_path: Path, name: bytes) -> None:
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
     write_random_checkpoint(folder, CONFIG)
     assert open_checkpoint(folder).tensor("wte.weight").shape == (101, 32)
+    config = {key: value for key, value in CONFIG.items() if key != "model_type"}
+    (folder / "config.json").write_text(json.dumps(config), "utf-8")
+    (note,) = open_checkpoint(folder).notes
+    assert note.isprintable()
     (folder / "config.json").write_text("{", "utf-8")
     with pytest.raises(CheckpointError) as caught:
         open_checkpoint(folder)

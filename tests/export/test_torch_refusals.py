@@ -229,3 +229,12 @@ def test_no_file(torch: Any, tmp_path: Path, kind: str) -> None:
     file.unlink()
     file.mkdir() if kind == "folder" else file.touch()
     refused(tmp_path)
+
+
+def test_torch_that_cannot_skip_values_of_numpy(
+    torch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before 2.5."""
+    monkeypatch.delattr(torch.serialization, "safe_globals")
+    save(torch, tmp_path, state(torch) | {"best_val_loss": np.float64(1.5)})
+    assert_one_line(refused(tmp_path), "multiarray.scalar", "save the state dict alone")
