@@ -225,10 +225,10 @@ def check_activation(name: object, says: str) -> None:
     if isinstance(name, str) and name in ACTIVATIONS:
         return
     if name in LEARNED_ACTIVATIONS:
-        why = "which has learned parameters and cannot be exported; those without are"
+        why = ", whose learned parameters are not exported; those without are"
     else:
-        why = "expected one of"
-    raise CheckpointError(f"{says} {shown(name)}; {why} {', '.join(ACTIVATIONS)}")
+        why = "; expected one of"
+    raise CheckpointError(f"{says} {shown(name)}{why} {', '.join(ACTIVATIONS)}")
 
 
 def _may_be_gpt2(architectures: object) -> bool:
