@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +12,11 @@ from typing import Any
 import onnxruntime as ort
 
 from gpt2_edge.errors import ProviderError
+from gpt2_edge.untrusted import UnreadableError, parse_json, read_bytes
 
 AUTO = "auto"
 CPU = "CPUExecutionProvider"
+_LARGEST_PROFILE = 256 << 20  # some hundred bytes for each node and token that is tried
 
 
 @dataclass(frozen=True)
@@ -191,13 +192,22 @@ class Placement:
         if self._folder is None:
             return nodes
         ran = set()
-        for event in json.loads(Path(session.end_profiling()).read_bytes()):
+        for event in _events(Path(session.end_profiling())):
             name, details = event["name"], event.get("args", {})
             # Copies to and from a device are ONNX Runtime's own, not the graph's.
             if name.endswith("_kernel_time") and not details["op_name"].startswith("Memcpy"):
                 ran.add((details["provider"], details["node_index"]))
         nodes |= Counter(_NAMES.get(provider, provider) for provider, _ in ran)
         return nodes
+
+
+def _events(profile: Path) -> list[Any]:
+    """What ONNX Runtime wrote; nothing where a name out of the graph broke its JSON."""
+    try:
+        events = parse_json(read_bytes(profile, _LARGEST_PROFILE))
+    except (FileNotFoundError, UnreadableError):
+        return []
+    return events if isinstance(events, list) else []
 
 
 _NAMES = {provider.onnx_name: name for name, provider in PROVIDERS.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,8 +33,9 @@ from gpt2_edge.untrusted import shown
 FedSequence = TokenSequence | StaticSequence
 
 _FATAL_ONLY = 4  # errors come as exceptions, whose words end in ours
-# More than any machine that a GPT-2 would be split over; each is a thread with a stack.
-_MOST_THREADS = 1024
+# Or one for each processor of a larger machine. Far more than there are processors only wait for
+# each other: 256 on two take half a minute to load the sample.
+_MOST_THREADS = 64
 # Tokens that a provider is tried with, and how far its logits may be apart, in standard deviations:
 # rounded activations make 0.15 of rounding noise, and what was wrong was 0.6 to 2.5 apart.
 _TRIED, _TOLERATED = 40, 0.25
@@ -255,13 +257,14 @@ def _checked_threads(threads: int | None) -> int | None:
     """`threads` as ONNX Runtime can take it; GenerationError for anything else."""
     if threads is None:
         return None
+    most = max(_MOST_THREADS, os.cpu_count() or 1)
     try:
         number = operator.index(threads)
     except TypeError:
         number = 0
-    if isinstance(threads, (bool, np.bool_)) or not 1 <= number <= _MOST_THREADS:
+    if isinstance(threads, (bool, np.bool_)) or not 1 <= number <= most:
         raise GenerationError(
-            f"threads is {shown(threads)}; it must be a whole number from 1 to {_MOST_THREADS}"
+            f"threads is {shown(threads)}; it must be a whole number from 1 to {most}"
         )
     return number
 

@@ -66,7 +66,7 @@ def _check_plain(value: Any, where: str, depth: int) -> None:
     elif isinstance(value, list):
         for item in value:
             _check_plain(item, where, depth - 1)
-    elif isinstance(value, float):
+    elif isinstance(value, (int, float)):
         _finite(value, where)
 
 
