@@ -14,6 +14,10 @@ const TYPES: Record<string, string> = {
   ".mjs": "text/javascript; charset=utf-8",
   ".wasm": "application/wasm",
 };
+// Server and client may be one process, whose event loop WebAssembly holds up for longer than a
+// server keeps an idle connection. Once the loop goes on, the client sends its next request just
+// before the server's timer closes the connection under it: ECONNRESET. So none is kept.
+const CLOSING = { connection: "close" };
 // Browsers share memory between threads only in pages that are isolated from other sites.
 const ISOLATED = {
   "cross-origin-opener-policy": "same-origin",
@@ -32,19 +36,19 @@ export async function serve(
   options: { port?: number; isolated?: boolean } = {},
 ): Promise<Served> {
   const prefixes = Object.keys(folders).sort((a, b) => b.length - a.length);
-  const headers = (options.isolated ?? true) ? ISOLATED : {};
+  const headers = { ...CLOSING, ...((options.isolated ?? true) && ISOLATED) };
   const server = createServer((request, response) => {
     let path: string;
     try {
       path = decodeURIComponent(new URL(request.url ?? "/", "http://localhost").pathname);
     } catch {
-      response.writeHead(400).end();
+      response.writeHead(400, headers).end();
       return;
     }
     const prefix = prefixes.find((candidate) => path.startsWith(candidate));
     const root = prefix && resolve(folders[prefix]!);
     const file = root && resolve(root, path.slice(prefix.length));
-    if (!file?.startsWith(root + sep)) response.writeHead(404).end();
+    if (!file?.startsWith(root + sep)) response.writeHead(404, headers).end();
     else void sendFile(file, response, headers);
   });
   await new Promise<void>((ready, failed) => {

@@ -13,6 +13,7 @@ import type { Tensor } from "onnxruntime-web";
 import { PackageError } from "./errors.js";
 import type { Manifest } from "./manifest.js";
 import type { OrtModule } from "./runtime.js";
+import { shown } from "./untrusted.js";
 
 // GPUBufferUsage, by the numbers of WebGPU's specification: Node has no such object.
 const COPY_SRC = 0x04;
@@ -77,12 +78,14 @@ export class GrowingCache implements Cache {
   }
 
   advance(outputs: Tensors, length: number): void {
+    const { numHeads, headSize } = this.manifest.architecture;
+    const dims = [1, numHeads, length, headSize];
     for (const { past, present } of cacheNames(this.manifest)) {
       const tensor = outputs[present]!;
-      if (tensor.dims[2] !== length) {
+      if (dims.some((size, at) => tensor.dims[at] !== size)) {
         throw new PackageError(
-          `the graph returned ${present} with ${tensor.dims[2]} tokens, ${length} were fed; ` +
-            "export the package again",
+          `the graph returned ${shown(present)} as ${shown(tensor.dims)} after ${length} tokens, ` +
+            `not as ${shown(dims)}; export the package again`,
         );
       }
       this.feeds[past]?.dispose();

@@ -5,20 +5,24 @@
  * certain, `generate` returns the whole result.
  */
 
-import { settingsOf, type GenerationConfig, type Settings } from "./config.js";
-import { ContextOverflowError, GenerationError } from "./errors.js";
+import {
+  settingsOf,
+  type GenerationConfig,
+  type GenerationDefaults,
+  type Settings,
+} from "./config.js";
+import { GenerationError } from "./errors.js";
 import type { Manifest } from "./manifest.js";
-import { fetchManifest, fetchPackage, type DownloadOptions } from "./package.js";
+import { fetchManifest, fetchPackage, fileUrl, type DownloadOptions } from "./package.js";
+import { promptIds, type Prompt } from "./prompt.js";
 import { GenerationState, type GenerationResult, type NextToken, type Token } from "./result.js";
 import { providersFor, type Provider, type RuntimeOptions } from "./runtime.js";
-import { largest, logProbability, makeSampler, probabilities } from "./sampling.js";
+import { largest, logProbability, makeSampler, probabilities, requireNumbers } from "./sampling.js";
 import { selfTestProblems } from "./selftest.js";
 import { Session } from "./session.js";
 import { StopStrings } from "./stopping.js";
-import { Tokenizer } from "./tokenizer.js";
-
-/** Text, or token ids. */
-export type Prompt = string | readonly number[];
+import { Tokenizer, type EncodeOptions } from "./tokenizer.js";
+import { shown } from "./untrusted.js";
 
 export interface LoadOptions extends DownloadOptions, RuntimeOptions {
   /** "wasm" (default of "auto" without a GPU), "webgpu", or "auto": the best that fits. */
@@ -68,6 +72,11 @@ export class Generator {
     readonly manifest: Manifest,
     readonly session: Session,
     readonly tokenizer: Tokenizer | null,
+    /**
+     * Settings of a generation that leaves them out: those of the package's
+     * generation_config.json, then those of this runtime.
+     */
+    readonly generationConfig: GenerationDefaults,
   ) {}
 
   /**
@@ -79,9 +88,9 @@ export class Generator {
     const choice = await providersFor(options.provider ?? "auto", manifest);
     const source = await fetchPackage(url, manifest, options);
     const tokenizer =
-      source.tokenizer && new Tokenizer(source.tokenizer, `${source.url}${manifest.tokenizer}`);
+      source.tokenizer && new Tokenizer(source.tokenizer, fileUrl(source.url, manifest.tokenizer!));
     const session = await Session.load(source, choice, options);
-    return new Generator(manifest, session, tokenizer);
+    return new Generator(manifest, session, tokenizer, source.defaults);
   }
 
   /** The execution provider that computes it. */
@@ -110,7 +119,7 @@ export class Generator {
 
   /** Like `generate`, piece by piece. */
   stream(prompt: Prompt, config: GenerationConfig = {}, options: RunOptions = {}): TextStream {
-    const settings = settingsOf(config);
+    const settings = settingsOf(config, this.generationConfig);
     const ids = this.encode(prompt);
     if (settings.stopStrings.length > 0 && !this.tokenizer) {
       throw new GenerationError("stopStrings need a tokenizer; this package has none");
@@ -124,7 +133,7 @@ export class Generator {
     config: GenerationConfig = {},
     options: RunOptions = {},
   ): AsyncGenerator<Token, void, undefined> {
-    const settings = settingsOf(config);
+    const settings = settingsOf(config, this.generationConfig);
     const ids = this.encode(prompt);
     return this.#tokens(ids, settings, this.#state(ids, settings), options.signal);
   }
@@ -132,9 +141,10 @@ export class Generator {
   /** The `k` most likely next tokens after `prompt`, most likely first. */
   async nextTokens(prompt: Prompt, k = 10): Promise<NextToken[]> {
     if (!(Number.isInteger(k) && k >= 1)) {
-      throw new GenerationError(`k is ${k}; it must be a whole number of at least 1`);
+      throw new GenerationError(`k is ${shown(k)}; it must be a whole number of at least 1`);
     }
     const logits = await this.logits(prompt);
+    requireNumbers(logits);
     const likely = probabilities(logits);
     return largest(logits, k).map((id) => ({
       id,
@@ -159,30 +169,18 @@ export class Generator {
     return selfTestProblems(this);
   }
 
-  /** Token ids of `prompt`, checked to be in the vocabulary and to fit the context. */
-  encode(prompt: Prompt): number[] {
+  /**
+   * Token ids of `prompt`, checked to be in the vocabulary and to fit the context; `options` are
+   * for text.
+   */
+  encode(prompt: Prompt, options: EncodeOptions = {}): number[] {
     if (typeof prompt === "string" && !this.tokenizer) {
       throw new GenerationError("the package has no tokenizer; give the prompt as token ids");
     }
-    const ids = typeof prompt === "string" ? this.tokenizer!.encode(prompt) : [...prompt];
-    const { vocabSize, contextLength } = this.manifest.architecture;
-    if (ids.length === 0) {
-      throw new GenerationError(
-        "the prompt is empty; give at least one token (to write from nothing, " +
-          "'<|endoftext|>' in most GPT-2 vocabularies)",
-      );
-    }
-    const wrong = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < vocabSize));
-    if (wrong !== undefined) {
-      throw new GenerationError(`token id ${wrong} is outside the vocabulary of ${vocabSize}`);
-    }
-    if (ids.length > contextLength) {
-      throw new ContextOverflowError(
-        `the prompt has ${ids.length} tokens; the model's context holds ${contextLength}: ` +
-          "shorten it",
-      );
-    }
-    return ids;
+    const { architecture } = this.manifest;
+    return typeof prompt === "string"
+      ? promptIds(this.tokenizer!.encode(prompt, options), architecture)
+      : promptIds(prompt, architecture);
   }
 
   /** A token as text for people; without a tokenizer, its number. */
@@ -247,6 +245,7 @@ export class Generator {
           state.finishReason = "cancelled";
           return;
         }
+        requireNumbers(logits);
         const id = choose(logits);
         const token = settings.logprobs ? { id, logprob: logProbability(logits, id) } : { id };
         state.push(token);

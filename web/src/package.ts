@@ -1,7 +1,17 @@
 /** Downloading a package: what its manifest says against what the server sends. */
 
-import { PackageError, firstLine } from "./errors.js";
+import { DEFAULTS, parseGenerationConfig, type GenerationDefaults } from "./config.js";
+import { PackageError } from "./errors.js";
+import { readGraphFile, type GraphFile } from "./graph-file.js";
 import { MANIFEST_FILE, parseManifest, type FileRecord, type Manifest } from "./manifest.js";
+import {
+  JSON_LIMIT,
+  readBody,
+  reason,
+  shown,
+  TOKENIZER_LIMIT,
+  UnreadableError,
+} from "./untrusted.js";
 
 /** How far a download is; `loaded` and `total` count the bytes of all files that are needed. */
 export interface Progress {
@@ -25,10 +35,19 @@ export interface Package {
   readonly url: string;
   readonly manifest: Manifest;
   readonly graph: Uint8Array<ArrayBuffer>;
-  /** External weights: the files whose names begin with the graph's. */
+  /** Sizes of the graph's table of positions; null where it has none that is plain to see. */
+  readonly positions: GraphFile["positions"];
+  /** External weights, by the names that the graph has for them. */
   readonly weights: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
   readonly tokenizer: Uint8Array<ArrayBuffer> | null;
+  readonly defaults: GenerationDefaults;
 }
+
+const GENERATION_CONFIG = "generation_config.json";
+// What WebAssembly can address; the weights of a package cannot be more.
+const MOST_BYTES = 2 ** 32;
+// Node's fetch took a connection that the server had closed; browsers try again by themselves.
+const STALE = ["ECONNRESET", "EPIPE", "UND_ERR_SOCKET"];
 
 /** Read the manifest of the package at `url`, a folder, and nothing else. */
 export async function fetchManifest(
@@ -36,29 +55,32 @@ export async function fetchManifest(
   options: DownloadOptions = {},
 ): Promise<Manifest> {
   const folder = folderUrl(url);
-  const response = await get(fileUrl(folder, MANIFEST_FILE), options, options.signal);
+  const address = fileUrl(folder, MANIFEST_FILE);
+  const response = await get(address, options, options.signal);
   if (response.status === 404) {
     throw new PackageError(
       `${folder} has no ${MANIFEST_FILE} (HTTP 404); is it a package that gpt2-edge export wrote?`,
     );
   }
-  requireOk(response, fileUrl(folder, MANIFEST_FILE));
-  const manifest = parseManifest(await response.text(), fileUrl(folder, MANIFEST_FILE));
-  const outside = [...manifest.files.keys()].find((name) => /[\\/]|^\.{0,2}$/.test(name));
-  if (outside !== undefined) {
-    throw new PackageError(
-      `${folder}: the manifest lists ${JSON.stringify(outside)}, which is outside the package`,
-    );
+  requireOk(response, address);
+  let content: Uint8Array;
+  try {
+    content = await readBody(response, JSON_LIMIT);
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    const [what, advice] =
+      error instanceof UnreadableError
+        ? ["cannot be read", "copy the package again"]
+        : ["broke off", "try again"];
+    throw new PackageError(`${address} ${what} (${reason(error)}); ${advice}`, { cause: error });
   }
-  for (const needed of [manifest.graph.file, manifest.tokenizer]) {
-    if (needed !== null && !manifest.files.has(needed)) {
-      throw new PackageError(`${folder}: the manifest uses ${needed} but does not list it`);
-    }
-  }
-  return manifest;
+  return parseManifest(content, address);
 }
 
-/** Download what `manifest` says a runtime needs from `url`; sizes and hashes are compared. */
+/**
+ * Download what `manifest` says a runtime needs from `url`; sizes and hashes are compared. Which
+ * files have weights is in the graph: those of the usual names come with it, others after it.
+ */
 export async function fetchPackage(
   url: string | URL,
   manifest: Manifest,
@@ -71,11 +93,25 @@ export async function fetchPackage(
       "SHA-256 is only there on https: or localhost; serve the page so, or load with verify: false",
     );
   }
-  const { graph, tokenizer, files } = manifest;
-  const names = [...files.keys()].filter(
-    (name) => name.startsWith(graph.file) || name === tokenizer,
-  );
-  const total = names.reduce((sum, name) => sum + files.get(name)!.bytes, 0);
+  const { tokenizer, files } = manifest;
+  const main = manifest.graph.file;
+  const graphUrl = fileUrl(folder, main);
+  const wanted = new Set<string>();
+  let total = 0;
+  const want = (names: readonly string[]): string[] => {
+    const added = names.filter((name) => !wanted.has(name));
+    for (const name of added) {
+      wanted.add(name);
+      total += files.get(name)!.bytes;
+    }
+    if (total > MOST_BYTES) {
+      throw new PackageError(
+        `${folder} has ${total} bytes to load, a browser's WebAssembly holds ${MOST_BYTES}; ` +
+          "export a smaller recipe",
+      );
+    }
+    return added;
+  };
   let loaded = 0;
   // The first file that fails ends the other downloads.
   const failed = new AbortController();
@@ -88,20 +124,63 @@ export async function fetchPackage(
     if (verify) await checkHash(fileUrl(folder, name), content, files.get(name)!);
     return [name, content];
   };
-  let contents: Map<string, Uint8Array<ArrayBuffer>>;
+  const small = {
+    [GENERATION_CONFIG]: JSON_LIMIT,
+    ...(tokenizer && { [tokenizer]: TOKENIZER_LIMIT }),
+  };
+  for (const [name, limit] of Object.entries(small)) {
+    if ((files.get(name)?.bytes ?? 0) <= limit) continue;
+    throw new PackageError(
+      `${fileUrl(folder, name)} has more than ${limit >> 20} MB; export the package again`,
+    );
+  }
   try {
-    contents = new Map(await Promise.all(names.map(download)));
+    const usual = [...files.keys()].filter(
+      (name) => name.startsWith(main) || Object.hasOwn(small, name),
+    );
+    const contents = new Map(await Promise.all(want(usual).map(download)));
+    const graph = contents.get(main)!;
+    const found = graphFile(graph, manifest, graphUrl);
+    const others = await Promise.all(want([...found.locations]).map(download));
+    for (const [name, content] of others) contents.set(name, content);
+    const defaults = contents.get(GENERATION_CONFIG);
+    return {
+      url: folder,
+      manifest,
+      graph,
+      positions: found.positions,
+      weights: new Map([...found.locations].map((name) => [name, contents.get(name)!])),
+      tokenizer: tokenizer === null ? null : contents.get(tokenizer)!,
+      defaults: defaults
+        ? parseGenerationConfig(defaults, fileUrl(folder, GENERATION_CONFIG))
+        : DEFAULTS,
+    };
   } catch (error) {
     failed.abort();
     throw error;
   }
-  return {
-    url: folder,
-    manifest,
-    graph: contents.get(graph.file)!,
-    weights: new Map([...contents].filter(([name]) => name !== graph.file && name !== tokenizer)),
-    tokenizer: tokenizer === null ? null : contents.get(tokenizer)!,
-  };
+}
+
+/** What the ONNX file refers to; PackageError unless all of it is in the manifest's files. */
+function graphFile(content: Uint8Array, manifest: Manifest, url: string): GraphFile {
+  let found: GraphFile;
+  try {
+    found = readGraphFile(content, manifest.graph.names.positionIds);
+  } catch (error) {
+    throw new PackageError(
+      `${url} is no graph that can be read: ${reason(error)}; copy or export the package again`,
+      { cause: error },
+    );
+  }
+  for (const name of found.locations) {
+    if (!manifest.files.has(name)) {
+      throw new PackageError(
+        `${url} has weights in ${shown(name)}, which the manifest does not list; ` +
+          "export the package again",
+      );
+    }
+  }
+  return found;
 }
 
 async function fetchFile(
@@ -126,10 +205,11 @@ async function fetchFile(
   let content: Uint8Array<ArrayBuffer>;
   try {
     content = new Uint8Array(record.bytes);
-  } catch {
+  } catch (error) {
     throw new PackageError(
       `${url} has ${record.bytes} bytes, more than this browser allocates at once; ` +
         "export a smaller recipe",
+      { cause: error },
     );
   }
   let size = 0;
@@ -150,7 +230,8 @@ async function fetchFile(
     if (error instanceof PackageError) throw error;
     signal.throwIfAborted();
     throw new PackageError(
-      `${url} broke off after ${size} of ${record.bytes} bytes (${firstLine(error)}); try again`,
+      `${url} broke off after ${size} of ${record.bytes} bytes (${reason(error)}); try again`,
+      { cause: error },
     );
   }
   if (size !== record.bytes) throw wrongSize(String(size));
@@ -174,13 +255,18 @@ async function checkHash(
 
 async function get(url: string, options: DownloadOptions, signal?: AbortSignal): Promise<Response> {
   const request = options.fetch ?? ((address, init) => globalThis.fetch(address, init));
+  const init = { signal: signal ?? new AbortController().signal };
   try {
-    return await request(url, { signal: signal ?? new AbortController().signal });
+    return await request(url, init).catch((error: { cause?: { code?: string } }) => {
+      if (init.signal.aborted || !STALE.includes(error?.cause?.code ?? "")) throw error;
+      return request(url, init);
+    });
   } catch (error) {
     signal?.throwIfAborted();
     throw new PackageError(
-      `${url} cannot be reached (${firstLine(error)}); is the address right, and if it is another ` +
+      `${url} cannot be reached (${reason(error)}); is the address right, and if it is another ` +
         "site, does that allow this one (CORS)?",
+      { cause: error },
     );
   }
 }
@@ -197,12 +283,13 @@ function folderUrl(url: string | URL): string {
     const folder = new URL(url, base);
     if (!folder.pathname.endsWith("/")) folder.pathname += "/";
     return folder.href;
-  } catch {
-    throw new PackageError(`${JSON.stringify(String(url))} is no URL of a package folder`);
+  } catch (error) {
+    throw new PackageError(`${shown(String(url))} is no URL of a package folder`, { cause: error });
   }
 }
 
-function fileUrl(folder: string, name: string): string {
+/** Where the file `name` of the package at `folder` is. */
+export function fileUrl(folder: string, name: string): string {
   const url = new URL(folder); // keeps a query, such as a signature
   url.pathname += encodeURIComponent(name);
   return url.href;

@@ -4,6 +4,7 @@ import type * as Ort from "onnxruntime-web";
 
 import { ProviderError } from "./errors.js";
 import type { Manifest } from "./manifest.js";
+import { shown } from "./untrusted.js";
 
 /** An execution provider: "wasm" is the processor. */
 export type Provider = "wasm" | "webgpu";
@@ -103,9 +104,7 @@ export async function providersFor(
     return { providers: reason === null ? ["webgpu", "wasm"] : ["wasm"], reason };
   }
   if (asked !== "webgpu") {
-    throw new ProviderError(
-      `provider ${JSON.stringify(asked)} is not one of auto, ${PROVIDERS.join(", ")}`,
-    );
+    throw new ProviderError(`provider ${shown(asked)} is not one of auto, ${PROVIDERS.join(", ")}`);
   }
   const reason = whyNotWebGpu(manifest) ?? (await whyNoAdapter(false));
   if (reason !== null) throw new ProviderError(`${reason}; use provider wasm or auto`);
@@ -149,7 +148,7 @@ function isSoftware({ info }: GPUAdapter): boolean {
 
 function wantedThreads(asked: number | undefined): number {
   if (asked !== undefined && !(Number.isInteger(asked) && asked >= 1)) {
-    throw new ProviderError(`threads is ${asked}; it must be a whole number of at least 1`);
+    throw new ProviderError(`threads is ${shown(asked)}; it must be a whole number of at least 1`);
   }
   const shared = globalThis.crossOriginIsolated ?? false; // not defined outside of browsers
   if (asked !== undefined && asked > 1 && !shared) {

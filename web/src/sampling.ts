@@ -6,6 +6,7 @@
  */
 
 import type { Settings } from "./config.js";
+import { GenerationError } from "./errors.js";
 import { SplitMix64 } from "./splitmix64.js";
 
 /** From logits [vocab] to a token id. */
@@ -23,6 +24,25 @@ export function makeSampler(settings: Settings, seed: number | bigint): Sampler 
     const u = random.uniform();
     return draw(candidates(logits, temperature, topK, topP, u), u);
   };
+}
+
+/**
+ * GenerationError if `logits` are no numbers to choose a token by: one is NaN, or the largest is
+ * infinite.
+ */
+export function requireNumbers(logits: Float32Array): void {
+  let largest = -Infinity;
+  let isNumber = true;
+  for (let id = 0; id < logits.length; id++) {
+    const logit = logits[id]!;
+    if (logit > largest) largest = logit;
+    if (logit !== logit) isNumber = false;
+  }
+  if (isNumber && Number.isFinite(largest)) return;
+  throw new GenerationError(
+    "the model gave logits that are not numbers; export it again with another recipe, or take " +
+      "another provider",
+  );
 }
 
 /** The most likely token; the lowest id among equals. */
@@ -68,7 +88,7 @@ export interface Candidates {
 }
 
 /**
- * What remains of `logits` [vocab] after temperature, then topK, then topP.
+ * What remains of `logits` [vocab] after temperature, then topK (0: all), then topP (0: one).
  *
  * A token passes topP while the ones before it sum to less than topP of the topK. Where topK
  * allows the whole vocabulary, the tokens are only sorted as far as topP or a draw of `reach`
@@ -84,7 +104,7 @@ export function candidates(
   const vocab = logits.length;
   const divisor = Math.max(temperature, COLDEST);
   const needed = topP < 1 ? topP : reach;
-  let k = Math.min(topK, vocab);
+  let k = topK === 0 ? vocab : Math.min(topK, vocab);
   const total = k === vocab ? sumOfExponentials(logits, divisor) : undefined;
   if (total !== undefined) k = Math.min(k, FIRST_CANDIDATES);
   for (;;) {

@@ -3,14 +3,15 @@
 import type { InferenceSession, Tensor } from "onnxruntime-web";
 
 import { cacheNames, GrowingCache, SharedGpuCache, type Cache } from "./cache.js";
-import { ContextOverflowError, firstLine, PackageError, ProviderError } from "./errors.js";
-import { checkGraph, checkVersion } from "./graph-check.js";
+import { ContextOverflowError, PackageError, ProviderError } from "./errors.js";
+import { checkGraph, checkPositions, checkVersion } from "./graph-check.js";
 import type { Manifest } from "./manifest.js";
-import type { Package } from "./package.js";
+import { fileUrl, type Package } from "./package.js";
 import { prefillParts } from "./prefill.js";
 import { loadRuntime, wantsFloatWeights, type OrtModule, type Provider } from "./runtime.js";
 import type { ProviderChoice, RuntimeOptions } from "./runtime.js";
-import { tryStepLimit } from "./trial.js";
+import { tryPosition, tryStepLimit } from "./trial.js";
+import { reason as reasonOf, shown } from "./untrusted.js";
 
 /** A package loaded into ONNX Runtime; it holds no sequence, so generations may share it. */
 export class Session {
@@ -57,6 +58,8 @@ export class Session {
     options: RuntimeOptions,
   ): Promise<Session> {
     const { manifest } = source;
+    const url = fileUrl(source.url, manifest.graph.file);
+    checkPositions(source, url);
     const ort = await loadRuntime(provider, options);
     checkVersion(manifest, ort.env.versions.web ?? "0");
     const onGpu = cacheNames(manifest).map(({ present }) => [present, "gpu-buffer"] as const);
@@ -75,13 +78,15 @@ export class Session {
     } catch (error) {
       const kind = provider === "wasm" ? PackageError : ProviderError;
       throw new kind(
-        `${source.url}${manifest.graph.file} cannot be loaded by onnxruntime-web ` +
-          `${ort.env.versions.web} on ${provider}: ${firstLine(error)}`,
+        `${url} cannot be loaded by onnxruntime-web ${ort.env.versions.web} on ${provider}: ` +
+          reasonOf(error),
+        { cause: error },
       );
     }
     const session = new Session(ort, onnx, manifest, provider, reason);
     try {
-      checkGraph(onnx, manifest, source.url + manifest.graph.file);
+      checkGraph(onnx, manifest, url);
+      if (!source.positions) await tryPosition(session, url);
       // Only steps tell whether a GPU has what the graph needs, and computes it.
       if (provider === "webgpu") session.#stepLimit = await tryStepLimit(session);
     } catch (error) {
@@ -108,7 +113,8 @@ export class Session {
       return await run;
     } catch (error) {
       throw new ProviderError(
-        `provider ${this.provider} cannot run ${this.manifest.name}: ${firstLine(error)}`,
+        `provider ${this.provider} cannot run ${shown(this.manifest.name)}: ${reasonOf(error)}`,
+        { cause: error },
       );
     }
   }
@@ -142,10 +148,11 @@ export class TokenSequence {
   }
 
   /**
-   * Feed `ids`, in one step where the session has no limit; logits [vocab] after the last of them.
+   * Feed `ids`, in one step where the session has no limit, from `position` on; logits [vocab]
+   * after the last of them.
    * ContextOverflowError if they do not fit the cache; nothing is fed then.
    */
-  async feed(ids: readonly number[]): Promise<Float32Array> {
+  async feed(ids: readonly number[], position = this.length): Promise<Float32Array> {
     if (ids.length === 0 || ids.length > this.capacity - this.length) {
       throw new ContextOverflowError(
         `${ids.length} more tokens do not fit behind ${this.length} in a cache of ${this.capacity}`,
@@ -154,12 +161,12 @@ export class TokenSequence {
     const { stepLimit } = this.session;
     let start = 0;
     for (; ids.length - start > stepLimit; start += stepLimit) {
-      await this.#step(ids.slice(start, start + stepLimit));
+      await this.#step(ids.slice(start, start + stepLimit), position + start);
     }
-    return this.#step(ids.slice(start));
+    return this.#step(ids.slice(start), position + start);
   }
 
-  async #step(ids: readonly number[]): Promise<Float32Array> {
+  async #step(ids: readonly number[], position: number): Promise<Float32Array> {
     const { manifest, onnx } = this.session;
     const { names } = manifest.graph;
     const total = this.length + ids.length;
@@ -169,7 +176,7 @@ export class TokenSequence {
       [names.attentionMask]: this.#row(Array<number>(total).fill(1)),
     };
     if (names.positionIds !== null) {
-      feeds[names.positionIds] = this.#row(ids.map((_, index) => this.length + index));
+      feeds[names.positionIds] = this.#row(ids.map((_, index) => position + index));
     }
     // Where it has a default, the last position, onnxruntime-web does not list it, nor take it.
     if (names.logitsToKeep !== null && onnx.inputNames.includes(names.logitsToKeep)) {
@@ -179,8 +186,15 @@ export class TokenSequence {
     this.ids.push(...ids);
     this.cache.advance(outputs, total);
     // A graph without logits_to_keep returns the logits of every position.
-    const logits = outputs[names.logits]!.data as Float32Array;
-    return logits.subarray(logits.length - manifest.architecture.vocabSize);
+    const { data, dims } = outputs[names.logits]!;
+    const { vocabSize } = manifest.architecture;
+    if (dims.at(-1) !== vocabSize || data.length < vocabSize) {
+      throw new PackageError(
+        `the graph returned logits of ${shown(dims)}, the manifest has a vocabulary of ` +
+          `${vocabSize}; export the package again`,
+      );
+    }
+    return (data as Float32Array).subarray(data.length - vocabSize);
   }
 
   /** Feed a prompt in parts; logits [vocab] after its last token, null if `signal` aborts. */

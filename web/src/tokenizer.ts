@@ -2,7 +2,9 @@
 
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 
-import { firstLine, PackageError } from "./errors.js";
+import { GenerationError, PackageError } from "./errors.js";
+import { readTokenizerFile, withoutSpecialTokens, type TokenizerFile } from "./tokenizer-file.js";
+import { reason, shown } from "./untrusted.js";
 
 /** `push` returns the text that became certain, never half a character; `finish` the rest. */
 export interface DetokenizerStream {
@@ -10,46 +12,50 @@ export interface DetokenizerStream {
   finish(): string;
 }
 
-interface AddedToken {
-  readonly id: number;
-  readonly content: string;
-  readonly special?: boolean;
-}
-
-/** The parts of a tokenizer.json that this file looks at. */
-interface TokenizerFile {
-  readonly added_tokens?: readonly AddedToken[];
-  readonly pre_tokenizer?: { type: string; add_prefix_space?: boolean; use_regex?: boolean } | null;
-  readonly decoder?: { type: string } | null;
+/** How a text becomes ids; the defaults are what transformers' tokenizer(text) does. */
+export interface EncodeOptions {
+  /** Put tokens around the text that the tokenizer's post-processor asks for (default true). */
+  addSpecialTokens?: boolean;
+  /**
+   * Take special tokens that are written out in the text as such (default true). False, for text
+   * of strangers: "<|endoftext|>" is then a text as any other.
+   */
+  parseSpecial?: boolean;
 }
 
 /** The tokenizer.json of a package. */
 export class Tokenizer {
+  readonly #file: TokenizerFile;
   readonly #library: LibraryTokenizer;
-  readonly #byteLevel: boolean;
-  readonly #specialIds: ReadonlySet<number>;
+  #plain: LibraryTokenizer | undefined; // made once somebody asks for parseSpecial: false
   readonly #added: ReadonlyMap<number, string>;
 
   /** From the content of tokenizer.json at `url`; PackageError if it cannot be read. */
-  constructor(content: Uint8Array, url: string) {
-    let file: TokenizerFile;
-    try {
-      file = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(content));
-      this.#library = new LibraryTokenizer(withExactSpaces(file), {});
-    } catch (error) {
-      throw new PackageError(`${url} is no tokenizer that can be read: ${firstLine(error)}`);
-    }
-    const added = file.added_tokens ?? [];
-    this.#byteLevel = file.decoder?.type === "ByteLevel";
-    this.#specialIds = new Set(added.filter((token) => token.special).map((token) => token.id));
-    this.#added = new Map(added.map((token) => [token.id, token.content]));
+  constructor(
+    content: Uint8Array,
+    private readonly url: string,
+  ) {
+    this.#file = this.#guarded(() => readTokenizerFile(content));
+    this.#library = this.#guarded(() => makeLibrary(this.#file));
+    this.#added = new Map(this.#file.added.map(({ id, content: text }) => [id, text]));
   }
 
-  /** Token ids of `text`; special tokens written out in it count as such. */
-  encode(text: string): number[] {
+  /** Token ids of `text`, as transformers' tokenizer gives them. */
+  encode(text: string, options: EncodeOptions = {}): number[] {
     // Half a surrogate pair is no text; Python's runtime, too, makes it a question mark.
     const clean = text.replace(/\p{Surrogate}/gu, "?");
-    return this.#library.encode(clean, { add_special_tokens: false }).ids;
+    const ids = this.#guarded((): number[] => {
+      const library =
+        (options.parseSpecial ?? true)
+          ? this.#library
+          : (this.#plain ??= makeLibrary(withoutSpecialTokens(this.#file)));
+      const found = library.encode(clean, { add_special_tokens: false }).ids;
+      return (options.addSpecialTokens ?? true) ? this.#file.frame(found) : found;
+    });
+    if (!ids.every((id) => Number.isSafeInteger(id))) {
+      throw new GenerationError(`the tokenizer has no token for a part of ${shown(text)}`);
+    }
+    return ids;
   }
 
   /** Text of `ids` without special tokens; bytes that are no UTF-8 become U+FFFD. */
@@ -65,10 +71,34 @@ export class Tokenizer {
 
   /** A new detokenizer that turns ids into text one at a time. */
   stream(): DetokenizerStream {
-    return this.#byteLevel
-      ? new ByteLevelStream(this.#library, this.#specialIds)
+    const special = new Set(this.#file.added.filter((one) => one.special).map(({ id }) => id));
+    const stream = this.#file.isByteLevel
+      ? new ByteLevelStream(this.#library, special)
       : new LibraryStream(this.#library);
+    return {
+      push: (id) => this.#guarded(() => stream.push(id)),
+      finish: () => this.#guarded(() => stream.finish()),
+    };
   }
+
+  /** The library trusts its file, and throws what it stumbles over. */
+  #guarded<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw new PackageError(
+        `${this.url} is no tokenizer that can be read: ${reason(error)}; export the package again`,
+        { cause: error },
+      );
+    }
+  }
+}
+
+function makeLibrary(file: TokenizerFile): LibraryTokenizer {
+  // transformers' clean-up is no part of tokenizer.json, nor of Python's runtime.
+  const unknown = file.unknownToken;
+  const config = { clean_up_tokenization_spaces: false, ...(unknown && { unk_token: unknown }) };
+  return new LibraryTokenizer(file.content, config);
 }
 
 /** GPT-2's own byte-level BPE: every token is bytes, put together as UTF-8. */
@@ -100,6 +130,8 @@ class LibraryStream implements DetokenizerStream {
   constructor(private readonly library: LibraryTokenizer) {}
 
   push(id: number): string {
+    // The vocabulary of the model may be padded past the tokenizer's.
+    if (this.library.id_to_token(id) === undefined) return "";
     this.#ids.push(id);
     const whole = this.#decodeAll();
     return whole.endsWith("\ufffd") ? "" : this.#advance(whole);
@@ -119,24 +151,6 @@ class LibraryStream implements DetokenizerStream {
     this.#emitted = whole;
     return piece;
   }
-}
-
-/**
- * The library splits GPT-2's byte-level text by JavaScript's \s, which takes U+FEFF for a space
- * and U+0085 for none; Hugging Face's tokenizers, with which models are trained, do not. Written
- * as a Split of its own, the library translates the same pattern exactly.
- */
-function withExactSpaces(file: TokenizerFile): TokenizerFile {
-  const first = file.pre_tokenizer;
-  if (first?.type !== "ByteLevel" || first.add_prefix_space || first.use_regex === false) {
-    return file;
-  }
-  const pattern = {
-    Regex: "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
-  };
-  const split = { type: "Split", pattern, behavior: "Isolated", invert: false };
-  const sequence = { type: "Sequence", pretokenizers: [split, { ...first, use_regex: false }] };
-  return { ...file, pre_tokenizer: sequence };
 }
 
 /** GPT-2's table of printable characters that stand for bytes (encoder.py of its release). */

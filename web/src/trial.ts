@@ -1,6 +1,8 @@
-/** How many tokens at once a GPU computes right. */
+/** What only a run tells: how many tokens at once a GPU computes right, and the last position. */
 
+import { PackageError } from "./errors.js";
 import type { Session } from "./session.js";
+import { reason } from "./untrusted.js";
 
 // onnxruntime-web 1.30 takes another attention kernel from 32 tokens on. It is wrong where
 // subgroups are smaller than it expects (4 on SwiftShader); others were wrong from 5 tokens on.
@@ -27,6 +29,28 @@ export async function tryStepLimit(session: Session): Promise<number> {
   };
   if (await agree(ids, SOME)) return Infinity;
   return (await agree(ids.slice(0, FEW), 1)) ? SOME : 1;
+}
+
+/**
+ * PackageError unless the graph has the last position of the manifest's context. One step, for
+ * graphs whose table of positions is not plain to see; without position_ids none can tell.
+ */
+export async function tryPosition(session: Session, url: string): Promise<void> {
+  const { manifest } = session;
+  const { contextLength } = manifest.architecture;
+  if (manifest.graph.names.positionIds === null) return;
+  const sequence = await session.start(1);
+  try {
+    await sequence.feed([0], contextLength - 1);
+  } catch (error) {
+    throw new PackageError(
+      `${url} cannot run at the last position of the manifest's context_length ` +
+        `${contextLength}: ${reason(error)}; export the package again`,
+      { cause: error },
+    );
+  } finally {
+    sequence.dispose();
+  }
 }
 
 /** Logits after `ids`, fed in steps of `size`; where there are several, the last token is alone. */

@@ -13,7 +13,7 @@ import {
   type LoadOptions,
 } from "../src/index.js";
 import type { Served } from "../scripts/static-server.js";
-import { serveAll } from "./support.js";
+import { assertOneLine, inMemory, MEMORY, serveAll } from "./support.js";
 
 let served: Served;
 let good: Generator;
@@ -100,7 +100,7 @@ const CASES: Case[] = [
     "a damaged manifest",
     withManifest((m) => (m.architecture.num_heads = "4")),
     PackageError,
-    /is damaged \(manifest.architecture.num_heads is "4"\)/,
+    /is damaged \(manifest.architecture.num_heads is "4", not a whole number from 1 to 10000\)/,
   ],
   [
     "a manifest that lacks a key",
@@ -112,13 +112,13 @@ const CASES: Case[] = [
     "a file outside",
     withManifest((m) => (m.files["../x"] = { bytes: 1, sha256: "" })),
     PackageError,
-    /lists "..\/x", which is outside the package/,
+    /files list "..\/x", which is not the name of a file in the package's folder/,
   ],
   [
     "a file not listed",
     withManifest((m) => delete m.files["tokenizer.json"]),
     PackageError,
-    /uses tokenizer.json but does not list it/,
+    /uses "tokenizer.json" but does not list it/,
   ],
   [
     "a missing file",
@@ -160,25 +160,25 @@ const CASES: Case[] = [
     "another cache type than the graph's",
     withManifest((m) => (m.graph.cache_dtype = "int8")),
     PackageError,
-    /has the input past_key_values.0.key as float32, the manifest says int8/,
+    /has "past_key_values.0.key" as float32, the manifest says int8/,
   ],
   [
     "other sizes than the graph's",
     withManifest((m) => (m.architecture.head_size = 32)),
     PackageError,
-    /has other heads or another vocabulary/,
+    /has "past_key_values.0.key" as \["batch",4,"past",64\], the manifest says \[1,4,null,32\]: other heads or/,
   ],
   [
     "an input that the graph lacks",
     withManifest((m) => (m.graph.names.input_ids = "ids")),
     PackageError,
-    /has no input ids, which the manifest names/,
+    /has no input "ids", which the manifest names/,
   ],
   [
     "an input that the manifest lacks",
     withManifest((m) => (m.graph.names.position_ids = null)),
     PackageError,
-    /needs the input position_ids/,
+    /needs the input "position_ids"/,
   ],
   [
     "a newer ONNX Runtime",
@@ -216,14 +216,8 @@ const CASES: Case[] = [
   ],
 ];
 
-function isOneLine(kind: Kind, message: RegExp) {
-  return (error: unknown) => {
-    assert.ok(error instanceof kind, `${error}`);
-    assert.match(error.message, message);
-    assert.ok(!error.message.includes("\n"));
-    return true;
-  };
-}
+const isOneLine = (kind: Kind, message: RegExp) => (error: unknown) =>
+  assertOneLine(error, kind, message);
 
 for (const [what, options, kind, message, folder = "int4"] of CASES) {
   test(`load refuses ${what}`, async () => {
@@ -243,10 +237,19 @@ test("load refuses what is no URL, and a server that is not there", async () => 
 });
 
 test("a graph that ONNX Runtime refuses is one line", async () => {
+  const graph = Uint8Array.of(0x08, 0x7f); // ir_version 127, and nothing else
+  const { options } = inMemory("int4", () => {}, { "model.onnx": graph });
+  await assert.rejects(
+    Generator.load(MEMORY, options),
+    isOneLine(PackageError, /model.onnx cannot be loaded by onnxruntime-web 1\.\S+ on wasm: /),
+  );
+});
+
+test("a file that is no ONNX file is one line", async () => {
   const options = withBytes("model.onnx", (bytes) => bytes.fill(255, 0, 4096));
   await assert.rejects(
     Generator.load(`${served.url}/packages/int4`, { ...options, verify: false }),
-    isOneLine(PackageError, /model.onnx cannot be loaded by onnxruntime-web 1\.\S+ on wasm: /),
+    isOneLine(PackageError, /model.onnx is no graph that can be read: it is no whole ONNX file/),
   );
 });
 
@@ -287,7 +290,8 @@ test("progress ends at the total", async () => {
     onProgress: ({ loaded, total }) => seen.push([loaded, total]),
   });
   const { files } = generator.manifest;
-  const total = files.get("model.onnx")!.bytes + files.get("tokenizer.json")!.bytes;
+  const read = ["model.onnx", "tokenizer.json", "generation_config.json"];
+  const total = read.reduce((sum, name) => sum + files.get(name)!.bytes, 0);
   assert.deepEqual(seen.at(-1), [total, total]);
   await generator.dispose();
 });
@@ -305,7 +309,32 @@ const PROMPTS: [string, () => unknown, Kind, RegExp][] = [
     GenerationError,
     /^token id 8192 is outside the vocabulary of 8192$/,
   ],
-  ["half an id", () => good.stream([0.5]), GenerationError, /^token id 0.5 is outside/],
+  ["half an id", () => good.stream([0.5]), GenerationError, /^token id 0.5 is no whole number$/],
+  ["an id in digits", () => good.stream(["12" as never]), GenerationError, /^token id "12" is no/],
+  ["no id", () => good.stream([, 1] as never), GenerationError, /^token id undefined is no/],
+  ["an id below 0", () => good.stream([-1]), GenerationError, /^token id -1 is outside/],
+  [
+    "a huge id",
+    () => good.stream([2n ** 200n]),
+    GenerationError,
+    /^token id a bigint beyond 64 bits is outside/,
+  ],
+  [
+    "bytes",
+    () => good.stream(new TextEncoder().encode("The animal")),
+    GenerationError,
+    /^the prompt is a Uint8Array; give text, or an array of token ids/,
+  ],
+  [
+    "an array of floats",
+    () => good.stream(Float32Array.of(1, 2)),
+    GenerationError,
+    /^the prompt is a Float32Array/,
+  ],
+  ["nothing", () => good.stream(undefined as never), GenerationError, /^the prompt is undefined/],
+  ["a number", () => good.stream(7 as never), GenerationError, /^the prompt is 7/],
+  ["an object", () => good.stream({ a: 1 } as never), GenerationError, /^the prompt is {"a":1}/],
+  ["no settings", () => good.stream("a", null as never), GenerationError, /^the settings are null/],
   [
     "a prompt too long",
     () => good.stream(Array(513).fill(1)),

@@ -16,7 +16,7 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,24 +80,48 @@ def export(folder: Path, options: Sequence[str]) -> None:
     subprocess.run((*command, *options, "--no-report", "--force"), check=True)
 
 
-def with_external_weights(package: Path, folder: Path) -> None:
-    """A copy of `package` as large models are written: the weights in a file of their own."""
+def changed(
+    package: Path, folder: Path, change: Callable[[onnx.ModelProto], None], weights: str = ""
+) -> None:
+    """A copy of `package` with `change` made to its graph, and its weights in the file `weights`."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(package, folder)
     model = onnx.load(folder / "model.onnx")
+    change(model)
     onnx.save_model(
         model,
         folder / "model.onnx",
-        save_as_external_data=True,
-        location="model.onnx.data",
+        save_as_external_data=bool(weights),
+        location=weights or None,
         size_threshold=1024,
     )
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-    for name in ("model.onnx", "model.onnx.data"):
+    for name in ("model.onnx", weights) if weights else ("model.onnx",):
         content = (folder / name).read_bytes()
         digest = hashlib.sha256(content).hexdigest()
         manifest["files"][name] = {"bytes": len(content), "sha256": digest}
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def no_change(model: onnx.ModelProto) -> None:
+    pass
+
+
+def without_numbers(model: onnx.ModelProto) -> None:
+    """Makes every logit NaN: the last layer norm's bias is."""
+    bias = next(tensor for tensor in model.graph.initializer if tensor.name == "ln_f.bias")
+    nan = np.full_like(onnx.numpy_helper.to_array(bias), np.nan)
+    bias.CopyFrom(onnx.numpy_helper.from_array(nan, bias.name))
+
+
+def with_hidden_positions(model: onnx.ModelProto) -> None:
+    """Puts the table of positions behind a product, so that only a run tells its size."""
+    gather = next(node for node in model.graph.node if "position_ids" in node.input)
+    one = onnx.numpy_helper.from_array(np.ones(1, np.float32), "one.f32")
+    product = onnx.helper.make_node("Mul", [gather.input[0], one.name], ["wpe.product"])
+    gather.input[0] = "wpe.product"
+    model.graph.initializer.append(one)
+    model.graph.node.insert(list(model.graph.node).index(gather), product)
 
 
 def steps(generator: Generator, ids: list[int], config: GenerationConfig) -> Iterator[Any]:
@@ -224,7 +248,11 @@ def main() -> None:
     (out / "expected.json").unlink(missing_ok=True)
     for name, options in PACKAGES.items():
         export(out / name, options)
-    with_external_weights(out / "int4", out / "external")
+    # As large models are written: the weights in a file of their own.
+    changed(out / "int4", out / "external", no_change, "model.onnx.data")
+    changed(out / "int4", out / "renamed", no_change, "weights.bin")
+    changed(out / "int4", out / "no-numbers", without_numbers)
+    changed(out / "int4", out / "hidden-positions", with_hidden_positions)
     packages: dict[str, dict[str, Any]] = {
         name: expected(out / name) for name in PACKAGES if name != "static"
     }

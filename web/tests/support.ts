@@ -1,9 +1,11 @@
 /** What several tests need: the packages that make_packages.py wrote, served on localhost. */
 
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
+import type { GPT2EdgeError, LoadOptions } from "../src/index.js";
 import { serve, type Served } from "../scripts/static-server.js";
 
 export const WEB = fileURLToPath(new URL("../..", import.meta.url));
@@ -45,4 +47,60 @@ export function readExpected(): Expected {
 /** The repository's web folder at /, the packages at /packages/. */
 export function serveAll(): Promise<Served> {
   return serve({ "/": WEB, "/packages/": PACKAGES });
+}
+
+/** Where packages in memory are. */
+export const MEMORY = "https://memory.test/package/";
+
+/** What a package in memory is loaded with; `asked` collects the names of files that were asked. */
+export interface Memory {
+  readonly options: LoadOptions;
+  readonly asked: string[];
+}
+
+/**
+ * The package `name` of make_packages.py from memory, at MEMORY: no server and no network. `change`
+ * gets its manifest; `files` stand in place of its own, with their sizes and hashes in the manifest.
+ */
+export function inMemory(
+  name: string,
+  change: (manifest: any) => void = () => {},
+  files: Readonly<Record<string, Uint8Array | string>> = {},
+): Memory {
+  const folder = `${PACKAGES}${name}/`;
+  const manifest = JSON.parse(readFileSync(`${folder}manifest.json`, "utf8"));
+  const contents = new Map<string, Uint8Array>();
+  for (const [file, content] of Object.entries(files)) {
+    const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
+    contents.set(file, bytes);
+    const sha256 = createHash("sha256").update(bytes).digest("hex");
+    if (file !== "manifest.json") manifest.files[file] = { bytes: bytes.length, sha256 };
+  }
+  change(manifest);
+  if (!contents.has("manifest.json")) {
+    contents.set("manifest.json", new TextEncoder().encode(JSON.stringify(manifest)));
+  }
+  const asked: string[] = [];
+  const fetch = async (url: string): Promise<Response> => {
+    const file = decodeURIComponent(url.slice(MEMORY.length));
+    asked.push(file);
+    const path = `${folder}${file}`;
+    const content = contents.get(file) ?? (existsSync(path) ? readFileSync(path) : undefined);
+    // A copy: tests change what they get.
+    return content ? new Response(content.slice()) : new Response("", { status: 404 });
+  };
+  return { options: { fetch, threads: 1 }, asked };
+}
+
+/** Asserts that `error` is of `kind`, in one printable line of bounded length. */
+export function assertOneLine(
+  error: unknown,
+  kind: abstract new (...args: never[]) => GPT2EdgeError,
+  message: RegExp,
+): true {
+  assert.ok(error instanceof kind, `${error}`);
+  assert.match(error.message, message);
+  assert.ok(error.message.length <= 1000, `${error.message.length} characters`);
+  assert.doesNotMatch(error.message, /(?! )[\p{C}\p{Z}]/u);
+  return true;
 }

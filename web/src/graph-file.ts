@@ -1,0 +1,180 @@
+/**
+ * What this runtime reads of an ONNX file itself, without ONNX Runtime: where its weights lie, and
+ * how many positions it knows. Field numbers are those of onnx.proto; every other field is passed
+ * over by its length, weights included.
+ */
+
+import { UnreadableError } from "./untrusted.js";
+
+/** What `readGraphFile` finds. */
+export interface GraphFile {
+  /** Names of the files with weights, as the graph gives them. */
+  readonly locations: ReadonlySet<string>;
+  /** [rows, columns] of the position embedding; null where the graph looks it up in another way. */
+  readonly positions: readonly [rows: number, columns: number] | null;
+}
+
+type Message = "model" | "training" | "function" | "graph" | "node" | "attribute" | "sparse";
+type Leaf = "tensor";
+
+// Which fields of a message hold further messages with weights in them.
+const PARTS: Readonly<Record<Message, Readonly<Record<number, Message | Leaf>>>> = {
+  model: { 7: "graph", 20: "training", 25: "function" },
+  training: { 1: "graph", 2: "graph" },
+  function: { 7: "node", 11: "attribute" },
+  graph: { 1: "node", 5: "tensor", 15: "sparse" },
+  node: { 5: "attribute" },
+  attribute: { 5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse" },
+  sparse: { 1: "tensor", 2: "tensor" },
+};
+const NODE = { input: 1, output: 2, operator: 4 };
+const TENSOR = { dims: 1, name: 8, external: 13 };
+const ENTRY = { key: 1, value: 2 };
+const DEPTH = 100; // of messages, as protobuf itself has it
+
+// Nodes that pass values on, in another type or shape.
+const RETYPING = ["Cast", "Identity", "DequantizeLinear"];
+const RESHAPING = [...RETYPING, "Reshape", "Unsqueeze", "Squeeze"];
+const STEPS = 8; // through such nodes
+
+interface Node {
+  readonly operator: string;
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+}
+
+/**
+ * Read the ONNX model `content`, whose input `positionIds` (null: none) holds the positions.
+ * UnreadableError where it is no ONNX model.
+ */
+export function readGraphFile(content: Uint8Array, positionIds: string | null): GraphFile {
+  const locations = new Set<string>();
+  const nodes: Node[] = [];
+  const sizes = new Map<string, readonly number[]>();
+  const visit = (message: Message, bytes: Uint8Array, depth: number): void => {
+    if (depth > DEPTH) throw new UnreadableError("its graphs are nested too deeply");
+    for (const [field, value] of fieldsOf(bytes)) {
+      const part = PARTS[message][field];
+      if (part === undefined) continue;
+      const inner = bytesOf(value);
+      if (part === "tensor") {
+        const { name, dims } = readTensor(inner, locations);
+        if (message === "graph" && depth === 1) sizes.set(name, dims);
+      } else {
+        if (part === "node" && message === "graph" && depth === 1) nodes.push(readNode(inner));
+        visit(part, inner, depth + 1);
+      }
+    }
+  };
+  visit("model", content, 0);
+  return {
+    locations,
+    positions: positionIds === null ? null : positionTable(positionIds, nodes, sizes),
+  };
+}
+
+/** Sizes of the table whose rows are gathered by `positionIds`. */
+function positionTable(
+  positionIds: string,
+  nodes: readonly Node[],
+  sizes: ReadonlyMap<string, readonly number[]>,
+): readonly [number, number] | null {
+  const makers = new Map(nodes.flatMap((node) => node.outputs.map((name) => [name, node])));
+  const origin = (name: string | undefined, passing: readonly string[]): string | undefined => {
+    for (let step = 0; step < STEPS && name !== undefined; step++) {
+      const maker = makers.get(name);
+      if (!maker || !passing.includes(maker.operator)) return name;
+      name = maker.inputs[0];
+    }
+    return undefined;
+  };
+  const gather = nodes.find(
+    ({ operator, inputs }) => operator === "Gather" && origin(inputs[1], RESHAPING) === positionIds,
+  );
+  const table = origin(gather?.inputs[0], RETYPING);
+  const [rows, columns, ...more] = sizes.get(table ?? "") ?? [];
+  return rows === undefined || columns === undefined || more.length > 0 ? null : [rows, columns];
+}
+
+function readNode(bytes: Uint8Array): Node {
+  const inputs: string[] = [];
+  const outputs: string[] = [];
+  let operator = "";
+  for (const [field, value] of fieldsOf(bytes)) {
+    if (field === NODE.input) inputs.push(textOf(value));
+    else if (field === NODE.output) outputs.push(textOf(value));
+    else if (field === NODE.operator) operator = textOf(value);
+  }
+  return { operator, inputs, outputs };
+}
+
+function readTensor(bytes: Uint8Array, locations: Set<string>): { name: string; dims: number[] } {
+  const dims: number[] = [];
+  let name = "";
+  for (const [field, value] of fieldsOf(bytes)) {
+    if (field === TENSOR.name) {
+      name = textOf(value);
+    } else if (field === TENSOR.dims) {
+      if (typeof value === "number") dims.push(value);
+      else for (let at = 0; at < value.length;) at = readVarint(value, at, (dim) => dims.push(dim));
+    } else if (field === TENSOR.external) {
+      const entry = new Map(
+        [...fieldsOf(bytesOf(value))].map(([key, text]) => [key, textOf(text)]),
+      );
+      if (entry.get(ENTRY.key) === "location") locations.add(entry.get(ENTRY.value) ?? "");
+    }
+  }
+  return { name, dims };
+}
+
+/** The fields of a message of protobuf: a number, or bytes where it has a length. */
+function* fieldsOf(bytes: Uint8Array): Generator<[field: number, value: number | Uint8Array]> {
+  let at = 0;
+  let number = 0;
+  const keep = (value: number): void => void (number = value);
+  while (at < bytes.length) {
+    at = readVarint(bytes, at, keep);
+    const field = Math.floor(number / 8);
+    const kind = number % 8;
+    if (kind === 0) {
+      at = readVarint(bytes, at, keep);
+      yield [field, number];
+    } else {
+      if (kind === 2) at = readVarint(bytes, at, keep);
+      const size = { 1: 8, 2: number, 5: 4 }[kind];
+      if (size === undefined || size > bytes.length - at) throw notOnnx();
+      if (kind === 2) yield [field, bytes.subarray(at, at + size)];
+      at += size;
+    }
+  }
+}
+
+/** Gives `keep` the number at `at`, and returns where it ends. Numbers beyond 2^53 are rounded. */
+function readVarint(bytes: Uint8Array, at: number, keep: (value: number) => void): number {
+  let value = 0;
+  for (let scale = 1; scale < 2 ** 70; scale *= 128) {
+    const byte = bytes[at++];
+    if (byte === undefined) break;
+    value += (byte & 0x7f) * scale;
+    if (byte < 0x80) {
+      keep(value);
+      return at;
+    }
+  }
+  throw notOnnx();
+}
+
+function bytesOf(value: number | Uint8Array): Uint8Array {
+  if (typeof value === "number") throw notOnnx();
+  return value;
+}
+
+const decoder = new TextDecoder();
+
+function textOf(value: number | Uint8Array): string {
+  return decoder.decode(bytesOf(value));
+}
+
+function notOnnx(): UnreadableError {
+  return new UnreadableError("it is no whole ONNX file");
+}
