@@ -143,8 +143,10 @@ def record(name: str, kind: str, backend: Tokenizer, texts: tuple[str, ...]) -> 
     if clean_up:  # transformers' own clean-up on the plain decoder
         backend = Tokenizer.from_str(backend.to_str())
         backend.decoder = decoders.ByteLevel()
+    # transformers sets the pre-tokenizer's add_prefix_space to this, false if it is left out.
+    spaced = bool((content["pre_tokenizer"] or {}).get("add_prefix_space"))
     reference = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=backend, clean_up_tokenization_spaces=clean_up
+        tokenizer_object=backend, clean_up_tokenization_spaces=clean_up, add_prefix_space=spaced
     )
 
     def decoded(ids: list[int]) -> str:
@@ -168,8 +170,8 @@ def record(name: str, kind: str, backend: Tokenizer, texts: tuple[str, ...]) -> 
     face = reference("🙂", add_special_tokens=False)["input_ids"]
     # Halves of characters, special tokens within them, every id once, ids past the vocabulary.
     several = [face[:-1], [*face[:1], 0, *face[1:]], list(range(size)), [size, *face, size + 7]]
-    spaced = " .  .  ' ' n't n 't 's 've  ' 're ! ?, ,"
-    several.append(reference(f"a{spaced} b", add_special_tokens=False)["input_ids"])
+    ends = " .  .  ' ' n't n 't 's 've  ' 're ! ?, ,"
+    several.append(reference(f"a{ends} b", add_special_tokens=False)["input_ids"])
     decode = [{"ids": ids, "decoded": decoded(ids)} for ids in several]
     return {
         "name": name,
