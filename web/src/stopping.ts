@@ -36,8 +36,8 @@ export class StopStrings {
   }
 }
 
-/** Length of the longest end of `text` that is a beginning of `string`. */
-function overlap(text: string, string: string): number {
+/** Length of the longest end of `text` that is a beginning of `string`, but not all of it. */
+export function overlap(text: string, string: string): number {
   for (let length = Math.min(text.length, string.length - 1); length > 0; length--) {
     if (text.endsWith(string.slice(0, length))) return length;
   }

@@ -13,13 +13,18 @@ export interface AddedToken {
   readonly special: boolean;
 }
 
+export interface Replacement {
+  readonly from: string;
+  readonly to: string;
+}
+
 /** What `readTokenizerFile` makes of a tokenizer.json. */
 export interface TokenizerFile {
   /** The file's content, for the library. */
   readonly content: Json;
   readonly added: readonly AddedToken[];
-  /** Whether tokens are bytes in GPT-2's letters. */
-  readonly isByteLevel: boolean;
+  /** Where tokens are bytes in GPT-2's letters: what is replaced in their text; else null. */
+  readonly byteLevel: readonly Replacement[] | null;
   /** What stands for words that a model of whole words does not know. */
   readonly unknownToken: string | null;
   /** Puts the special tokens around a text's ids. */
@@ -48,7 +53,7 @@ export function readTokenizerFile(content: Uint8Array): TokenizerFile {
       pre_tokenizer: withExactSpaces(raw["pre_tokenizer"] ?? null),
     },
     added,
-    isByteLevel: isByteLevel(decoder),
+    byteLevel: byteLevelOf(decoder),
     unknownToken: typeof unknown === "string" ? unknown : null,
     frame: frameOf(raw["post_processor"] ?? null),
   };
@@ -145,12 +150,24 @@ function pairId(pair: unknown): number {
   return id;
 }
 
-function isByteLevel(decoder: unknown): boolean {
-  if (!isObject(decoder)) return false;
-  const inner = decoder["decoders"];
-  return decoder["type"] === "Sequence"
-    ? Array.isArray(inner) && inner.length === 1 && isByteLevel(inner[0])
-    : decoder["type"] === "ByteLevel";
+/** What a ByteLevel decoder, alone or before others that replace text, replaces; else null. */
+function byteLevelOf(decoder: unknown): Replacement[] | null {
+  if (!isObject(decoder)) return null;
+  const { type, decoders } = decoder;
+  if (type === "ByteLevel") return [];
+  if (type !== "Sequence" || !Array.isArray(decoders)) return null;
+  const [first, ...rest] = decoders;
+  if (!isObject(first) || first["type"] !== "ByteLevel") return null;
+  const replacements = rest.map(replacementOf);
+  return replacements.every((one) => one !== null) ? replacements : null;
+}
+
+function replacementOf(decoder: unknown): Replacement | null {
+  if (!isObject(decoder) || decoder["type"] !== "Replace") return null;
+  const { pattern, content } = decoder;
+  const from = isObject(pattern) ? pattern["String"] : undefined;
+  if (typeof from !== "string" || from === "" || typeof content !== "string") return null;
+  return { from, to: content };
 }
 
 // GPT-2's pattern (encoder.py of its release).
@@ -167,7 +184,8 @@ function withExactSpaces(first: unknown): unknown {
     return { ...first, pretokenizers: first["pretokenizers"].map(withExactSpaces) };
   }
   if (first["type"] !== "ByteLevel" || first["use_regex"] === false) return first;
-  const space = { type: "Replace", pattern: { Regex: "\\A(?! )" }, content: " " };
+  // Not \A(?! ): V8 finds that, which is empty, within the halves of an emoji too.
+  const space = { type: "Replace", pattern: { Regex: "\\A([^ ])" }, content: " $1" };
   const split = { type: "Split", pattern: { Regex: PIECES }, behavior: "Isolated", invert: false };
   const bytes = { ...first, use_regex: false, add_prefix_space: false };
   const steps = first["add_prefix_space"] ? [space, split, bytes] : [split, bytes];

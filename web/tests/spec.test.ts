@@ -6,6 +6,7 @@ import { before, after, test } from "node:test";
 
 import { parseGenerationConfig, settingsOf, type GenerationConfig } from "../src/config.js";
 import { Generator, GenerationError, PackageError } from "../src/index.js";
+import { Tokenizer } from "../src/tokenizer.js";
 import { assertOneLine, inMemory, MEMORY, ROOT } from "./support.js";
 
 const NAMES: Readonly<Record<string, keyof GenerationConfig>> = {
@@ -120,5 +121,44 @@ for (const { name, change } of manifests.borne) {
     const { ids } = await generator.generate("The old man", config);
     assert.deepEqual(ids, (await good.generate("The old man", config)).ids);
     await generator.dispose();
+  });
+}
+
+interface TokenizerCase {
+  readonly name: string;
+  readonly tokenizer: object;
+  readonly encode: {
+    readonly text: string;
+    readonly ids: number[];
+    readonly without_special: number[];
+    readonly plain: number[];
+    readonly decoded: string;
+  }[];
+  readonly decode: { readonly ids: number[]; readonly decoded: string }[];
+}
+
+for (const { name, tokenizer: file, encode, decode } of spec<{ tokenizers: TokenizerCase[] }>(
+  "tokenizers",
+).tokenizers) {
+  const make = () =>
+    new Tokenizer(new TextEncoder().encode(JSON.stringify(file)), "tokenizer.json");
+
+  test(`tokenizer: ${name}: texts have transformers' ids`, () => {
+    const tokenizer = make();
+    for (const { text, ids, without_special: without, plain } of encode) {
+      assert.deepEqual(tokenizer.encode(text), ids, text);
+      assert.deepEqual(tokenizer.encode(text, { addSpecialTokens: false }), without, text);
+      assert.deepEqual(tokenizer.encode(text, { parseSpecial: false }), plain, text);
+    }
+  });
+
+  test(`tokenizer: ${name}: ids have transformers' text, whole and in pieces`, () => {
+    const tokenizer = make();
+    for (const { ids, decoded } of [...encode, ...decode]) {
+      assert.equal(tokenizer.decode(ids), decoded);
+      const stream = tokenizer.stream();
+      const pieces = [...ids.map((id) => stream.push(id)), stream.finish()];
+      assert.equal(pieces.join(""), decoded);
+    }
   });
 }
