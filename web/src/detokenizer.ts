@@ -1,7 +1,5 @@
 /** From token ids to text, one at a time. */
 
-import type { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
-
 import { overlap } from "./stopping.js";
 import type { Replacement, TokenizerFile } from "./tokenizer-file.js";
 
@@ -11,8 +9,14 @@ export interface DetokenizerStream {
   finish(): string;
 }
 
+/** What a stream needs of the library's tokenizer. */
+export interface Library {
+  id_to_token(id: number): string | undefined;
+  decode(ids: number[], options: { skip_special_tokens: boolean }): string;
+}
+
 /** A stream for the tokenizer that `library` made of `file`. */
-export function makeStream(library: LibraryTokenizer, file: TokenizerFile): DetokenizerStream {
+export function makeStream(library: Library, file: TokenizerFile): DetokenizerStream {
   if (!file.byteLevel) return new LibraryStream(library);
   const special = new Set(file.added.filter((token) => token.special).map(({ id }) => id));
   return file.byteLevel.reduce<DetokenizerStream>(
@@ -26,7 +30,7 @@ class ByteLevelStream implements DetokenizerStream {
   readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
   constructor(
-    private readonly library: LibraryTokenizer,
+    private readonly library: Library,
     private readonly specialIds: ReadonlySet<number>,
   ) {}
 
@@ -73,7 +77,7 @@ class LibraryStream implements DetokenizerStream {
   readonly #ids: number[] = [];
   #emitted = "";
 
-  constructor(private readonly library: LibraryTokenizer) {}
+  constructor(private readonly library: Library) {}
 
   push(id: number): string {
     // The vocabulary of the model may be padded past the tokenizer's.
