@@ -83,7 +83,7 @@ def export(folder: Path, options: Sequence[str]) -> None:
 def changed(
     package: Path, folder: Path, change: Callable[[onnx.ModelProto], None], weights: str = ""
 ) -> None:
-    """A copy of `package` with `change` made to its graph, and its weights in the file `weights`."""
+    """A copy of `package` with `change` made to its graph; `weights` names a file for weights."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(package, folder)
     model = onnx.load(folder / "model.onnx")
