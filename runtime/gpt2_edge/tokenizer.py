@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
-import codecs
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import TypeVar
 
 from tokenizers import Tokenizer as _HFTokenizer
-from tokenizers.decoders import DecodeStream
 
+from gpt2_edge.detokenizer import DetokenizerStream, stream_maker
 from gpt2_edge.errors import PackageError
+from gpt2_edge.tokenizer_file import library_call, load_tokenizer, part_state, read_tokenizer
+from gpt2_edge.untrusted import UnreadableError
+
+Result = TypeVar("Result")
 
 
 class Tokenizer:
-    """The tokenizer.json of a package."""
+    """The tokenizer.json of a package. Threads may share one."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, content: bytes | None = None) -> None:
+        """From the file `path`; `content` is what is in it, where that has been read already.
+
+        Raises PackageError in one line for whatever is no tokenizer.
+        """
         try:
-            content = path.read_text(encoding="utf-8")
-            self._tokenizer = _HFTokenizer.from_str(content)
-        except Exception as error:  # the library raises plain Exception
-            raise PackageError(f"{path} is no tokenizer that can be read: {error}") from error
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
-        raw = json.loads(content)
-        self._byte_level = _is_byte_level(raw.get("decoder"))
-        self._special_ids = frozenset(
-            token["id"] for token in raw.get("added_tokens", []) if token.get("special")
-        )
-        self._added = {token["id"]: token["content"] for token in raw.get("added_tokens", [])}
+            library = read_tokenizer(path) if content is None else load_tokenizer(content)
+            decoder = part_state(library.decoder)
+        except (FileNotFoundError, UnreadableError) as error:
+            reason = "there is no such file" if isinstance(error, FileNotFoundError) else error
+            raise PackageError(f"{path} is no tokenizer that can be read: {reason}") from error
+        self._path = path
+        self._tokenizer = library
+        added = library.get_added_tokens_decoder()
+        self._added = {token_id: token.content for token_id, token in added.items()}
+        self._special = frozenset(token.content for token in added.values() if token.special)
+        self._new_stream = stream_maker(decoder, self._token_of, self._decode)
 
     @property
     def vocab_size(self) -> int:
@@ -45,22 +50,16 @@ class Tokenizer:
 
         add_special_tokens: with the tokens that the tokenizer puts around a text (a beginning of
         text; [CLS] and [SEP]), if it has such a template. parse_special: whether special tokens
-        written out in the text count as such; False for text of strangers.
+        written out in the text count as such; False for text of strangers. Raises PackageError
+        where the file's rules cannot be carried out on `text`.
         """
         # A lone surrogate (an undecodable byte of the command line) cannot be text.
         clean = text.encode("utf-8", "replace").decode("utf-8")
         tokenizer = self._tokenizer if parse_special else self._plain
-        return list(tokenizer.encode(clean, add_special_tokens=add_special_tokens).ids)
-
-    @cached_property
-    def _plain(self) -> _HFTokenizer:
-        """The same for which special tokens in a text are text.
-
-        The library has this as a state of the tokenizer, which threads share: hence two of them.
-        """
-        plain = _HFTokenizer.from_str(self._tokenizer.to_str())
-        plain.encode_special_tokens = True
-        return plain
+        encoding = self._call(
+            lambda: tokenizer.encode(clean, add_special_tokens=add_special_tokens), "encode"
+        )
+        return list(encoding.ids)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids` without special tokens; bytes that are no UTF-8 become U+FFFD."""
@@ -73,81 +72,31 @@ class Tokenizer:
 
     def stream(self) -> DetokenizerStream:
         """A new detokenizer that turns ids into text one at a time."""
-        if self._byte_level:
-            return _ByteLevelStream(self._tokenizer, self._special_ids)
-        return _LibraryStream(self._tokenizer)
+        return self._new_stream()
 
-
-class DetokenizerStream(Protocol):
-    """`push` returns the text that became certain, never half a character; `finish` the rest."""
-
-    def push(self, token_id: int) -> str: ...
-
-    def finish(self) -> str: ...
-
-
-class _ByteLevelStream:
-    """GPT-2's own byte-level BPE: every token is bytes, put together as UTF-8."""
-
-    def __init__(self, tokenizer: _HFTokenizer, special_ids: frozenset[int]) -> None:
-        self._tokenizer = tokenizer
-        self._special_ids = special_ids
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-
-    def push(self, token_id: int) -> str:
-        if token_id in self._special_ids:
-            return ""
-        token = self._tokenizer.id_to_token(token_id)
-        if token is None:  # the vocabulary of the model may be padded past the tokenizer's
-            return ""
-        return self._decoder.decode(_token_bytes(token))
-
-    def finish(self) -> str:
-        return self._decoder.decode(b"", final=True)
-
-
-class _LibraryStream:
-    """Any other kind of tokenizer, by the library's own stream."""
-
-    def __init__(self, tokenizer: _HFTokenizer) -> None:
-        self._tokenizer = tokenizer
-        self._stream = DecodeStream(skip_special_tokens=True)
-        self._ids: list[int] = []
-        self._emitted = ""
-
-    def push(self, token_id: int) -> str:
-        self._ids.append(token_id)
+    def _token_of(self, token_id: int) -> str | None:
         try:
-            piece = self._stream.step(self._tokenizer, token_id) or ""
-        except Exception:  # plain Exception, where bytes that are no text confuse the library
-            self._stream = DecodeStream(skip_special_tokens=True)
-            self._ids, self._emitted = [token_id], ""
-            piece = self._stream.step(self._tokenizer, token_id) or ""
-        self._emitted += piece
-        return piece
+            token: str | None = self._tokenizer.id_to_token(token_id)
+        except OverflowError:  # the library's ids have 32 bits
+            return None
+        return None if token in self._special else token
 
-    def finish(self) -> str:
-        whole = self._tokenizer.decode(self._ids, skip_special_tokens=True)
-        return whole[len(self._emitted) :] if whole.startswith(self._emitted) else ""
+    def _decode(self, ids: list[int]) -> str:
+        known = [token_id for token_id in ids if self._token_of(token_id) is not None]
+        return self._call(lambda: str(self._tokenizer.decode(known)), "decode")
 
+    def _call(self, call: Callable[[], Result], what: str) -> Result:
+        try:
+            return library_call(call)
+        except UnreadableError as error:
+            raise PackageError(f"{self._path} cannot {what} this text: {error}") from error
 
-def _is_byte_level(decoder: object) -> bool:
-    return isinstance(decoder, dict) and decoder.get("type") == "ByteLevel"
+    @cached_property
+    def _plain(self) -> _HFTokenizer:
+        """The same for which special tokens in a text are text.
 
-
-def _byte_of_character() -> dict[str, int]:
-    """GPT-2's table of printable characters that stand for bytes (encoder.py of its release)."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in printable]
-    table = {chr(byte): byte for byte in printable}
-    return table | {chr(256 + index): byte for index, byte in enumerate(others)}
-
-
-_BYTES = _byte_of_character()
-
-
-def _token_bytes(token: str) -> bytes:
-    # An added token may hold characters that stand for no byte; the library then takes it as is.
-    if all(character in _BYTES for character in token):
-        return bytes(_BYTES[character] for character in token)
-    return token.encode("utf-8")
+        The library has this as a state of the tokenizer, which threads share: hence two of them.
+        """
+        plain = _HFTokenizer.from_str(self._tokenizer.to_str())
+        plain.encode_special_tokens = True
+        return plain
