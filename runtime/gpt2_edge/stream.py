@@ -19,6 +19,8 @@ from gpt2_edge.tokenizer import Tokenizer
 class TextStream(Iterator[str]):
     """Pieces of text as they become certain, never half a character; then `result`.
 
+    Where the package has no tokenizer, an empty piece comes with every token; `ids` has them.
+
     Closing it ends the generation and frees its cache at once: by `close`, as a context manager,
     or by dropping the last reference to it.
     """
@@ -64,6 +66,11 @@ class TextStream(Iterator[str]):
         self.close()
 
     @property
+    def ids(self) -> tuple[int, ...]:
+        """All new token ids so far; those of a piece may come before it, never after it."""
+        return tuple(token.id for token in self._progress.tokens)
+
+    @property
     def result(self) -> GenerationResult:
         """The record of the whole generation, or of what there was when it was broken off.
 
@@ -92,6 +99,7 @@ def _pieces(
     with closing(tokens):
         for token in tokens:
             if detokenizer is None:
+                yield ""
                 continue
             piece = stops.push(detokenizer.push(token.id))
             if stops.found:

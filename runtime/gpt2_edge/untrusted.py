@@ -98,13 +98,19 @@ def read_text_file(path: Path, limit: int = TEXT_LIMIT) -> str:
     """
     try:
         content = _bounded(path, limit)
-        text = content.decode("utf-8-sig")
     except FileNotFoundError as error:
         raise UnreadableError("there is no such file") from error
-    except UnicodeDecodeError as error:
-        raise UnreadableError(f"byte {error.start} is not UTF-8; save it as UTF-8") from error
     except (OSError, ValueError) as error:
         raise UnreadableError(_reason(error)) from error
+    return text_of(content)
+
+
+def text_of(content: bytes) -> str:
+    r"""`content` (UTF-8) as text: without a BOM, every line end as \n; UnreadableError."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UnreadableError(f"byte {error.start} is not UTF-8; save it as UTF-8") from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -41,6 +41,10 @@ def test_json_holds_the_whole_result(ok: Output, sample_int4: Path, greedy: str)
     assert output.count("\n") == 1
     result = json.loads(output)
     assert set(result) == {
+        "package",
+        "prompt",
+        "prompt_ids",
+        "context_full",
         "text",
         "ids",
         "finish_reason",
@@ -57,6 +61,9 @@ def test_json_holds_the_whole_result(ok: Output, sample_int4: Path, greedy: str)
     assert result["text"] == greedy
     assert len(result["ids"]) == len(result["logprobs"]) == 20
     assert (result["finish_reason"], result["seed"]) == ("length", None)
+    assert (result["package"], result["prompt"]) == ("sample", PROMPT)
+    assert len(result["prompt_ids"]) == result["prompt_tokens"]
+    assert result["context_full"] is False
 
 
 def test_a_prompt_of_ids(ok: Output, sample_int4: Path, greedy: str) -> None:

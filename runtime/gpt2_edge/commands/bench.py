@@ -7,8 +7,8 @@ import dataclasses
 import json
 from typing import Any
 
-from gpt2_edge.commands.arguments import add_package, provider_options
-from gpt2_edge.errors import GenerationError
+from gpt2_edge.commands.arguments import add_package, provider_options, thread_count
+from gpt2_edge.commands.signals import loading
 from gpt2_edge.status import status_line
 
 _EXAMPLES = """Medians; the machine should be idle. Compare packages within one run of a script,
@@ -33,13 +33,16 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    from gpt2_edge.benchmark import measure
+    with loading():
+        from gpt2_edge.benchmark import measure
 
-    if options.threads is not None and options.threads < 1:
-        raise GenerationError(f"--threads is {options.threads}; it must be at least 1")
     with status_line() as show:
         figures = measure(
-            options.package, options.threads, show, options.provider, provider_options(options)
+            options.package,
+            thread_count(options),
+            show,
+            options.provider,
+            provider_options(options),
         )
     if options.json:
         print(json.dumps(dataclasses.asdict(figures)))

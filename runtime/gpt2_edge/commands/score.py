@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt2_edge.commands.arguments import add_package, add_prompt, load, read_prompt
 from gpt2_edge.commands.next_words import visible
+from gpt2_edge.commands.signals import loading
+from gpt2_edge.commands.terminal import counted, json_line
 from gpt2_edge.errors import GenerationError
 from gpt2_edge.status import status_line
 
@@ -36,9 +37,9 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
     )
     add_package(parser)
-    add_prompt(parser)
+    add_prompt(parser, "the text")
     add = parser.add_argument
-    add("--file", metavar="FILE", help="a text file (UTF-8), for its perplexity")
+    add("-f", "--file", metavar="FILE", help="a text file (UTF-8), for its perplexity")
     add("--window", type=int, metavar="N", help="tokens at once (default: the context length)")
     add("--stride", type=int, metavar="N", help="from window to window (default: half of it)")
     add("--bos", action="store_true", help="predict the first token too, after the bos token")
@@ -51,7 +52,8 @@ def run(options: argparse.Namespace) -> int:
         return _score_file(options)
     if options.window is not None or options.stride is not None:
         raise GenerationError("--window and --stride are for the perplexity of a --file")
-    from gpt2_edge.score import score_tokens
+    with loading():
+        from gpt2_edge.score import score_tokens
 
     generator = load(options)
     tokens = score_tokens(generator, _text_ids(generator, options), options.bos)
@@ -65,13 +67,13 @@ def run(options: argparse.Namespace) -> int:
             "logprob": total,
             "perplexity": math.exp(-mean),
         }
-        print(json.dumps(record, ensure_ascii=False))
+        print(json_line(record))
         return 0
     print(" logprob       %    rank  token")
     for token in tokens:
         print(_row(token))
     print(
-        f"{len(logprobs)} tokens predicted, log-probability {total:.2f}, "
+        f"{counted(len(logprobs), 'token')} predicted, log-probability {total:.2f}, "
         f"perplexity {math.exp(-mean):.2f}"
     )
     return 0
@@ -99,7 +101,8 @@ def _score_file(options: argparse.Namespace) -> int:
     if options.prompt is not None or options.ids is not None:
         raise GenerationError("give a text, --ids or --file, not several of them")
     text = _read(Path(options.file))
-    from gpt2_edge.score import text_perplexity
+    with loading():
+        from gpt2_edge.score import text_perplexity
 
     generator = load(options)
     with status_line() as show:
@@ -107,7 +110,7 @@ def _score_file(options: argparse.Namespace) -> int:
             generator, text, options.window, options.stride, bos=options.bos, show=show
         )
     if options.json:
-        print(json.dumps(_record(found)))
+        print(json_line(_record(found)))
         return 0
     spread = "" if math.isnan(found.standard_error) else f" +/- {found.standard_error:.2f}"
     print(f"perplexity     {found.perplexity:.2f}{spread}")

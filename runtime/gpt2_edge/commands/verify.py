@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from gpt2_edge.commands.arguments import add_package, load
+from gpt2_edge.commands.signals import loading
 from gpt2_edge.errors import MissingDependencyError
 from gpt2_edge.status import status_line
 
@@ -44,8 +45,9 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    from gpt2_edge.package import open_package
-    from gpt2_edge.selftest import run_self_test
+    with loading():
+        from gpt2_edge.package import open_package
+        from gpt2_edge.selftest import run_self_test
 
     package = open_package(options.package)
     outputs: list[Output] = []
