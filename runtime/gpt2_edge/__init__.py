@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import TYPE_CHECKING, Any
 
 from gpt2_edge._version import __version__
 
@@ -25,7 +24,10 @@ from gpt2_edge._version import __version__
 # home folder and looks up a host. Off before anything can import it, unless the user has said.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
+TYPE_CHECKING = False  # as in typing, which takes a while to load: the command begins with this
 if TYPE_CHECKING:
+    from typing import Any
+
     from gpt2_edge.config import EffectiveSettings as EffectiveSettings
     from gpt2_edge.config import GenerationConfig as GenerationConfig
     from gpt2_edge.errors import CheckpointError as CheckpointError

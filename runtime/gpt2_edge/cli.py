@@ -1,22 +1,17 @@
 """The command `gpt2-edge`, from the shell's arguments to its exit status.
 
 Importing this module costs next to nothing, and `main` has the signals in hand before it imports
-anything more: a Ctrl-C while modules load ends the command in one line.
+much: a Ctrl-C while modules load ends the command in one line.
 """
 
 from __future__ import annotations
 
 import sys
 
-from gpt2_edge.commands.signals import Signals
-from gpt2_edge.commands.streams import say
-
 TYPE_CHECKING = False  # the name that type checkers know; the module typing takes a while to load
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
-
-EXIT_ERROR = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,19 +23,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments: those of the process where None is given. Only then are the process's own streams
     and signals seen to; signals that arrive while it ends are ignored.
     """
-    signals = Signals(own_process=arguments is None)
     try:
-        with signals:
+        from gpt2_edge.commands.signals import Signals
+
+        with Signals(own_process=arguments is None) as signals:
             from gpt2_edge.commands.running import run
 
             return run(sys.argv[1:] if arguments is None else arguments, signals)
     except KeyboardInterrupt:
+        from gpt2_edge.commands.streams import say
+
         say("interrupted")
         return 130
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser that writes the command's own help, with its verbs."""
-    from gpt2_edge.commands.verbs import build_parser
+    from gpt2_edge.commands import verbs
 
-    return build_parser()
+    return verbs.build_parser()

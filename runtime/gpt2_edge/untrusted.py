@@ -110,7 +110,7 @@ def text_of(content: bytes) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UnreadableError(f"byte {error.start} is not UTF-8; save it as UTF-8") from error
+        raise UnreadableError(f"byte {error.start} is not UTF-8 text; save it as UTF-8") from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

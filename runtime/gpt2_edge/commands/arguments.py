@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpt2_edge.commands import streams
-from gpt2_edge.commands.signals import loading
+from gpt2_edge.commands.signals import Loading
 from gpt2_edge.errors import GenerationError, PackageError, ProviderError
 from gpt2_edge.untrusted import UnreadableError, one_line, printable, read_text_file, shown, text_of
 
@@ -99,7 +99,7 @@ def require_package(name: str) -> None:
 def load(options: argparse.Namespace) -> Generator:
     """The package that `add_package` took."""
     streams.flush_output()
-    with loading():
+    with Loading():
         from gpt2_edge.generate import Generator
 
         return Generator.load(
@@ -122,7 +122,7 @@ def read_prompt(options: argparse.Namespace) -> Prompt:
     if file is not None and file != "-":
         return _without_last_newline(_read(file))
     if options.prompt is not None and options.prompt != "-":
-        return _checked(options.prompt, "the text")
+        return utf_8(options.prompt, "the text")
     return _without_last_newline(_standard_input())
 
 
@@ -150,21 +150,22 @@ def _standard_input() -> str:
     buffer = getattr(sys.stdin, "buffer", None)
     try:
         content = buffer.read(PROMPT_LIMIT + 1) if buffer else sys.stdin.read().encode()
-        if len(content) > PROMPT_LIMIT:
-            raise GenerationError(f"standard input has more than {PROMPT_LIMIT >> 20} MB of text")
-        return text_of(content)
-    except UnreadableError as error:
-        raise GenerationError(f"standard input is not UTF-8 text ({error})") from error
     except (OSError, ValueError) as error:  # ValueError: closed
         reason = getattr(error, "strerror", None) or error
         raise GenerationError(f"standard input cannot be read ({reason})") from error
+    if len(content) > PROMPT_LIMIT:
+        raise GenerationError(f"standard input has more than {PROMPT_LIMIT >> 20} MB of text")
+    try:
+        return text_of(content)
+    except UnreadableError as error:
+        raise GenerationError(f"standard input is not UTF-8 text ({error})") from error
 
 
 def _without_last_newline(text: str) -> str:
     return text.removesuffix("\n")  # the one that echo and editors add
 
 
-def _checked(text: str, what: str) -> str:
+def utf_8(text: str, what: str) -> str:
     """`text`, if the shell gave it in UTF-8: Python lets other bytes through as lone surrogates."""
     try:
         text.encode()

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from gpt2_edge.commands.arguments import add_package, provider_options, thread_count
-from gpt2_edge.commands.signals import loading
+from gpt2_edge.commands.signals import Loading
 from gpt2_edge.status import status_line
 
 _EXAMPLES = """Medians; the machine should be idle. Compare packages within one run of a script,
@@ -33,7 +33,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    with loading():
+    with Loading():
         from gpt2_edge.benchmark import measure
 
     with status_line() as show:

@@ -12,8 +12,15 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from gpt2_edge.commands import streams
-from gpt2_edge.commands.arguments import add_package, add_prompt, add_prompt_file, load, read_prompt
-from gpt2_edge.commands.signals import loading
+from gpt2_edge.commands.arguments import (
+    add_package,
+    add_prompt,
+    add_prompt_file,
+    load,
+    read_prompt,
+    utf_8,
+)
+from gpt2_edge.commands.signals import Loading
 from gpt2_edge.commands.terminal import Screen, counted, json_line
 from gpt2_edge.errors import ContextOverflowError, GenerationError
 
@@ -94,7 +101,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     if options.stream and not options.json:
         raise GenerationError("--stream goes with --json; plain text is streamed anyway")
-    with loading():
+    with Loading():
         config = _config(options)
     generator = load(options)
     prompt = read_prompt(options)
@@ -224,7 +231,7 @@ class _FirstInterrupt:
 
 def _unescaped(text: str) -> str:
     r"""`text` with \n and \t as the characters they stand for: shells make those hard to type."""
-    return text.replace("\\n", "\n").replace("\\t", "\t")
+    return utf_8(text, "--stop").replace("\\n", "\n").replace("\\t", "\t")
 
 
 def _is_context_full(

@@ -130,7 +130,10 @@ class VerbParser(argparse.ArgumentParser):
                     self.error(f"{name} takes no value, so not {shown(value, _SHOWN)}")
                 options.append(name)
             else:
-                options.append(f"{name}={self._value(name, rest) if value is None else value}")
+                value = self._value(name, rest) if value is None else value
+                if value == "--":  # argparse would drop it
+                    self.error(f"{name} cannot be --")
+                options.append(f"{name}={value}")
         return options, values
 
     def _option(self, argument: str) -> tuple[str | None, str | None]:
@@ -153,8 +156,7 @@ class VerbParser(argparse.ArgumentParser):
         if value is None:
             self.error(f"{name} needs a value behind it")
         if value == "--" or value in self._option_string_actions:
-            self.error(f"{name} needs a value behind it; for the text {value} itself: "
-                       f"{name}={value}")  # fmt: skip
+            self.error(f"{name} needs a value behind it, and {value} means something else there")
         return str(value)
 
     def _is_mistaken(self, argument: str, values: list[str]) -> bool:

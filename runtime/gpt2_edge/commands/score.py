@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from gpt2_edge.commands.arguments import add_package, add_prompt, load, read_prompt
 from gpt2_edge.commands.next_words import visible
-from gpt2_edge.commands.signals import loading
+from gpt2_edge.commands.signals import Loading
 from gpt2_edge.commands.terminal import counted, json_line
 from gpt2_edge.errors import GenerationError
 from gpt2_edge.status import status_line
+from gpt2_edge.untrusted import UnreadableError, read_text_file
 
 if TYPE_CHECKING:
     from gpt2_edge.generate import Generator
@@ -52,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
         return _score_file(options)
     if options.window is not None or options.stride is not None:
         raise GenerationError("--window and --stride are for the perplexity of a --file")
-    with loading():
+    with Loading():
         from gpt2_edge.score import score_tokens
 
     generator = load(options)
@@ -101,7 +102,7 @@ def _score_file(options: argparse.Namespace) -> int:
     if options.prompt is not None or options.ids is not None:
         raise GenerationError("give a text, --ids or --file, not several of them")
     text = _read(Path(options.file))
-    with loading():
+    with Loading():
         from gpt2_edge.score import text_perplexity
 
     generator = load(options)
@@ -130,13 +131,9 @@ def _record(found: Perplexity) -> dict[str, Any]:
 
 def _read(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise GenerationError(f"{path}: no such file") from error
-    except UnicodeDecodeError as error:
-        raise GenerationError(f"{path} is not UTF-8 text ({error}); convert it first") from error
-    except OSError as error:
-        raise GenerationError(f"{path} cannot be read: {error.strerror}") from error
+        text = read_text_file(path)
+    except UnreadableError as error:
+        raise GenerationError(f"{path} cannot be read as text: {error}") from error
     if not text:
         raise GenerationError(f"{path} is empty; give a text of two tokens or more")
     return text

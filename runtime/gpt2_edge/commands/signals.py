@@ -108,8 +108,8 @@ class Signals:
         timer.start()
 
 
-class loading:  # noqa: N801 - reads as the statement that it is
-    """with loading(): modules and models are loaded here, and nothing is written."""
+class Loading:
+    """`with Loading():` modules and models are loaded here, and nothing is written."""
 
     def __enter__(self) -> None:
         if Signals.current is not None:

@@ -6,8 +6,8 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from gpt2_edge.commands.arguments import add_package, load
-from gpt2_edge.commands.signals import loading
-from gpt2_edge.errors import MissingDependencyError
+from gpt2_edge.commands.signals import Loading
+from gpt2_edge.errors import MissingDependencyError, install_hint
 from gpt2_edge.status import status_line
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    with loading():
+    with Loading():
         from gpt2_edge.package import open_package
         from gpt2_edge.selftest import run_self_test
 
@@ -100,7 +100,7 @@ def _compare_with_transformers(generator: Generator, checkpoint: str) -> bool:
         from gpt2_edge_export.verify import compare_with_transformers
     except ImportError as error:
         raise MissingDependencyError(
-            "--reference needs the exporter: pip install 'gpt2-edge[export,optimum]'"
+            f"--reference needs {error.name}: {install_hint('optimum')}"
         ) from error
     with status_line() as show:
         show("running transformers")
