@@ -318,7 +318,7 @@ def test_bash_completes_verbs_and_options(capsys: pytest.CaptureFixture[str]) ->
     assert completed("gen") == ["generate"]
     assert set(VERBS) == set(completed(""))
     assert completed("generate", "PKG", "--max") == ["--max-new-tokens"]
-    assert completed("next", "--te") == []
+    assert completed("next", "--sto") == []
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])

@@ -26,8 +26,8 @@ def test_no_such_package(refused: Output, tmp_path: Path, verb: str) -> None:
     [
         ("-n 0", "max_new_tokens is 0"),
         ("--temperature -0.1", "temperature is -0.1"),
-        ("--top-k 0", "top_k is 0"),
-        ("--top-p 0", "top_p is 0.0"),
+        ("--top-k -1", "top_k is -1"),
+        ("--top-p -0.5", "top_p is -0.5"),
         ("--top-p 2", "top_p is 2.0"),
         ("--stop=", "stop_strings is"),
         ("--threads 0", "--threads is 0"),

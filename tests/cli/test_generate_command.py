@@ -45,6 +45,7 @@ def test_json_holds_the_whole_result(ok: Output, sample_int4: Path, greedy: str)
         "prompt",
         "prompt_ids",
         "context_full",
+        "fallback_reason",
         "text",
         "ids",
         "finish_reason",

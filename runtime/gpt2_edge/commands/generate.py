@@ -159,7 +159,7 @@ def _prompt_ids(generator: Generator, prompt: Prompt, slide: bool) -> list[int]:
         ids: Sequence[int] = generator.tokenizer.encode(prompt)
     else:
         ids = prompt
-    room = generator.manifest.architecture.context_length
+    room = generator.context_length
     streams.say(f"the prompt has {len(ids):,} tokens; the last {room:,} of them count")
     return generator.encode(list(ids)[-room:])
 
@@ -242,18 +242,19 @@ def _is_context_full(
         return False
     written = result.prompt_tokens + len(result.ids) - 1  # the last one was not fed
     asked = len(result.ids) == options.max_new_tokens
-    return written == generator.manifest.architecture.context_length and not asked
+    return written == generator.context_length and not asked
 
 
 def _record(
     result: GenerationResult, generator: Generator, prompt: Prompt, ids: list[int], full: bool
 ) -> dict[str, Any]:
     return {
-        "package": generator.manifest.name,
+        "package": generator.name,
         "prompt": prompt if isinstance(prompt, str) else None,
         "prompt_ids": ids,
         **dataclasses.asdict(result),
         "context_full": full,
+        "fallback_reason": generator.fallback_reason,
         "prompt_tokens_per_second": round(result.prompt_tokens_per_second, 1),
         "decode_tokens_per_second": round(result.decode_tokens_per_second, 1),
     }
