@@ -113,7 +113,7 @@ def test_a_second_interrupt_ends_the_command(sample_int4: Path) -> None:
 @pytest.mark.parametrize("number", ENDS)
 @pytest.mark.parametrize(
     ("verb", "module"),
-    [("next", "gpt2_edge.commands.next_words"), ("next", "onnxruntime"), ("info", "onnxruntime"),
+    [("next", "gpt2_edge.commands.next_words"), ("next", "onnxruntime"), ("bench", "onnxruntime"),
      ("export", "onnx"), ("export", "argparse")],
 )  # fmt: skip
 def test_a_signal_while_modules_load(
