@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import operator
 import os
 from collections.abc import Mapping
@@ -36,6 +37,8 @@ _FATAL_ONLY = 4  # errors come as exceptions, whose words end in ours
 # Or one for each processor of a larger machine. Far more than there are processors only wait for
 # each other: 256 on two take half a minute to load the sample.
 _MOST_THREADS = 64
+# What ONNX Runtime takes beside the weights, at the least.
+_ONNXRUNTIME_BYTES = 24 << 20
 # Tokens that a provider is tried with, and how far its logits may be apart, in standard deviations:
 # rounded activations make 0.15 of rounding noise, and what was wrong was 0.6 to 2.5 apart.
 _TRIED, _TOLERATED = 40, 0.25
@@ -72,6 +75,7 @@ class Session:
         threads = _checked_threads(threads)
         check_onnxruntime(package)
         try:
+            _check_room(package)
             files = PackageFiles(package)
             read = package.runtime_files()
             # Hashes are compared while ONNX Runtime loads; a wrong one is the better message.
@@ -267,6 +271,15 @@ def _checked_threads(threads: int | None) -> int | None:
             f"threads is {shown(threads)}; it must be a whole number from 1 to {most}"
         )
     return number
+
+
+def _check_room(package: Package) -> None:
+    """Raise OSError where there is no address space for what is about to be loaded.
+
+    ONNX Runtime says so too where it notices; short of its last pages it crashes (seen with 1.32).
+    """
+    size = sum(package.manifest.files[name].bytes for name in package.graph_files)
+    mmap.mmap(-1, size + _ONNXRUNTIME_BYTES).close()
 
 
 def _session_options(threads: int | None, prepack: bool) -> ort.SessionOptions:

@@ -19,6 +19,7 @@ TEXT_LIMIT = 1 << 30
 # What git leaves in place of a large file that git-lfs has not fetched.
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
+_PART = 1 << 20
 _SHOWN = 80
 _LINE = 1000
 
@@ -143,10 +144,18 @@ def one_line(text: str, limit: int = _LINE) -> str:
 
 
 def _bounded(path: Path, limit: int) -> bytes:
-    with path.open("rb") as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise UnreadableError(f"it has more than {limit >> 20} MB")
+    # Not read(limit): that takes memory for the limit, however small the file is.
+    parts, size = [], 0
+    try:
+        with path.open("rb") as file:
+            while part := file.read(_PART):
+                size += len(part)
+                if size > limit:
+                    raise UnreadableError(f"it has more than {limit >> 20} MB")
+                parts.append(part)
+        content = b"".join(parts)
+    except MemoryError as error:
+        raise UnreadableError("it does not fit into memory") from error
     _refuse_pointer(content)
     return content
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
-from gpt2_edge import ContextOverflowError, Generator
-from gpt2_edge.session import TokenSequence
+from gpt2_edge import ContextOverflowError, GenerationError, Generator
+from gpt2_edge.errors import ProviderError
+from gpt2_edge.package import open_package
+from gpt2_edge.session import Session, TokenSequence
 
 FLOAT = 1e-4  # fp32 graphs, by any kernel; logits have a standard deviation of 2.4
 QUANTIZED = 1e-3  # where the same kernels run in another order
@@ -201,3 +207,54 @@ def test_the_whole_context_can_be_fed(fp32: Generator, ids: list[int]) -> None:
     np.testing.assert_allclose(logits, fp32.logits(context)[-1], rtol=0, atol=FLOAT)
     with pytest.raises(ContextOverflowError):
         sequence.feed([1])
+
+
+@pytest.mark.parametrize("flavour", ["fused", "portable", "static"])
+def test_numbers_below_their_range(random_package: Callable[..., Path], flavour: str) -> None:
+    session = Session(open_package(random_package(flavour=flavour)))
+    sequence = session.start(8)
+    sequence.feed([1, 2, 3])
+    with pytest.raises(ValueError, match="length is -1; it must be at least 0"):
+        sequence.trim(-1)
+    with pytest.raises(ValueError, match="keep is -1; it must be at least 0"):
+        sequence.feed([1, 2, 3], keep=-1)
+    with pytest.raises(ValueError, match="capacity is 0; it must be at least 1"):
+        session.start(0)
+    assert sequence.ids == [1, 2, 3]
+    assert sequence.length == 3
+
+
+@pytest.mark.parametrize("threads", [0, -1, 10**9, 2**31, 2**63, 10**30, 1.5, "2", True, None, []])
+def test_threads_that_no_machine_has(random_package: Callable[..., Path], threads: Any) -> None:
+    package = open_package(random_package())
+    if threads is None:
+        assert Session(package, threads=threads).provider == "cpu"
+        return
+    with pytest.raises(GenerationError, match=r"threads is .*; it must be a whole number"):
+        Session(package, threads=threads)
+
+
+def test_threads_may_be_of_numpy(random_package: Callable[..., Path]) -> None:
+    threads: Any = np.int64(1)
+    session = Session(open_package(random_package()), threads=threads)
+    assert session.onnx.get_session_options().intra_op_num_threads == 1
+
+
+def test_auto_remembers_why_it_fell_back(
+    random_package: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = open_package(random_package())
+    assert Session(package).fallback_reason is None
+    names = ["cuda", "webgpu", "cpu"]
+    monkeypatch.setattr("gpt2_edge.session.candidates", lambda *_: names)
+    load_on = Session._load_on
+
+    def fail(self: Session, files: Any, name: str, *more: Any) -> None:
+        if name != "cpu":
+            raise ProviderError(f"{name} has no device")
+        load_on(self, files, name, *more)
+
+    monkeypatch.setattr(Session, "_load_on", fail)
+    session = Session(package)
+    assert session.provider == "cpu"
+    assert session.fallback_reason == "cuda has no device; webgpu has no device"
