@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpt2_edge.errors import CheckpointError, ExportError
+from gpt2_edge.manifest import Manifest
 from gpt2_edge.package import Package
 from gpt2_edge.tokenizer import Tokenizer
 from gpt2_edge_export.checkpoint import Checkpoint, open_checkpoint
@@ -14,7 +15,7 @@ from gpt2_edge_export.draft import Draft
 from gpt2_edge_export.flavours import flavour_recipe
 from gpt2_edge_export.graph import CACHE_MIN_ONNXRUNTIME
 from gpt2_edge_export.mixed import write_mixed
-from gpt2_edge_export.package import atomic_folder, check_destination
+from gpt2_edge_export.package import prepare_destination, write_atomically
 from gpt2_edge_export.quantize import Recipe
 from gpt2_edge_export.search import Candidate
 from gpt2_edge_export.texts import CALIBRATION_TEXT, REPORT_TEXT, Text, read_text
@@ -86,40 +87,49 @@ def export_package(
     started = time.perf_counter()
     destination = Path(destination)
     recipe = _recipe(options)
-    check_destination(destination, options.force)
+    prepare_destination(destination, options.force)
     checkpoint = open_checkpoint(source, options.activation_function)
     _check_past(options.past, checkpoint.config.n_positions)
     tokenizer, notes = _tokenizer(checkpoint, options.tokenizer)
     notes = [*checkpoint.notes, *notes]
-    with atomic_folder(destination, options.force) as folder:
-        name = _name(checkpoint, destination)
+
+    def write(folder: Path) -> tuple[Manifest, tuple[Candidate, ...]]:
         draft = Draft(
             checkpoint,
             tokenizer,
             folder,
-            name,
+            _name(checkpoint, destination),
             options.engine,
             options.cache_dtype,
             options.flavour,
             options.past,
             halves=options.compute_dtype == "float16",
         )
-        draft.write_beside()
-        calibration, report_text = _texts(draft, recipe, options, notes)
-        tried: tuple[Candidate, ...] = ()
-        if options.max_kl is not None or options.max_megabytes is not None:
-            if calibration is None or report_text is None:
-                raise ExportError(_NO_SEARCH)
-            manifest, tried = write_mixed(
-                draft, calibration, report_text, options.max_kl, options.max_megabytes
-            )
-        else:
-            manifest = draft.write(recipe, draft.weights(recipe, calibration), calibration)
-            if report_text is not None:
-                manifest = draft.measure(manifest, recipe, report_text)
-        manifest = draft.finish(manifest)
+        return _write(draft, recipe, options, notes)
+
+    manifest, tried = write_atomically(destination, options.force, write)
     package = Package(destination, manifest)
     return ExportReport(package, time.perf_counter() - started, tuple(notes), tried)
+
+
+def _write(
+    draft: Draft, recipe: Recipe, options: ExportOptions, notes: list[str]
+) -> tuple[Manifest, tuple[Candidate, ...]]:
+    """Write all of the package; its manifest, and what a search looked at."""
+    draft.write_beside()
+    calibration, report_text = _texts(draft, recipe, options, notes)
+    tried: tuple[Candidate, ...] = ()
+    if options.max_kl is not None or options.max_megabytes is not None:
+        if calibration is None or report_text is None:
+            raise ExportError(_NO_SEARCH)
+        manifest, tried = write_mixed(
+            draft, calibration, report_text, options.max_kl, options.max_megabytes
+        )
+    else:
+        manifest = draft.write(recipe, draft.weights(recipe, calibration), calibration)
+        if report_text is not None:
+            manifest = draft.measure(manifest, recipe, report_text)
+    return draft.finish(manifest), tried
 
 
 def _recipe(options: ExportOptions) -> Recipe:

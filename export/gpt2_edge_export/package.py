@@ -4,68 +4,96 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import stat
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from gpt2_edge.errors import ExportError
+from gpt2_edge.errors import CheckpointError, ExportError, PackageError
 from gpt2_edge.manifest import MANIFEST_FILE, FileRecord
 from gpt2_edge.package import sha256_of
+from gpt2_edge.untrusted import shown
+from gpt2_edge_export.held_signals import HeldSignals
+from gpt2_edge_export.leftovers import remove_leftovers
+from gpt2_edge_export.replaceable import foreign_entry
+from gpt2_edge_export.workspace import Workspace
+
+T = TypeVar("T")
+
+_OTHER = "choose another output"
 
 
-def check_destination(destination: Path, force: bool) -> None:
-    """Raise ExportError unless a package may be written to `destination`."""
-    if destination.is_symlink() or (destination.exists() and not destination.is_dir()):
-        raise ExportError(f"{destination} exists and is no folder; choose another output")
-    if not destination.parent.is_dir():
-        raise ExportError(f"{destination.parent}: no such folder to write the package into")
-    if destination.exists() and any(destination.iterdir()):
-        if not force:
-            raise ExportError(
-                f"{destination} exists; choose another output, or replace it with --force"
-            )
-        if not (destination / MANIFEST_FILE).is_file():
-            raise ExportError(
-                f"{destination} is not a package, so --force does not delete it; "
-                "choose another output"
-            )
+def write_atomically(destination: Path, force: bool, write: Callable[[Path], T]) -> T:
+    """What `write` returns, which is given a new folder that becomes `destination` then.
 
-
-@contextmanager
-def atomic_folder(destination: Path, force: bool = False) -> Iterator[Path]:
-    """A new folder that becomes `destination` when the block ends without an exception.
-
-    It stands beside `destination` until then, and is removed if anything goes wrong: an
+    Until then the folder is in a hidden workspace beside `destination`, which goes in any case: an
     interrupted export leaves nothing. An older package there (with `force`) stays until the new
-    one is complete. Raises ExportError where the disk refuses.
+    one is complete. Signals wait while things are put in place and cleaned up.
+
+    Raises ExportError where `destination` may not be written, or the disk refuses.
     """
-    destination = destination.absolute()
-    check_destination(destination, force)
-    partial = destination.with_name(f".{destination.name}.partial-{os.getpid()}")
-    replaced = destination.with_name(f".{destination.name}.replaced-{os.getpid()}")
+    destination = prepare_destination(destination, force)
+    workspace = Workspace(destination)
+    signals = HeldSignals()
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        yield partial
-        check_destination(destination, force)
-        if destination.exists():
-            destination.rename(replaced)
-        partial.rename(destination)
-    except OSError as error:
-        raise ExportError(
-            f"{destination} could not be written: {error.strerror or error}"
-        ) from error
+        try:
+            signals.catch()
+            workspace.make()
+            result = write(workspace.new)
+            signals.hold()
+            _check(destination, force)
+            workspace.put_in_place(lambda old: _check_replaceable(old, destination))
+            return result
+        except OSError as error:
+            raise ExportError(
+                f"{destination} could not be written: {error.strerror or error}"
+            ) from error
+        finally:
+            signals.hold()
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        if replaced.exists() and not destination.exists():
-            replaced.rename(destination)
-        shutil.rmtree(replaced, ignore_errors=True)
+        signals.hold()
+        try:
+            workspace.remove()
+        finally:
+            signals.release()
+
+
+def prepare_destination(destination: Path, force: bool) -> Path:
+    """Where a package is to be written, as an absolute path; ExportError unless it may and can be.
+
+    What a killed export left there is removed, and a package that it had set aside put back.
+    """
+    try:
+        destination = destination.absolute()
+        if destination.name in ("", ".."):
+            destination = destination.resolve()
+        str(destination).encode()
+        remove_leftovers(destination)
+        _check(destination, force)
+    except UnicodeEncodeError as error:
+        raise ExportError(
+            f"{destination}: the path is not UTF-8, and ONNX Runtime opens no others; {_OTHER}"
+        ) from error
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL in the name; a circle of links
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise ExportError(f"{destination} cannot be written ({reason}); {_OTHER}") from error
+    return destination
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Write `content` as the JSON file `path`; CheckpointError for NaN and infinity."""
+    try:
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path.name} would hold NaN or infinity, which JSON has not; mend the checkpoint's"
+        ) from error
+    write_text(path, text + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    r"""Write `text` in UTF-8; a lone surrogate becomes \udc00, which is what it is in JSON."""
+    path.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 def file_records(folder: Path) -> dict[str, FileRecord]:
@@ -75,3 +103,45 @@ def file_records(folder: Path) -> dict[str, FileRecord]:
         for path in sorted(folder.iterdir())
         if path.name != MANIFEST_FILE
     }
+
+
+def _check(destination: Path, force: bool) -> None:
+    parent = destination.parent
+    if not os.path.isdir(parent):  # noqa: PTH112 - False for every odd name, where Path may raise
+        raise ExportError(f"{parent}: no such folder to write the package into")
+    try:
+        status = destination.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(status.st_mode):
+        raise ExportError(f"{destination} exists and is no folder; {_OTHER}")
+    if any(destination.iterdir()):
+        if not force:
+            raise ExportError(f"{destination} exists; {_OTHER}, or replace it with --force")
+        _check_replaceable(destination, destination)
+    # What would keep it from being renamed at the end.
+    if status.st_dev != parent.stat().st_dev or destination.samefile(parent):
+        raise ExportError(
+            f"{destination} is where a file system is mounted, so it cannot be replaced; choose a "
+            "folder in it as the output"
+        )
+    if not os.access(destination, os.R_OK | os.W_OK | os.X_OK):
+        raise ExportError(f"{destination} may not be replaced (no permission); {_OTHER}")
+
+
+def _check_replaceable(folder: Path, destination: Path) -> None:
+    """Raise ExportError unless all that is in `folder`, called `destination`, is a package."""
+    if not any(folder.iterdir()):
+        return
+    try:
+        foreign = foreign_entry(folder)
+    except PackageError as error:
+        raise ExportError(
+            f"{destination} is not a package that can be read, so --force does not delete it; "
+            f"{_OTHER}"
+        ) from error
+    if foreign is not None:
+        raise ExportError(
+            f"{destination} holds {shown(foreign)}, which is no part of the package there, so "
+            f"--force does not delete it; move that elsewhere, or {_OTHER}"
+        )

@@ -42,9 +42,7 @@ def measure(
         candidate = Generator.load(package, verify=False)
         if export_reference is None:
             return source | {"perplexity": round(perplexity(candidate, ids, bar.update), 4)}
-        with tempfile.TemporaryDirectory(
-            prefix=f"{package.name}.reference-", dir=package.parent
-        ) as folder:
+        with tempfile.TemporaryDirectory(prefix="reference-", dir=package.parent) as folder:
             reference_folder = Path(folder) / "fp32"
             export_reference(reference_folder)
             reference = Generator.load(reference_folder, verify=False)
