@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from gpt2_edge.errors import PackageError
 from gpt2_edge_export.replaceable import foreign_entry
 from gpt2_edge_export.workspace import (
     clear_workspace,
@@ -33,7 +34,7 @@ def remove_leftovers(destination: Path) -> None:
     earlier = re.compile(rf"\.{name}\.(partial|replaced)-([0-9]{{1,9}})(\.reference-\w+)?")
     with contextlib.suppress(OSError, ValueError):
         for path in _folders(destination.parent):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, PackageError):
                 if ours.fullmatch(path.name):
                     _remove_workspace(path, destination)
                 elif (match := earlier.fullmatch(path.name)) and not _is_live(int(match[2]), path):

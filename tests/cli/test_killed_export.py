@@ -24,13 +24,13 @@ WAIT = 60  # seconds at most for a moment to come
 MOMENTS: dict[str, tuple[tuple[str, ...], str | None, float]] = {
     "before it has begun": ((), None, 0.1),
     "while it is loading": ((), None, 0.5),
-    "the folder is made": ((), ".package.partial-*", 0),
-    "calibrating": ((), ".package.partial-*", 1),
-    "calibrating later": ((), ".package.partial-*", 2),
-    "writing the graph": (PLAIN, ".package.partial-*/model.onnx*", 0),
-    "the graph is written": (PLAIN, ".package.partial-*/manifest.json", 0),
-    "writing the reference": (PLAIN, ".package.partial-*.reference-*/fp32/model.onnx*", 0),
-    "measuring": (PLAIN, ".package.partial-*.reference-*/fp32/manifest.json", 0.3),
+    "the folder is made": ((), ".gpt2-edge-*", 0),
+    "calibrating": ((), ".gpt2-edge-*/new", 1),
+    "calibrating later": ((), ".gpt2-edge-*/new", 2),
+    "writing the graph": (PLAIN, ".gpt2-edge-*/new/model.onnx*", 0),
+    "the graph is written": (PLAIN, ".gpt2-edge-*/new/manifest.json", 0),
+    "writing the reference": (PLAIN, ".gpt2-edge-*/reference-*/fp32/model.onnx*", 0),
+    "measuring": (PLAIN, ".gpt2-edge-*/reference-*/fp32/manifest.json", 0.3),
 }
 
 
@@ -87,6 +87,38 @@ def test_sigterm_leaves_nothing(sample_checkpoint: Path, room: Path, moment: str
     assert list(room.iterdir()) == []
 
 
+@pytest.mark.parametrize("moment", ["the folder is made", "calibrating", "writing the reference"])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (signal.SIGTERM, signal.SIGTERM),
+        (signal.SIGINT, signal.SIGINT),
+        (signal.SIGHUP, signal.SIGTERM),
+        (signal.SIGHUP, signal.SIGHUP),
+        (signal.SIGTERM, signal.SIGINT),
+    ],
+    ids=lambda number: number.name,
+)
+def test_signals_in_a_row_leave_nothing(
+    sample_checkpoint: Path,
+    room: Path,
+    moment: str,
+    first: signal.Signals,
+    second: signal.Signals,
+) -> None:
+    """As the clean-up begins, too: they keep coming until the process has ended."""
+    with export_until(moment, sample_checkpoint, room / "package") as process:
+        process.send_signal(first)
+        end = time.monotonic() + WAIT
+        while process.poll() is None and time.monotonic() < end:
+            process.send_signal(second)
+            time.sleep(0.001)
+        _, err = process.communicate(timeout=WAIT)
+    assert process.returncode not in (0, None)
+    assert b"Traceback" not in err
+    assert list(room.iterdir()) == []
+
+
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_sigkill_leaves_no_package(
     sample_checkpoint: Path, tiny_checkpoint: Path, room: Path, ok: Output, moment: str
@@ -96,12 +128,44 @@ def test_sigkill_leaves_no_package(
         process.communicate(timeout=WAIT)
     assert process.returncode == -signal.SIGKILL
     names = [path.name for path in room.iterdir()]
-    assert [name for name in names if not name.startswith(f".package.partial-{process.pid}")] == []
+    assert [name for name in names if not name.startswith(".gpt2-edge-")] == []
     if MOMENTS[moment][1] is not None:
         assert names  # it was killed at work
-    # What is left is in nobody's way.
+    # The next one takes it away.
     ok("export", tiny_checkpoint, "-o", room / "package", "--no-tokenizer")
     assert run_self_test(Generator.load(room / "package")) == []
+    assert [path.name for path in room.iterdir()] == ["package"]
+
+
+def test_an_export_beside_a_live_one_lets_it_be(
+    sample_checkpoint: Path, tiny_checkpoint: Path, room: Path, ok: Output
+) -> None:
+    with export_until("calibrating", sample_checkpoint, room / "package") as process:
+        ok("export", tiny_checkpoint, "-o", room / "package", "--no-tokenizer")
+        assert len(list(room.iterdir())) == 2
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=WAIT)
+    assert process.returncode == 143
+    assert [path.name for path in room.iterdir()] == ["package"]
+
+
+@pytest.mark.parametrize("limit", [14, 18, 22, 26, 34])
+def test_running_out_of_descriptors_leaves_nothing(
+    tiny_checkpoint: Path, room: Path, limit: int
+) -> None:
+    command = [*COMMAND, "export", str(tiny_checkpoint), "-o", str(room / "package")]
+    process = subprocess.run(
+        ["sh", "-c", f'ulimit -n {limit}; exec "$@"', "sh", *command, "--no-tokenizer"],
+        capture_output=True,
+        env=ENVIRONMENT,
+        text=True,
+    )
+    assert process.returncode in (0, 2), process.stderr
+    if process.returncode == 2:
+        assert process.stderr.count("\n") == 1, process.stderr
+        assert list(room.iterdir()) == []
+    else:
+        assert [path.name for path in room.iterdir()] == ["package"]
 
 
 @pytest.mark.parametrize("moment", ["calibrating", "the graph is written", "measuring"])
