@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from gpt2_edge import Generator
 from gpt2_edge._version import __version__
+from gpt2_edge.config import GENERATION_CONFIG_FILE
 from gpt2_edge.errors import ExportError
 from gpt2_edge.manifest import FORMAT_VERSION, MANIFEST_FILE, Architecture, Graph, Manifest
 from gpt2_edge.package import open_package
@@ -24,10 +25,12 @@ from gpt2_edge_export.checkpoint import Checkpoint
 from gpt2_edge_export.config import GPT2Config
 from gpt2_edge_export.flavours import CHUNK_FILE, write_graph
 from gpt2_edge_export.genai_config import genai_config
+from gpt2_edge_export.generation_file import GenerationFile, read_generation_file
+from gpt2_edge_export.license_files import license_files
 from gpt2_edge_export.model_card import model_card
 from gpt2_edge_export.onnx_builder import DATA_FILE, MODEL_FILE
 from gpt2_edge_export.optimum_engine import export_with_optimum
-from gpt2_edge_export.package import file_records, write_json
+from gpt2_edge_export.package import file_records, write_json, write_text
 from gpt2_edge_export.progress import progress_bar
 from gpt2_edge_export.quantize import (
     Recipe,
@@ -62,22 +65,21 @@ class Draft:
     past: int | None = None
     halves: bool = False
 
-    def write_beside(self) -> None:
-        """Everything but the graph and what describes this package."""
-        checkpoint, folder, config = self.checkpoint, self.folder, self.checkpoint.config
-        write_json(folder / "config.json", checkpoint.raw_config)
-        generation = {"bos_token_id": config.bos_token_id, "eos_token_id": _one_or_all(config)}
-        generation_path = checkpoint.folder / "generation_config.json"
-        if generation_path.is_file():
-            shutil.copyfile(generation_path, folder / generation_path.name)
-        else:
-            write_json(folder / generation_path.name, generation)
-        for license_file in checkpoint.folder.glob("LICENSE*"):
-            if license_file.is_file():
-                shutil.copyfile(license_file, folder / license_file.name)
+    @cached_property
+    def generation(self) -> GenerationFile:
+        return read_generation_file(self.checkpoint)
+
+    def write_beside(self) -> list[str]:
+        """Everything but the graph and what describes this package; notes on what is left out."""
+        notes: list[str] = []
+        write_json(self.folder / "config.json", self.checkpoint.raw_config)
+        write_json(self.folder / GENERATION_CONFIG_FILE, self.generation.content)
+        for name, licence in license_files(self.checkpoint.folder, notes).items():
+            (self.folder / name).write_bytes(licence)
         if self.tokenizer is not None:
             for name, content in self.tokenizer.contents.items():
-                (folder / name).write_text(content, encoding="utf-8")
+                write_text(self.folder / name, content)
+        return notes
 
     def weights(self, recipe: Recipe, calibration: Text | None) -> Weights:
         """The weights in the formats of `recipe`: calibrated on a text, or rounded to nearest."""
@@ -108,7 +110,10 @@ class Draft:
             graph = self._write_graph(recipe, weights, calibration)
         manifest = self._manifest(recipe, graph)
         if graph.static is None:  # onnxruntime-genai has no such loop
-            write_json(self.folder / "genai_config.json", _genai(manifest))
+            write_json(
+                self.folder / "genai_config.json",
+                genai_config(manifest, self.generation.settings),
+            )
         with status_line() as show:
             show("self-test")
             return self._with_self_test(manifest)
@@ -128,19 +133,28 @@ class Draft:
         """Write the model card and the final manifest."""
         manifest = dataclasses.replace(manifest, files=file_records(self.folder))
         card = model_card(manifest, self.checkpoint.raw_config)
-        (self.folder / "README.md").write_text(card, "utf-8")
+        write_text(self.folder / "README.md", card)
         return self._write_manifest(manifest)
 
     def _write_manifest(self, manifest: Manifest) -> Manifest:
         manifest = dataclasses.replace(manifest, files=file_records(self.folder))
-        (self.folder / MANIFEST_FILE).write_text(manifest.to_json(), encoding="utf-8")
+        write_text(self.folder / MANIFEST_FILE, manifest.to_json())
         return manifest
 
     def _write_reference(self, folder: Path) -> None:
         """The same model in fp32 with this package's tokenizer, as plain as can be."""
         folder.mkdir()
         recipe = make_recipe("fp32")
-        draft = Draft(self.checkpoint, tokenizer=None, folder=folder, name=self.name)
+        draft = dataclasses.replace(
+            self,
+            tokenizer=None,
+            folder=folder,
+            engine="fused",
+            cache_dtype="float32",
+            flavour="fused",
+            past=None,
+            halves=False,
+        )
         graph = draft._write_graph(recipe, RoundedWeights(self.checkpoint), None)
         draft._write_manifest(draft._manifest(recipe, graph))
 
@@ -187,8 +201,8 @@ class Draft:
             graph=graph,
             recipe=recipe.describe(config.n_layer, lambda name: input_width(name, config)),
             tokenizer=TOKENIZER_FILE if self.tokenizer else None,
-            bos_token_id=config.bos_token_id,
-            eos_token_ids=config.eos_token_ids,
+            bos_token_id=self.generation.special.bos,
+            eos_token_ids=self.generation.special.eos,
             files={},
         )
 
@@ -218,14 +232,3 @@ class _Counted:
         array = self._weights.tensor(name)
         self._count()
         return array
-
-
-def _one_or_all(config: GPT2Config) -> int | list[int] | None:
-    ids = list(config.eos_token_ids)
-    return ids if len(ids) > 1 else ids[0] if ids else None
-
-
-def _genai(manifest: Manifest) -> dict[str, Any]:
-    return genai_config(
-        manifest.architecture, manifest.graph, manifest.bos_token_id, manifest.eos_token_ids
-    )

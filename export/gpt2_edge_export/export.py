@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from gpt2_edge.tokenizer import Tokenizer
 from gpt2_edge_export.checkpoint import Checkpoint, open_checkpoint
 from gpt2_edge_export.draft import Draft
 from gpt2_edge_export.flavours import flavour_recipe
+from gpt2_edge_export.generation_file import GenerationFile, read_generation_file
 from gpt2_edge_export.graph import CACHE_MIN_ONNXRUNTIME
 from gpt2_edge_export.mixed import write_mixed
 from gpt2_edge_export.package import prepare_destination, write_atomically
@@ -90,8 +92,10 @@ def export_package(
     prepare_destination(destination, options.force)
     checkpoint = open_checkpoint(source, options.activation_function)
     _check_past(options.past, checkpoint.config.n_positions)
+    generation = read_generation_file(checkpoint)
+    checkpoint = _with_special_tokens(checkpoint, generation)
     tokenizer, notes = _tokenizer(checkpoint, options.tokenizer)
-    notes = [*checkpoint.notes, *notes]
+    notes = [*checkpoint.notes, *generation.notes, *notes]
 
     def write(folder: Path) -> tuple[Manifest, tuple[Candidate, ...]]:
         draft = Draft(
@@ -116,7 +120,7 @@ def _write(
     draft: Draft, recipe: Recipe, options: ExportOptions, notes: list[str]
 ) -> tuple[Manifest, tuple[Candidate, ...]]:
     """Write all of the package; its manifest, and what a search looked at."""
-    draft.write_beside()
+    notes += draft.write_beside()
     calibration, report_text = _texts(draft, recipe, options, notes)
     tried: tuple[Candidate, ...] = ()
     if options.max_kl is not None or options.max_megabytes is not None:
@@ -221,6 +225,15 @@ def _tokenizer(
             f"{vocab_size - 1}: prompts that use the others are refused"
         ]
     return tokenizer, []
+
+
+def _with_special_tokens(checkpoint: Checkpoint, generation: GenerationFile) -> Checkpoint:
+    """The checkpoint with the ids that count, of which its config.json is only one source."""
+    special = generation.special
+    config = dataclasses.replace(
+        checkpoint.config, bos_token_id=special.bos, eos_token_ids=special.eos
+    )
+    return dataclasses.replace(checkpoint, config=config)
 
 
 def _name(checkpoint: Checkpoint, destination: Path) -> str:

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpt2_edge.manifest import Architecture, Graph
+from gpt2_edge.config import GenerationConfig
+from gpt2_edge.manifest import Manifest
 
 
-def genai_config(
-    architecture: Architecture,
-    graph: Graph,
-    bos_token_id: int | None,
-    eos_token_ids: tuple[int, ...],
-) -> dict[str, Any]:
-    """The configuration of a decoder with this package's inputs and outputs.
+def genai_config(manifest: Manifest, settings: GenerationConfig) -> dict[str, Any]:
+    """The configuration of a decoder with this package's inputs, outputs and default settings.
 
     Its model type is the generic "decoder": onnxruntime-genai's own "gpt2" wants key and value
-    stacked in one tensor.
+    stacked in one tensor. settings: the package's. There is no max_new_tokens: max_length counts
+    the prompt, too, so it is the context.
     """
+    architecture, graph, eos_token_ids = (
+        manifest.architecture,
+        manifest.graph,
+        manifest.eos_token_ids,
+    )
     eos: int | list[int] = list(eos_token_ids)
     if len(eos_token_ids) <= 1:
         eos = eos_token_ids[0] if eos_token_ids else architecture.vocab_size - 1
     first_eos = eos if isinstance(eos, int) else eos[0]
+    bos_token_id = manifest.bos_token_id
+    effective = GenerationConfig().resolved(settings)
     names = graph.names
     return {
         "model": {
@@ -59,7 +63,11 @@ def genai_config(
             },
         },
         "search": {
-            "do_sample": False,
+            # Of top_p 0 it would draw from nothing; here that is the most likely token.
+            "do_sample": effective.samples and effective.top_p > 0,
+            "temperature": effective.temperature or 1.0,
+            "top_k": effective.top_k,
+            "top_p": effective.top_p or 1.0,
             "max_length": architecture.context_length,
             "num_beams": 1,
             "past_present_share_buffer": graph.cache == "shared",

@@ -1,0 +1,288 @@
+"""generation_config.json of a checkpoint: read, checked, and told where it is not followed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpt2_edge import Generator
+from gpt2_edge.errors import CheckpointError
+from gpt2_edge.manifest import read_manifest
+from gpt2_edge_export.checkpoint import open_checkpoint
+from gpt2_edge_export.export import ExportOptions, ExportReport, export_package
+from gpt2_edge_export.generation_file import read_generation_file
+from gpt2_edge_export.special_tokens import special_tokens
+from helpers import assert_one_line, random_config, write_random_checkpoint
+
+ABSENT: Any = object()
+
+
+def checkpoint(folder: Path, generation: dict[str, Any] | str | None, **config: Any) -> Path:
+    write_random_checkpoint(folder, random_config() | config)
+    if generation is not None:
+        text = generation if isinstance(generation, str) else json.dumps(generation)
+        (folder / "generation_config.json").write_text(text, "utf-8")
+    return folder
+
+
+def export(tmp_path: Path, source: Path) -> ExportReport:
+    return export_package(source, tmp_path / "package", ExportOptions("fp32", tokenizer=False))
+
+
+def search_of(package: Path) -> dict[str, Any]:
+    search: dict[str, Any] = json.loads((package / "genai_config.json").read_text("utf-8"))[
+        "search"
+    ]
+    return {key: search[key] for key in ("do_sample", "temperature", "top_k", "top_p")}
+
+
+def test_settings_become_the_packages_and_genais(tmp_path: Path) -> None:
+    given = {
+        "do_sample": True,
+        "temperature": 0.7,
+        "top_k": 20,
+        "top_p": 0.9,
+        "max_new_tokens": 3,
+        "transformers_version": "4.57.6",
+        "unknown to all": [1, {"x": "é"}],
+    }
+    report = export(tmp_path, checkpoint(tmp_path / "model", given))
+    assert len(report.notes) == 0
+    folder = report.package.folder
+    assert json.loads((folder / "generation_config.json").read_text("utf-8")) == given
+    assert search_of(folder) == {"do_sample": True, "temperature": 0.7, "top_k": 20, "top_p": 0.9}
+    first, second = (Generator.load(folder).generate([1, 2]) for _ in range(2))
+    assert len(first.ids) <= 3
+    assert first.seed != second.seed  # it samples
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, {"do_sample": False, "temperature": 1.0, "top_k": 50, "top_p": 1.0}),
+        ({"temperature": 0.5}, {"do_sample": False, "temperature": 0.5, "top_k": 50, "top_p": 1.0}),
+        ({"do_sample": True}, {"do_sample": True, "temperature": 1.0, "top_k": 50, "top_p": 1.0}),
+        (
+            {"do_sample": True, "temperature": 0},
+            {"do_sample": False, "temperature": 1.0, "top_k": 50, "top_p": 1.0},
+        ),
+        (
+            {"do_sample": True, "top_k": 0, "top_p": 0},
+            {"do_sample": False, "temperature": 1.0, "top_k": 0, "top_p": 1.0},
+        ),
+    ],
+)
+def test_genai_gets_the_same_defaults(
+    tmp_path: Path, given: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    assert search_of(export(tmp_path, checkpoint(tmp_path / "model", given)).package.folder) == (
+        expected
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        ("", ["JSON"]),
+        ("[]", ["no JSON object"]),
+        ("nonsense", ["JSON"]),
+        ("[" * 100_000, ["JSON", "deep"]),
+        ('{"a": ' + "1" * 5000 + "}", ["digits"]),
+        ('{"top_k": 1, "top_k": 2}', ["top_k", "twice"]),
+        ({"temperature": "hot"}, ["temperature", "'hot'"]),
+        ({"temperature": -1}, ["temperature", "-1"]),
+        ('{"temperature": NaN}', ["temperature", "nan"]),
+        ({"temperature": True}, ["temperature", "True"]),
+        ({"top_k": 40.5}, ["top_k", "40.5"]),
+        ({"top_k": -1}, ["top_k", "-1"]),
+        ({"top_p": 2}, ["top_p", "2"]),
+        ({"do_sample": "yes"}, ["do_sample", "'yes'"]),
+        ({"do_sample": 1}, ["do_sample", "1"]),
+        ({"max_new_tokens": 0}, ["max_new_tokens", "0"]),
+        ({"max_new_tokens": [5]}, ["max_new_tokens", "[5]"]),
+        ({"eos_token_id": "0"}, ["eos_token_id", "'0'"]),
+        ({"eos_token_id": True}, ["eos_token_id", "True"]),
+        ({"eos_token_id": [0, "1"]}, ["eos_token_id", "[0, '1']"]),
+        ({"eos_token_id": {"x": "y" * 100_000}}, ["eos_token_id"]),
+        ({"bos_token_id": [0]}, ["bos_token_id", "[0]"]),
+        ({"bos_token_id": 0.0}, ["bos_token_id", "0.0"]),
+        ('{"whatever": Infinity}', ["infinity"]),
+    ],
+    ids=lambda value: ascii(value)[:40] if not isinstance(value, list) else "",
+)
+def test_what_cannot_be_is_one_line(
+    tmp_path: Path, content: dict[str, Any] | str, parts: list[str]
+) -> None:
+    source = checkpoint(tmp_path / "model", content)
+    with pytest.raises(CheckpointError) as caught:
+        export(tmp_path, source)
+    assert_one_line(caught.value, "generation_config.json", *parts)
+    assert not (tmp_path / "package").exists()
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    source = checkpoint(tmp_path / "model", None)
+    os.mkfifo(source / "generation_config.json")
+    with pytest.raises(CheckpointError) as caught:
+        export(tmp_path, source)
+    assert_one_line(caught.value, "generation_config.json", "no regular file")
+
+
+def test_what_is_not_used_is_named_once(tmp_path: Path) -> None:
+    given = {
+        "_from_model_config": True,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+        "pad_token_id": 0,
+        "transformers_version": "4.57.6",
+        "use_cache": True,
+        "output_scores": True,
+        "repetition_penalty": 1.3,
+        "num_beams": 4,
+        "min_p": 0.05,
+        "bad_words_ids": [[5]],
+        "max_length": 100,
+        "typical_p": 1.0,
+        "no_repeat_ngram_size": 0,
+        "length_penalty": 1,
+        "early_stopping": False,
+        "suppress_tokens": [],
+        "penalty_alpha": None,
+        "num_return_sequences": 1,
+    }
+    report = export(tmp_path, checkpoint(tmp_path / "model", given))
+    (note,) = report.notes
+    assert "repetition_penalty, num_beams, min_p, bad_words_ids, max_length, which" in note
+    assert "generation_config.json" in note
+    for key in ("typical_p", "length_penalty", "version", "pad", "output", "cache", "alpha"):
+        assert key not in note
+
+
+def test_without_the_file_settings_in_the_config_count(tmp_path: Path) -> None:
+    source = checkpoint(
+        tmp_path / "model", None, do_sample=True, top_k=5, repetition_penalty=1.2, top_p=None
+    )
+    report = export(tmp_path, source)
+    (note,) = report.notes
+    assert "config.json sets repetition_penalty, which" in note
+    content = json.loads((tmp_path / "package" / "generation_config.json").read_text("utf-8"))
+    assert content == {
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+        "do_sample": True,
+        "top_k": 5,
+        "repetition_penalty": 1.2,
+    }
+    with pytest.raises(CheckpointError) as caught:
+        export_package(checkpoint(tmp_path / "other", None, top_k="5"), tmp_path / "p")
+    assert_one_line(caught.value, "other/config.json", "top_k", "'5'")
+
+
+# eos_token_id of generation_config.json and of config.json, the vocabulary -> what ends a text.
+EOS: dict[str, tuple[Any, Any, int, tuple[int, ...]]] = {
+    "of the first": ([0, 26], 0, 101, (0, 26)),
+    "of the first, one": (5, 0, 101, (5,)),
+    "of the second": (ABSENT, 7, 101, (7,)),
+    "none at all is none": (ABSENT, ABSENT, 101, ()),
+    "none at all is GPT-2's": (ABSENT, ABSENT, 50257, (50256,)),
+    "null is none": (ABSENT, None, 50257, ()),
+    "null in the first is none": (None, 7, 101, ()),
+    "an empty list is none": ([], 7, 101, ()),
+    "twice is once": ([3, 3], 7, 101, (3,)),
+    "outside": (101, 7, 101, ()),
+    "below": (-1, 7, 101, ()),
+    "one outside": ([7, 10**30], ABSENT, 101, (7,)),
+}
+
+
+@pytest.mark.parametrize("kind", EOS)
+def test_what_ends_a_text(kind: str) -> None:
+    first, second, vocab_size, expected = EOS[kind]
+    sources = [
+        (file, {} if value is ABSENT else {"eos_token_id": value, "bos_token_id": 1})
+        for file, value in (("generation_config.json", first), ("config.json", second))
+    ]
+    special = special_tokens(sources, vocab_size)
+    assert special.eos == expected
+    assert (special.note is not None) == ("outside" in kind or "below" in kind)
+    if kind in ("outside", "below"):
+        assert "will not end by itself" in (special.note or "")
+        assert "generation_config.json" in (special.note or "")
+
+
+def test_manifest_and_genai_have_the_same_special_tokens(tmp_path: Path) -> None:
+    source = checkpoint(tmp_path / "model", {"eos_token_id": [0, 26], "bos_token_id": 3})
+    folder = export(tmp_path, source).package.folder
+    manifest = read_manifest(folder)
+    assert (manifest.bos_token_id, manifest.eos_token_ids) == (3, (0, 26))
+    model = json.loads((folder / "genai_config.json").read_text("utf-8"))["model"]
+    assert (model["bos_token_id"], model["eos_token_id"]) == (3, [0, 26])
+
+
+def test_an_end_outside_the_vocabulary_is_noted(tmp_path: Path) -> None:
+    report = export(tmp_path, checkpoint(tmp_path / "model", None, eos_token_id=50256))
+    (note,) = report.notes
+    assert "50256" in note
+    assert "will not end by itself" in note
+    assert report.package.manifest.eos_token_ids == ()
+
+
+def test_special_tokens_are_transformers(tmp_path: Path) -> None:
+    """Where neither file names one, transformers' defaults; its own reading of what was written."""
+    transformers = pytest.importorskip("transformers")
+    for number, (generation, config) in enumerate(
+        [({"eos_token_id": [0, 26]}, 5), ({"eos_token_id": None}, 5), (None, 5), (None, [5, 6])]
+    ):
+        source = checkpoint(tmp_path / str(number), generation, eos_token_id=config)
+        if generation is not None:
+            theirs = transformers.GenerationConfig.from_pretrained(source)
+        else:
+            model_config = transformers.GPT2Config.from_pretrained(source)
+            theirs = transformers.GenerationConfig.from_model_config(model_config)
+        eos = theirs.eos_token_id
+        ours = read_generation_file(open_checkpoint(source)).special.eos
+        assert ours == (() if eos is None else tuple(eos) if isinstance(eos, list) else (eos,))
+
+
+LICENCES: dict[str, tuple[Any, bool]] = {
+    "LICENSE": (lambda path: path.write_text("as you like", "utf-8"), True),
+    "LICENSE-of the data.md": (lambda path: path.write_bytes(b"\xff" * 9), True),
+    "LICENSE.link": (lambda path: path.symlink_to("config.json"), True),
+    "LICENSE.large": (lambda path: path.write_bytes(b"x" * (1 << 20) + b"x"), False),
+    "LICENSE.folder": (Path.mkdir, False),
+    "LICENSE.pipe": (os.mkfifo, False),
+    "LICENSE.secret": (lambda path: path.symlink_to("/etc/passwd"), False),
+    "LICENSE.circle": (lambda path: path.symlink_to(path), False),
+    "LICENSE\n\x1b[2J": (lambda path: path.write_text("x", "utf-8"), False),
+}
+
+
+@pytest.mark.parametrize("name", LICENCES, ids=repr)
+def test_licences_are_regular_files_of_the_checkpoint(tmp_path: Path, name: str) -> None:
+    source = checkpoint(tmp_path / "model", None)
+    make, copied = LICENCES[name]
+    make(source / name)
+    report = export(tmp_path, source)
+    path = report.package.folder / name
+    if copied:
+        assert path.read_bytes() == (source / name).read_bytes()
+        assert not path.is_symlink()
+        assert report.notes == ()
+    else:
+        assert not path.exists()
+        (note,) = report.notes
+        assert note.startswith(repr(name))
+        assert note.isprintable()
+
+
+def test_a_licence_in_the_hubs_cache_is_a_link_to_its_blobs(tmp_path: Path) -> None:
+    cache = tmp_path / "models--you--model"
+    source = checkpoint(cache / "snapshots" / "0123", None)
+    (cache / "blobs").mkdir()
+    (cache / "blobs" / "abcd").write_text("as you like", "utf-8")
+    (source / "LICENSE").symlink_to("../../blobs/abcd")
+    assert (export(tmp_path, source).package.folder / "LICENSE").read_text() == "as you like"
