@@ -7,7 +7,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpt2_edge.errors import ExportError, GPT2EdgeError, MissingDependencyError
+from gpt2_edge.commands.signals import Loading
+from gpt2_edge.errors import ExportError, GPT2EdgeError, MissingDependencyError, install_hint
 
 if TYPE_CHECKING:
     from gpt2_edge_export.export import ExportReport
@@ -96,13 +97,14 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     try:
-        from gpt2_edge_export.export import ExportOptions, export_package
-        from gpt2_edge_export.flavours import TARGETS
+        with Loading():
+            from gpt2_edge_export.export import ExportOptions, export_package
+            from gpt2_edge_export.flavours import TARGETS
     except GPT2EdgeError:
         raise
     except ImportError as error:
         raise MissingDependencyError(
-            f"exporting needs {error.name}: pip install 'gpt2-edge[export]'"
+            f"exporting needs {error.name}: {install_hint('export')}"
         ) from error
     searches = options.max_kl is not None or options.max_size is not None
     named = "--recipe" if options.recipe else "--block-size" if options.block_size else None

@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from gpt2_edge.errors import MissingDependencyError
+from gpt2_edge.commands.signals import Loading
+from gpt2_edge.commands.terminal import counted
+from gpt2_edge.errors import MissingDependencyError, install_hint
 
 _EXAMPLES = """Nothing is run: the lists of operators are those that come with ONNX Runtime.
 
@@ -38,16 +40,18 @@ def run(options: argparse.Namespace) -> int:
     from gpt2_edge.package import open_package
 
     try:
-        from gpt2_edge_export.mobile import coverage, write_ort
+        with Loading():
+            from gpt2_edge_export.mobile import coverage, write_ort
     except ImportError as error:
         raise MissingDependencyError(
-            f"checking needs {error.name}: pip install 'gpt2-edge[export]'"
+            f"checking needs {error.name}: {install_hint('export')}"
         ) from error
     package = open_package(options.package)
     for entry in coverage(package):
         print(
             f"{entry.file} on {entry.provider}: {entry.nodes[0]} of {entry.nodes[1]} nodes in "
-            f"{entry.partitions} parts, {entry.products[0]} of {entry.products[1]} matrix products"
+            f"{counted(entry.partitions, 'part')}, "
+            f"{entry.products[0]} of {entry.products[1]} matrix products"
         )
         for reason, count in entry.refused.items():
             print(f"  {count:4}  {reason}")

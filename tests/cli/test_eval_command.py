@@ -10,6 +10,7 @@ import pytest
 
 from cli.command import Output
 from gpt2_edge.cli import main
+from gpt2_edge.commands.eval import _number
 from gpt2_edge.evaluate import TASKS
 
 PASSAGES = ["What do you want", "The rest of the day was spent in zoology", "It was a long day"]
@@ -45,6 +46,13 @@ def test_the_table_puts_the_paper_beside_the_measured(
         for line, value in zip(lines[1:], ("1542M", " 8.63", "63.24"), strict=True)
     ]
     assert len(set(columns)) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(35.128, "35.13"), (219757152.04, "2.2e+08"), (999999.0, "999999.00")]
+)
+def test_figures_are_as_long_as_they_mean_something(value: float, shown: str) -> None:
+    assert _number(value) == shown
 
 
 def test_json_is_one_object(ok: Output, sample_int4: Path, lambada: Path) -> None:

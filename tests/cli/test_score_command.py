@@ -230,3 +230,7 @@ def test_help_shows_examples(cli: Cli) -> None:
     process = cli("score", "--help")
     assert process.returncode == 0
     assert "gpt2-edge score PACKAGE --file held-out.txt" in process.stdout
+
+
+def test_one_token_is_one_token(ok: Output, sample_int4: Path) -> None:
+    assert ok("score", sample_int4, "--ids", "5,6").splitlines()[-1].startswith("1 token predicted")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import math
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpt2_edge.commands import streams
 from gpt2_edge.commands.arguments import add_package, load
+from gpt2_edge.commands.terminal import json_line
 from gpt2_edge.evaluate import TASKS, prepare
 from gpt2_edge.status import status_line
 
@@ -25,6 +27,8 @@ examples:
   gpt2-edge eval PACKAGE wikitext2 --data wiki.test.raw --stride 256
   gpt2-edge eval PACKAGE winograd --data wsc273.jsonl --json
 """
+_FEW = 30  # items
+_LARGE = 1e6  # from here on a figure's order of magnitude is all that matters
 
 
 def add_parser(verbs: Any) -> argparse.ArgumentParser:
@@ -62,11 +66,15 @@ def run(options: argparse.Namespace) -> int:
         manifest = generator.manifest
         where = {"package": manifest.name, "recipe": manifest.recipe["name"]}
         where["data"] = options.data.name
-        print(json.dumps(where | {"seconds": round(seconds, 1)} | _as_json(evaluation)))
+        print(json_line(where | {"seconds": round(seconds, 1)} | _as_json(evaluation)))
         return 0
     print(f"{_summary(evaluation, options.data.name)}, {seconds:.0f} s")
     for line in _table(evaluation):
         print(line.rstrip())
+    few = evaluation.task != "wikitext2" and evaluation.items < _FEW
+    if few and streams.is_terminal(sys.stderr):
+        streams.flush_output()
+        streams.note(f"[{evaluation.items} {evaluation.item} say little; see the standard errors]")
     return 0
 
 
@@ -103,8 +111,12 @@ def _table(evaluation: Evaluation) -> Iterator[str]:
 
 
 def _measured(figure: Figure) -> str:
-    error = "" if figure.standard_error is None else f" ± {figure.standard_error:.2f}"
-    return f"{figure.value:.2f}{error} {figure.unit}"
+    error = "" if figure.standard_error is None else f" ± {_number(figure.standard_error)}"
+    return f"{_number(figure.value)}{error} {figure.unit}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if abs(value) < _LARGE else f"{value:.3g}"
 
 
 def _published(value: float | None) -> str:

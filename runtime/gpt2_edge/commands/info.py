@@ -49,7 +49,8 @@ def _provider(package: Package, asked: str, given: dict[str, str]) -> str:
     counted = (session.nodes or {}).items()
     nodes = ", ".join(f"{count} by {name}" for name, count in counted) or "not counted"
     singly = "; tokens one by one: it computes several in a step wrongly"
-    return f"{session.provider}; nodes: {nodes}{singly if session.step_limit else ''}"
+    why = f"; fallback: {session.fallback_reason}" if session.fallback_reason else ""
+    return f"{session.provider}; nodes: {nodes}{singly if session.step_limit else ''}{why}"
 
 
 def _rows(package: Package) -> dict[str, str]:
