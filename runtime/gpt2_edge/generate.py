@@ -131,7 +131,7 @@ class Generator:
     @property
     def fallback_reason(self) -> str | None:
         """Why provider "auto" took a later choice than its first; None if it did not."""
-        return getattr(self.session, "fallback_reason", None)
+        return self.session.fallback_reason
 
     def generate(
         self,
