@@ -34,7 +34,7 @@ export interface RuntimeOptions {
   wasmPaths?: string;
 }
 
-const ERRORS_ONLY = "error";
+const LOG_LEVEL = "fatal"; // errors are thrown, and need not be printed too
 const MOST_THREADS = 4;
 const MOST_FLOAT_BYTES = 640e6; // GPT-2 of 124M takes 494e6
 const FALLBACK_ARCHITECTURES = ["swiftshader", "llvmpipe"];
@@ -65,7 +65,7 @@ export async function loadRuntime(provider: Provider, options: RuntimeOptions): 
       : await import("onnxruntime-web/wasm");
   if (!before) {
     started.set(provider, wanted);
-    ort.env.logLevel = ERRORS_ONLY;
+    ort.env.logLevel = LOG_LEVEL;
     ort.env.wasm.numThreads = wanted.threads;
     ort.env.wasm.proxy = wanted.worker;
     if (wanted.wasmPaths) ort.env.wasm.wasmPaths = wanted.wasmPaths;

@@ -13,6 +13,9 @@ import type { ProviderChoice, RuntimeOptions } from "./runtime.js";
 import { tryPosition, tryStepLimit } from "./trial.js";
 import { reason as reasonOf, shown } from "./untrusted.js";
 
+const FATAL = 4; // errors are thrown, and need not be printed too
+const QUIET = { logSeverityLevel: FATAL } as const;
+
 /** A package loaded into ONNX Runtime; it holds no sequence, so generations may share it. */
 export class Session {
   // One run at a time: WebGPU's build cannot be entered again before a run has returned.
@@ -70,7 +73,7 @@ export class Session {
         executionProviders: [provider],
         externalData: [...source.weights].map(([path, data]) => ({ path, data })),
         enableMemPattern: false, // plans memory anew for every shape, and ours change each token
-        logSeverityLevel: 3, // errors
+        logSeverityLevel: FATAL,
         // So constant folding takes the DequantizeLinear of weights, and no fusion does.
         ...(floatWeights && { extra: { session: { disable_quant_qdq: "1" } } }),
         ...(provider === "webgpu" && { preferredOutputLocation: Object.fromEntries(onGpu) }),
@@ -107,7 +110,7 @@ export class Session {
     feeds: Record<string, Tensor>,
     fetches: Record<string, Tensor | null>,
   ): Promise<Record<string, Tensor>> {
-    const run = this.#last.then(() => this.onnx.run(feeds, fetches));
+    const run = this.#last.then(() => this.onnx.run(feeds, fetches, QUIET));
     this.#last = run.catch(() => undefined);
     try {
       return await run;

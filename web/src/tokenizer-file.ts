@@ -78,8 +78,10 @@ function readModel(raw: unknown): Json {
     if (at >= 0) throw wrong(`model.vocab[${at}]`, vocab[at]);
   } else {
     if (!isObject(vocab)) throw wrong("model.vocab", vocab);
-    const found = Object.entries(vocab).find(([, id]) => !isId(id));
-    if (found) throw wrong(`the id of ${shown(found[0])}`, found[1]);
+    if (!Object.values(vocab).every(isId)) {
+      const [token, id] = Object.entries(vocab).find((entry) => !isId(entry[1]))!;
+      throw wrong(`the id of ${shown(token)}`, id);
+    }
   }
   if (merges === undefined) return raw;
   if (!Array.isArray(merges)) throw wrong("model.merges", merges);
