@@ -215,16 +215,18 @@ def _tokenizer(
     tokenizer = read_tokenizer(where, checkpoint.config)
     if tokenizer is None:
         raise CheckpointError(
-            f"{where} has no tokenizer (tokenizer.json, or vocab.json with merges.txt); give one "
-            "with --tokenizer PATH, or --no-tokenizer for a package that takes and gives ids"
+            f"{where} has no tokenizer (tokenizer.json, vocab.json with merges.txt, or vocab.txt); "
+            "give one with --tokenizer PATH, or --no-tokenizer for a package that takes and gives "
+            "ids"
         )
     vocab_size, largest = checkpoint.config.vocab_size, tokenizer.largest_id
     if largest >= vocab_size:
         return tokenizer, [
+            *tokenizer.notes,
             f"the tokenizer has ids up to {largest}, the model's vocabulary ends at "
-            f"{vocab_size - 1}: prompts that use the others are refused"
+            f"{vocab_size - 1}: prompts that use the others are refused",
         ]
-    return tokenizer, []
+    return tokenizer, list(tokenizer.notes)
 
 
 def _with_special_tokens(checkpoint: Checkpoint, generation: GenerationFile) -> Checkpoint:

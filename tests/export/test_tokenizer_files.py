@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tokenizers import Tokenizer
 
 from gpt2_edge import Generator
 from gpt2_edge.errors import CheckpointError
+from gpt2_edge.tokenizer import Tokenizer as RuntimeTokenizer
 from gpt2_edge_export.config import GPT2Config
 from gpt2_edge_export.export import ExportOptions, export_package
 from gpt2_edge_export.tokenizer_files import TokenizerFiles, read_tokenizer
@@ -179,6 +181,198 @@ def test_path_that_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
         read_tokenizer(tmp_path / "nothing", CONFIG)
     assert_one_line(caught.value, tmp_path / "nothing")
+
+
+# What transformers 4.57.6 gives; test_tokenizer_like_transformers.py compares many more with it.
+IM = {"<|im_start|>": 8193, "<|im_end|>": 8194}
+GPT2 = {"tokenizer_class": "GPT2Tokenizer"}
+
+
+def runtime(folder: Path, files: dict[str, Any], config: GPT2Config = CONFIG) -> RuntimeTokenizer:
+    """The tokenizer that a package gets from `folder` with these files."""
+    for name, content in files.items():
+        (folder / name).write_text(json.dumps(content), "utf-8")
+    exported = read_tokenizer(folder, config)
+    assert exported is not None
+    path = folder / "exported.json"
+    return RuntimeTokenizer(path, exported.contents["tokenizer.json"].encode())
+
+
+def test_special_tokens_of_special_tokens_map_are_not_shown(pair: Path) -> None:
+    tokenizer = runtime(
+        pair,
+        {
+            "added_tokens.json": {"[PAD]": 8192, **IM},
+            "special_tokens_map.json": {
+                "pad_token": "[PAD]",
+                "additional_special_tokens": list(IM),
+            },
+        },
+    )
+    ids = tokenizer.encode("<|im_start|>user Hello<|im_end|> there")
+    assert ids[0] == 8193
+    assert tokenizer.decode(ids) == "user Hello there"
+    assert tokenizer.decode([8194]) == ""
+
+
+def test_tokens_of_the_decoder_are_not_split(pair: Path) -> None:
+    token = {"content": "<|im_start|>", "special": True, "normalized": False}
+    settings = {**GPT2, "added_tokens_decoder": {"8192": token}}
+    tokenizer = runtime(pair, {"tokenizer_config.json": settings})
+    assert tokenizer.encode("<|im_start|>user") == [8192, 425, 269]
+    assert tokenizer.decode([8192, 425, 269]) == "user"
+
+
+def test_a_space_before_the_text(pair: Path) -> None:
+    settings = {**GPT2, "add_prefix_space": True}
+    tokenizer = runtime(pair, {"tokenizer_config.json": settings})
+    assert tokenizer.encode("Hello world") == [409, 286, 79, 925]
+
+
+def test_a_beginning_of_text(pair: Path) -> None:
+    tokenizer = runtime(pair, {"tokenizer_config.json": {**GPT2, "add_bos_token": True}})
+    assert tokenizer.encode("Hello world") == [0, 8074, 925]
+    assert tokenizer.encode("Hello world", add_special_tokens=False) == [8074, 925]
+
+
+def test_spaces_are_cleaned_up_where_transformers_does(pair: Path) -> None:
+    text = "It 's true , isn 't it ? ' yes ' !"
+    settings = {**GPT2, "clean_up_tokenization_spaces": True}
+    tokenizer = runtime(pair, {"tokenizer_config.json": settings})
+    assert tokenizer.decode(tokenizer.encode(text)) == "It's true, isn 't it?'yes '!"
+    exported = read(pair).contents["tokenizer_config.json"]
+    assert json.loads(exported)["clean_up_tokenization_spaces"] is False  # not twice
+    (pair / "tokenizer_config.json").unlink()
+    assert runtime(pair, {}).decode(tokenizer.encode(text)) == text
+
+
+SPEC = json.loads((Path(__file__).parents[2] / "spec" / "tokenizers.json").read_text("utf-8"))
+BERT = next(item for item in SPEC["tokenizers"] if item["kind"] == "word_piece")
+
+
+def test_vocab_txt_of_bert(tmp_path: Path) -> None:
+    vocabulary = BERT["tokenizer"]["model"]["vocab"]
+    lines = sorted(vocabulary, key=vocabulary.__getitem__)
+    (tmp_path / "vocab.txt").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    tokenizer = runtime(tmp_path, {})
+    for case in BERT["encode"]:
+        assert tokenizer.encode(case["text"]) == case["ids"]
+    settings = json.loads(read(tmp_path).contents["tokenizer_config.json"])
+    assert settings["tokenizer_class"] == "BertTokenizer"
+    assert settings["sep_token"] == "[SEP]"
+
+
+def test_a_default_token_that_the_model_cannot_take_is_not_added(tmp_path: Path) -> None:
+    vocabulary = {"a": 0, "b": 1, "ab": 2}
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary), "utf-8")
+    (tmp_path / "merges.txt").write_text("#version: 0.2\na b\n", "utf-8")
+    small = GPT2Config(3, 64, 32, 2, 2, 128)
+    assert runtime(tmp_path, {}, small).vocab_size == 3
+    larger = GPT2Config(4, 64, 32, 2, 2, 128)
+    assert runtime(tmp_path, {}, larger).encode("<|endoftext|>") == [3]  # as transformers
+
+
+def test_merges_without_a_version_line_lose_nothing(sample_checkpoint: Path, pair: Path) -> None:
+    expected = load(pair).encode(TEXTS[0]).ids
+    text = (pair / "merges.txt").read_text("utf-8")
+    (pair / "merges.txt").write_bytes(text.split("\n", 1)[1].replace("\n", "\r\n").encode())
+    assert load(pair).encode(TEXTS[0]).ids == expected
+
+
+@pytest.mark.parametrize("name", ["spiece.model", "tokenizer.model", "qwen.tiktoken"])
+def test_a_tokenizer_of_another_kind_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"\n\x0e")
+    with pytest.raises(CheckpointError) as caught:
+        read_tokenizer(tmp_path, CONFIG)
+    assert_one_line(caught.value, name, "AutoTokenizer", "--no-tokenizer")
+
+
+def test_a_class_that_reads_the_files_in_another_way_is_refused(pair: Path) -> None:
+    settings = {"tokenizer_class": "RobertaTokenizer"}
+    (pair / "tokenizer_config.json").write_text(json.dumps(settings), "utf-8")
+    with pytest.raises(CheckpointError) as caught:
+        read_tokenizer(pair, CONFIG)
+    assert_one_line(caught.value, "RobertaTokenizer", "AutoTokenizer")
+
+
+def test_what_tokenizer_json_cannot_say_is_noted(pair: Path) -> None:
+    settings = {**GPT2, "split_special_tokens": True}
+    (pair / "tokenizer_config.json").write_text(json.dumps(settings), "utf-8")
+    (note,) = read(pair).notes
+    assert "split_special_tokens" in note
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("tokenizer_config.json", {"add_prefix_space": "true"}),
+        ("tokenizer_config.json", {"tokenizer_class": ["GPT2Tokenizer"]}),
+        ("tokenizer_config.json", {"pad_token": 5}),
+        ("tokenizer_config.json", {"pad_token": {"text": "x"}}),
+        ("tokenizer_config.json", {"additional_special_tokens": "<a>"}),
+        ("tokenizer_config.json", {"additional_special_tokens": [["<a>"]]}),
+        ("tokenizer_config.json", {"extra_special_tokens": 7}),
+        ("tokenizer_config.json", {"added_tokens_decoder": []}),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"x": {"content": "<a>"}}}),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"8192": "<a>"}}),
+        (
+            "tokenizer_config.json",
+            {"added_tokens_decoder": {"8192": {"content": "<a>", "lstrip": "no"}}},
+        ),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"9" * 40: {"content": "<a>"}}}),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"8193": {"content": "<a>"}}}),
+        ("special_tokens_map.json", {"pad_token": [1]}),
+        ("special_tokens_map.json", {"additional_special_tokens": {"a": 1}}),
+        ("added_tokens.json", {"<a>": True}),
+        ("added_tokens.json", {"<a>": -1}),
+        ("added_tokens.json", {"<a>": 2**70}),
+        ("added_tokens.json", {f"<{i}>": 8192 + i for i in range(10_001)}),
+        ("vocab.json", {"a": "0"}),
+        ("vocab.json", {"a": 2**40}),
+        ("vocab.json", {"a": True}),
+    ],
+)
+def test_odd_values_are_one_line(pair: Path, name: str, content: object) -> None:
+    (pair / name).write_text(json.dumps(content), "utf-8")
+    with pytest.raises(CheckpointError) as caught:
+        read_tokenizer(pair, CONFIG)
+    assert_one_line(caught.value, pair)
+
+
+@pytest.mark.parametrize("name", ["vocab.json", "merges.txt", "added_tokens.json"])
+@pytest.mark.parametrize("content", [b"\xff", b"[" * 100_000, b"\x00"])
+def test_files_of_bytes_are_one_line(pair: Path, name: str, content: bytes) -> None:
+    (pair / name).write_bytes(content)
+    with pytest.raises(CheckpointError) as caught:
+        read_tokenizer(pair, CONFIG)
+    assert_one_line(caught.value, pair / name)
+
+
+def test_ids_that_tokenizer_json_would_not_give_are_refused(
+    sample_checkpoint: Path, tmp_path: Path
+) -> None:
+    raw = json.loads((sample_checkpoint / "tokenizer.json").read_text("utf-8"))
+    raw["added_tokens"].append({**raw["added_tokens"][0], "id": 9000, "content": "<a>"})
+    (tmp_path / "tokenizer.json").write_text(json.dumps(raw), "utf-8")
+    try:
+        files = read_tokenizer(tmp_path, CONFIG)
+    except CheckpointError as error:
+        assert_one_line(error, "9000")
+    else:  # a library that keeps the id
+        assert files is not None
+        assert files.largest_id == 9000
+
+
+def test_a_tokenizer_json_that_makes_the_library_panic_is_one_line(
+    sample_checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    raw = json.loads((sample_checkpoint / "tokenizer.json").read_text("utf-8"))
+    raw["model"]["continuing_subword_prefix"] = "ByteLevel"
+    (tmp_path / "tokenizer.json").write_text(json.dumps(raw), "utf-8")
+    with pytest.raises(CheckpointError) as caught:
+        read_tokenizer(tmp_path, CONFIG)
+    assert_one_line(caught.value, tmp_path / "tokenizer.json")
+    assert capfd.readouterr() == ("", "")
 
 
 class TestExport:
