@@ -97,6 +97,6 @@ class Tokenizer:
 
         The library has this as a state of the tokenizer, which threads share: hence two of them.
         """
-        plain = _HFTokenizer.from_str(self._tokenizer.to_str())
+        plain = self._call(lambda: _HFTokenizer.from_str(self._tokenizer.to_str()), "encode")
         plain.encode_special_tokens = True
         return plain

@@ -165,6 +165,16 @@ def test_a_panic_that_no_check_foresees_is_one_line(tmp_path: Path) -> None:
     assert tokenizer.encode("ab") == [2]
 
 
+def test_a_tokenizer_that_the_library_cannot_read_again_is_one_line(tmp_path: Path) -> None:
+    # Of two tokens with one id it writes only one, and misses the other in the merges.
+    path = write(tmp_path / "tokenizer.json", {"model": bpe(vocab={"a": 0, "b": 0, "ab": 2})})
+    tokenizer = Tokenizer(path)
+    assert tokenizer.encode("ab") == [2]
+    with pytest.raises(PackageError) as raised:
+        tokenizer.encode("ab", parse_special=False)
+    assert_one_line(raised.value, path)
+
+
 def test_padding_without_end_is_not_applied(tmp_path: Path) -> None:
     padding = {
         "strategy": {"Fixed": 4_000_000_000},
