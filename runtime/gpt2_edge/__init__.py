@@ -40,9 +40,12 @@ if TYPE_CHECKING:
     from gpt2_edge.errors import PackageError as PackageError
     from gpt2_edge.errors import ProviderError as ProviderError
     from gpt2_edge.generate import Generator as Generator
+    from gpt2_edge.jobs import Batch as Batch
+    from gpt2_edge.prompt_cache import PromptCache as PromptCache
     from gpt2_edge.providers import PROVIDERS as PROVIDERS
     from gpt2_edge.result import GenerationResult as GenerationResult
     from gpt2_edge.result import NextToken as NextToken
+    from gpt2_edge.result import TextEvent as TextEvent
     from gpt2_edge.result import Token as Token
     from gpt2_edge.score import Continuation as Continuation
     from gpt2_edge.score import ContinuationScorer as ContinuationScorer
@@ -54,17 +57,20 @@ if TYPE_CHECKING:
     from gpt2_edge.score import score_tokens as score_tokens
     from gpt2_edge.score import text_perplexity as text_perplexity
     from gpt2_edge.score import token_logprobs as token_logprobs
+    from gpt2_edge.stream import EventStream as EventStream
     from gpt2_edge.stream import TextStream as TextStream
 
 # Public name -> module. They are imported when they are first asked for, so that the command's
 # --help, and a Ctrl-C right after its start, do not wait for NumPy and ONNX Runtime.
 _MODULES = {
+    "Batch": "jobs",
     "CheckpointError": "errors",
     "ContextOverflowError": "errors",
     "Continuation": "score",
     "ContinuationScorer": "score",
     "EffectiveSettings": "config",
     "EvaluationError": "errors",
+    "EventStream": "stream",
     "ExportError": "errors",
     "GPT2EdgeError": "errors",
     "GenerationConfig": "config",
@@ -75,9 +81,11 @@ _MODULES = {
     "NextToken": "result",
     "PROVIDERS": "providers",
     "PackageError": "errors",
+    "PromptCache": "prompt_cache",
     "Perplexity": "score",
     "ProviderError": "errors",
     "ScoredToken": "score",
+    "TextEvent": "result",
     "TextStream": "stream",
     "Token": "result",
     "bos_token": "score",

@@ -41,21 +41,25 @@ class SharedCache:
     """
 
     def __init__(
-        self, architecture: Architecture, graph: Graph, capacity: int, device: str = "cpu"
+        self,
+        architecture: Architecture,
+        graph: Graph,
+        buffers: list[npt.NDArray[Any]],
+        device: str = "cpu",
     ) -> None:
+        """buffers: of `shared_buffers`, or some neighbouring rows of each."""
         self.length = 0
-        self.capacity = capacity
+        self.capacity = buffers[0].shape[2]
         self._device = device
         self._bound = self._on_device = False
-        shape = (1, architecture.num_heads, capacity, architecture.head_size)
-        self._values: list[tuple[str, str, ort.OrtValue]] = []
-        # The arrays are kept: before 1.24 an OrtValue does not keep its array alive. np.zeros
-        # takes memory page by page as it is written, not all of the capacity at once.
-        self._arrays: list[npt.NDArray[Any]] = []
-        for past, present in _layer_names(architecture, graph.names):
-            array = np.zeros(shape, graph.cache_dtype)
-            self._arrays.append(array)
-            self._values.append((past, present, ort.OrtValue.ortvalue_from_numpy(array)))
+        # The arrays are kept: before 1.24 an OrtValue does not keep its array alive.
+        self._arrays = buffers
+        self._values = [
+            (past, present, ort.OrtValue.ortvalue_from_numpy(array))
+            for (past, present), array in zip(
+                _layer_names(architecture, graph.names), buffers, strict=True
+            )
+        ]
 
     def bind(self, binding: Any) -> None:
         if self._bound:
@@ -80,6 +84,15 @@ class SharedCache:
 
     def trim(self, length: int) -> None:
         self.length = min(self.length, length)
+
+
+def shared_buffers(
+    architecture: Architecture, graph: Graph, rows: int, capacity: int
+) -> list[npt.NDArray[Any]]:
+    """Zeros [rows, heads, capacity, head_size] for each layer's keys, then its values."""
+    shape = (rows, architecture.num_heads, capacity, architecture.head_size)
+    # np.zeros takes memory page by page as it is written, not all of the capacity at once.
+    return [np.zeros(shape, graph.cache_dtype) for _ in range(2 * architecture.num_layers)]
 
 
 class ConcatCache:

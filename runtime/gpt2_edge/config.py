@@ -4,119 +4,242 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from gpt2_edge.errors import GenerationError
+from gpt2_edge.settings import RULES
 from gpt2_edge.untrusted import UnreadableError, read_json_object, shown
-from gpt2_edge.values import real_number, truth_value, whole_number
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from gpt2_edge.decode.processors import Processor
+    from gpt2_edge.decode.request import Criterion
+    from gpt2_edge.generate import Generator
+    from gpt2_edge.prompt_cache import PromptCache
 
 GENERATION_CONFIG_FILE = "generation_config.json"
 # What such a file may set; its other settings do not count.
-PACKAGE_SETTINGS = ("max_new_tokens", "do_sample", "temperature", "top_k", "top_p")
+PACKAGE_SETTINGS = tuple(name for name, rule in RULES.items() if rule.transformers)
+
+Biases = Mapping[int, float] | Mapping[tuple[int, ...], float] | Sequence[Any]
 
 
 class Settings(TypedDict, total=False):
-    """The fields of GenerationConfig as keywords, as in `generator.generate(text, top_k=40)`."""
+    """Settings as keywords, as in `generator.generate(text, top_k=40)`; None: not set."""
 
     max_new_tokens: int | None
+    min_new_tokens: int | None
     do_sample: bool | None
     temperature: float | None
     top_k: int | None
     top_p: float | None
+    min_p: float | None
+    typical_p: float | None
     seed: int | None
-    stop_strings: Sequence[str] | None
-    ignore_eos: bool
-    context_overflow: str
-    logprobs: bool
+    repetition_penalty: float | None
+    presence_penalty: float | None
+    frequency_penalty: float | None
+    no_repeat_ngram_size: int | None
+    bad_words_ids: Sequence[Sequence[int]] | None
+    sequence_bias: Biases | None
+    logit_bias: Biases | None
+    suppress_tokens: Sequence[int] | None
+    begin_suppress_tokens: Sequence[int] | None
+    eos_token_id: int | Sequence[int] | None
+    ignore_eos: bool | None
+    stop_strings: str | Sequence[str] | None
+    include_stop_str: bool | None
+    max_time: float | None
+    num_beams: int | None
+    length_penalty: float | None
+    early_stopping: bool | Literal["never"] | None
+    num_return_sequences: int | None
+    prompt_lookup_num_tokens: int | None
+    context_overflow: str | None
+    keep: int | None
+    logprobs: bool | None
+    top_logprobs: int | None
+    regex: str | None
+    json_schema: str | Mapping[str, Any] | None
+    choices: Sequence[str] | None
+    lark: str | None
 
 
-@dataclass(frozen=True)
-class EffectiveSettings:
-    """What is done in the end; the fields are GenerationConfig's, none of them left open.
+class CallSettings(Settings, total=False):
+    """Settings, and what else a generation may be given by keyword.
 
-    samples: whether tokens are drawn at random; if not, the others but max_new_tokens do not count.
+    cache: of Generator.new_cache; of the prompt, only what it does not hold is read. assistant:
+    another Generator, small and with the same tokenizer, whose guesses at the next tokens are
+    checked several at a time. logits_processor: functions (ids, logits [vocab]) -> logits, called
+    for every token behind those of the settings; pure in both. stopping_criteria: functions
+    (ids) -> whether the text ends here.
     """
 
-    max_new_tokens: int = 128
-    samples: bool = False
-    temperature: float = 1.0
-    top_k: int = 50
-    top_p: float = 1.0
+    cache: PromptCache | None
+    assistant: Generator | None
+    logits_processor: Sequence[Processor] | None
+    stopping_criteria: Sequence[Criterion] | None
 
 
-_DEFAULTS = EffectiveSettings()
+CALL_ARGUMENTS = ("cache", "assistant", "logits_processor", "stopping_criteria")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EffectiveSettings:
+    """What is done in the end: GenerationConfig's settings, none of them left open.
+
+    The sampling settings count only where do_sample is set. spec/settings.json has the rules.
+    """
+
+    max_new_tokens: int
+    min_new_tokens: int
+    do_sample: bool
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    typical_p: float
+    seed: int | None
+    repetition_penalty: float
+    presence_penalty: float
+    frequency_penalty: float
+    no_repeat_ngram_size: int
+    bad_words_ids: tuple[tuple[int, ...], ...]
+    sequence_bias: tuple[tuple[tuple[int, ...], float], ...]
+    logit_bias: tuple[tuple[tuple[int, ...], float], ...]
+    suppress_tokens: tuple[int, ...]
+    begin_suppress_tokens: tuple[int, ...]
+    eos_token_id: tuple[int, ...] | None
+    ignore_eos: bool
+    stop_strings: tuple[str, ...]
+    include_stop_str: bool
+    max_time: float | None
+    num_beams: int
+    length_penalty: float
+    early_stopping: bool | Literal["never"]
+    num_return_sequences: int
+    prompt_lookup_num_tokens: int
+    context_overflow: str
+    keep: int
+    logprobs: bool
+    top_logprobs: int
+    regex: str | None
+    json_schema: str | dict[str, Any] | None
+    choices: tuple[str, ...]
+    lark: str | None
+
+    @property
+    def samples(self) -> bool:
+        """Whether tokens are drawn at random."""
+        return self.do_sample
 
 
 @dataclass(frozen=True)
 class GenerationConfig:
-    """Settings of one generation.
+    """Settings of one generation; what is not given is the package's, else as said here.
 
-    The first five are transformers', in name and meaning. None leaves them to the package's
-    generation_config.json, and what that does not say to the defaults given here.
+    Names and meanings are those of transformers' GenerationConfig where it has them. None: not
+    given.
 
-    max_new_tokens: how many tokens to write at most (128).
-    do_sample: draw from the distribution; False takes the most likely token (greedy). None samples
-        exactly if temperature, top_k, top_p or seed is given here, or the package says do_sample.
-    temperature: divides the logits (1); 0 is greedy.
-    top_k: keep the k most likely tokens (50); 0 keeps all.
-    top_p: of those, keep the smallest set whose probability reaches top_p (1); 0 keeps the most
-        likely token only.
+    How tokens are chosen:
+      do_sample: draw from the distribution; False takes the most likely token (greedy). Not given,
+        it samples exactly if temperature, top_k, top_p, min_p, typical_p or seed is given, or the
+        package says do_sample. (transformers does not sample unless do_sample says so.)
+      temperature: divides the logits (1); 0 is greedy.
+      top_k: keep the k most likely tokens (50); 0 keeps all.
+      top_p: of those, the smallest set whose probability reaches top_p (1); 0 keeps one token.
+      min_p: of those, tokens at least min_p times as likely as the most likely one (0).
+      typical_p: of those, the ones whose surprise is nearest to the expected one, up to this
+        probability (1).
+      seed: of the random generator; not given, a fresh one, which the result reports.
+      num_beams: search this many texts together for the most likely one (1: no search), greedily.
+        length_penalty (1): above 0 favours long texts; early_stopping (False): True ends once
+        num_beams texts have ended, "never" only if no better one can come.
 
-    seed: of the random generator; None takes a fresh one, which the result reports.
-    stop_strings: end before the first of these strings (one, or several in a list or tuple); it is
-        not part of the text.
-    ignore_eos: go on past the end-of-text token.
-    context_overflow: once the context is full, "stop" ends with finish_reason "length"; "slide"
-        forgets the older half of the window and goes on.
-    logprobs: report the log-probability of each token (natural logarithm, over the whole
-        vocabulary, before temperature).
+    What may be written:
+      repetition_penalty: divides logits of tokens that are in prompt or text (1: none).
+      presence_penalty, frequency_penalty: OpenAI's, of tokens of the new text (0).
+      no_repeat_ngram_size: no n tokens twice in prompt and text (0: off).
+      bad_words_ids: sequences of tokens that are never completed.
+      sequence_bias, logit_bias: what is added to the logits of tokens, {(ids,): bias}, {id: bias}.
+      suppress_tokens, begin_suppress_tokens: tokens that are never written, or not at first.
+      regex, json_schema, choices, lark: what the whole new text has to match (extra [grammar]).
 
-    NumPy's numbers are taken as Python's. Raises GenerationError for a value of another type, or
-    out of range.
+    When it ends:
+      max_new_tokens (128), min_new_tokens (0), max_time (seconds).
+      eos_token_id: tokens that end a text, in place of the package's; ignore_eos: none does.
+      stop_strings: end before the first of these strings; include_stop_str: behind it.
+      context_overflow: once the context is full, "stop" ends with finish_reason "length"; "slide"
+        forgets the older half of the window behind its first `keep` (0) tokens and goes on. It
+        takes longer prompts, too: the first `keep` and as many of the last as fit.
+
+    What comes back:
+      num_return_sequences: texts of one prompt (1).
+      logprobs: the log-probability of each token (natural logarithm, over the whole vocabulary,
+        before all of the above); top_logprobs: and of the n most likely ones (0).
+      prompt_lookup_num_tokens: draft up to so many tokens from earlier text (0: off): faster where
+        a text repeats itself. In fp32 it changes no token; in quantized packages a run of several
+        tokens rounds otherwise than single ones.
+
+    NumPy's numbers are taken as Python's. Raises GenerationError for a name that is no setting, a
+    value of another type, or out of range.
     """
 
     max_new_tokens: int | None = None
+    min_new_tokens: int | None = None
     do_sample: bool | None = None
     temperature: float | None = None
     top_k: int | None = None
     top_p: float | None = None
+    min_p: float | None = None
+    typical_p: float | None = None
     seed: int | None = None
-    stop_strings: tuple[str, ...] = ()
+    repetition_penalty: float | None = None
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    no_repeat_ngram_size: int | None = None
+    bad_words_ids: Sequence[Sequence[int]] | None = None
+    sequence_bias: Biases | None = None
+    logit_bias: Biases = ()
+    suppress_tokens: Sequence[int] | None = None
+    begin_suppress_tokens: Sequence[int] | None = None
+    eos_token_id: int | Sequence[int] | None = None
     ignore_eos: bool = False
+    stop_strings: tuple[str, ...] = ()
+    include_stop_str: bool = False
+    max_time: float | None = None
+    num_beams: int | None = None
+    length_penalty: float | None = None
+    early_stopping: bool | Literal["never"] | None = None
+    num_return_sequences: int | None = None
+    prompt_lookup_num_tokens: int | None = None
     context_overflow: str = "stop"
+    keep: int = 0
     logprobs: bool = False
+    top_logprobs: int = 0
+    regex: str | None = None
+    json_schema: str | Mapping[str, Any] | None = None
+    choices: tuple[str, ...] = ()
+    lark: str | None = None
 
     def __post_init__(self) -> None:
-        self._check("max_new_tokens", whole_number, "a whole number, at least 1", lambda n: n >= 1)
-        self._check("do_sample", truth_value, "True or False")
-        self._check(
-            "temperature",
-            real_number,
-            "a number, 0 (greedy) or more",
-            lambda t: math.isfinite(t) and t >= 0,
-        )
-        self._check("top_k", whole_number, "a whole number, 0 (off) or more", lambda k: k >= 0)
-        self._check("top_p", real_number, "a number from 0 to 1", lambda p: 0 <= p <= 1)
-        self._check("seed", whole_number, "a whole number")
-        self._check("stop_strings", _strings, "a string or a list of strings, none of them empty")
-        self._check("ignore_eos", truth_value, "True or False", optional=False)
-        self._check("context_overflow", _overflow, "'stop' or 'slide'", optional=False)
-        self._check("logprobs", truth_value, "True or False", optional=False)
+        for field in dataclasses.fields(self):
+            value, rule = getattr(self, field.name), RULES[field.name]
+            if value is None and field.default in (None, ()):
+                taken = field.default
+            elif (taken := rule.take(value)) is None:
+                raise GenerationError(f"{field.name} is {shown(value)}; it must be {rule.expected}")
+            object.__setattr__(self, field.name, taken)
 
     @classmethod
     def from_pretrained(cls, path: str | Path) -> GenerationConfig:
         """The settings in generation_config.json of the package or Hugging Face folder `path`.
 
-        Taken are max_new_tokens, do_sample, temperature, top_k and top_p, as transformers
-        understands them: without do_sample, the others do not make it sample. Raises
-        GenerationError if there is no such file, or for a value that no GenerationConfig takes.
+        As transformers understands them: without do_sample, the others do not make it sample.
+        Raises GenerationError if there is no such file, or for a value that no GenerationConfig
+        takes.
         """
         try:
             file = Path(path) / GENERATION_CONFIG_FILE
@@ -138,10 +261,10 @@ class GenerationConfig:
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> GenerationConfig:
         """The same of what such a file contains."""
-        given = {name: raw[name] for name in PACKAGE_SETTINGS if raw.get(name) is not None}
-        if given.keys() & {"temperature", "top_k", "top_p"}:
-            given.setdefault("do_sample", False)
-        return cls(**given)
+        settings: Any = {name: raw[name] for name in PACKAGE_SETTINGS if raw.get(name) is not None}
+        if any(RULES[name].draws for name in settings):
+            settings.setdefault("do_sample", False)
+        return cls(**settings)
 
     def updated(self, settings: Mapping[str, Any]) -> GenerationConfig:
         """These settings with those of `settings` in their place.
@@ -150,51 +273,30 @@ class GenerationConfig:
         """
         if not settings:
             return self
-        names = [entry.name for entry in dataclasses.fields(self)]
-        unknown = next((name for name in settings if name not in names), None)
+        unknown = next((name for name in settings if name not in RULES), None)
         if unknown is not None:
-            near = difflib.get_close_matches(unknown, names, n=1)
-            advice = f"did you mean {near[0]}?" if near else f"the settings are {', '.join(names)}"
-            raise GenerationError(f"there is no setting {shown(unknown)}; {advice}")
+            raise GenerationError(f"there is no setting {shown(unknown)}; {_nearest(unknown)}")
         return dataclasses.replace(self, **settings)
 
-    def resolved(self, defaults: GenerationConfig | None = None) -> EffectiveSettings:
-        """What these settings come to in a package whose own are `defaults`."""
-        package = defaults or GenerationConfig()
-        temperature = _first(self.temperature, package.temperature, _DEFAULTS.temperature)
-        given = (self.temperature, self.top_k, self.top_p, self.seed)
-        samples = any(value is not None for value in given) or bool(package.do_sample)
-        return EffectiveSettings(
-            max_new_tokens=_first(
-                self.max_new_tokens, package.max_new_tokens, _DEFAULTS.max_new_tokens
-            ),
-            samples=temperature > 0 and _first(self.do_sample, None, samples),
-            temperature=temperature,
-            top_k=_first(self.top_k, package.top_k, _DEFAULTS.top_k),
-            top_p=_first(self.top_p, package.top_p, _DEFAULTS.top_p),
-        )
+    def resolved(self, package: GenerationConfig | None = None) -> EffectiveSettings:
+        """What these settings come to in a package whose own are `package`."""
+        theirs = package or GenerationConfig()
+        found = {name: rule.default for name, rule in RULES.items()}
+        for config in (theirs, self):
+            given = {name: getattr(config, name) for name in RULES}
+            found |= {name: value for name, value in given.items() if value is not None}
+        drawn = any(rule.draws and getattr(self, name) is not None for name, rule in RULES.items())
+        wanted = drawn or bool(theirs.do_sample) if self.do_sample is None else self.do_sample
+        found["do_sample"] = wanted and found["temperature"] != 0
+        return EffectiveSettings(**found)
 
     @property
     def samples(self) -> bool:
         """Whether tokens are drawn at random, in a package that has no settings of its own."""
         return self.resolved().samples
 
-    def _check(
-        self,
-        name: str,
-        convert: Callable[[Any], Any],
-        expected: str,
-        fine: Callable[[Any], bool] = lambda value: True,
-        optional: bool = True,
-    ) -> None:
-        """Put the field in its plain form, or raise GenerationError."""
-        given = getattr(self, name)
-        if given is None and optional and name != "stop_strings":
-            return
-        value = convert(given)
-        if value is None or not fine(value):
-            raise GenerationError(f"{name} is {shown(given)}; it must be {expected}")
-        object.__setattr__(self, name, value)
+    def __hash__(self) -> int:
+        return hash(repr(self))  # a JSON schema is a dict
 
 
 def checked_config(config: Any, settings: Mapping[str, Any]) -> GenerationConfig:
@@ -207,18 +309,6 @@ def checked_config(config: Any, settings: Mapping[str, Any]) -> GenerationConfig
     return (config or GenerationConfig()).updated(settings)
 
 
-def _first(mine: Any, other: Any, default: Any) -> Any:
-    """The first that is set."""
-    return mine if mine is not None else other if other is not None else default
-
-
-def _strings(value: Any) -> tuple[str, ...] | None:
-    strings = () if value is None else (value,) if isinstance(value, str) else value
-    if not isinstance(strings, (list, tuple)):
-        return None
-    fine = all(isinstance(string, str) and string for string in strings)
-    return tuple(strings) if fine else None
-
-
-def _overflow(value: Any) -> str | None:
-    return value if isinstance(value, str) and value in ("stop", "slide") else None
+def _nearest(name: str) -> str:
+    near = difflib.get_close_matches(name, RULES, n=1)
+    return f"did you mean {near[0]}?" if near else f"the settings are {', '.join(RULES)}"

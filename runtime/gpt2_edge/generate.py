@@ -6,36 +6,45 @@ certain, `Generator.generate` returns the whole result.
 
 from __future__ import annotations
 
-import secrets
+import asyncio
 from collections import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
+from gpt2_edge.assistant import drafts_of
 from gpt2_edge.config import (
+    CALL_ARGUMENTS,
     GENERATION_CONFIG_FILE,
     GenerationConfig,
     checked_config,
 )
-from gpt2_edge.decoding import Progress, Request, ShouldStop, decode
+from gpt2_edge.decode.loop import Decoder
+from gpt2_edge.decode.request import ShouldStop
+from gpt2_edge.decode.window import fitted
 from gpt2_edge.errors import (
     ContextOverflowError,
     GenerationError,
     GPT2EdgeError,
     PackageError,
 )
+from gpt2_edge.jobs import Batch, Job, new_decoder
 from gpt2_edge.manifest import Manifest
 from gpt2_edge.package import Package, open_package
+from gpt2_edge.prompt_cache import PromptCache
 from gpt2_edge.prompts import check_vocabulary, require_text, token_ids
 from gpt2_edge.providers import AUTO
+from gpt2_edge.requests import Extras, RequestMaker
 from gpt2_edge.result import GenerationResult as GenerationResult
 from gpt2_edge.result import NextToken as NextToken
+from gpt2_edge.result import TextEvent as TextEvent
 from gpt2_edge.result import Token as Token
-from gpt2_edge.sampling import Sampler, make_sampler, most_likely
+from gpt2_edge.sampling import most_likely
 from gpt2_edge.session import Session
+from gpt2_edge.stream import EventStream as EventStream
 from gpt2_edge.stream import TextStream as TextStream
 from gpt2_edge.tokenizer import Tokenizer
 from gpt2_edge.untrusted import shown
@@ -44,11 +53,9 @@ from gpt2_edge.values import whole_number
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from gpt2_edge.config import Settings
+    from gpt2_edge.config import CallSettings
 
 Prompt = str | Sequence[int]
-
-_NEW_SEED_BITS = 53  # so that JSON readers with float64 numbers keep a reported seed exact
 
 
 class Generator:
@@ -138,7 +145,7 @@ class Generator:
         prompt: Prompt,
         config: GenerationConfig | None = None,
         should_stop: ShouldStop | None = None,
-        **settings: Unpack[Settings],
+        **settings: Unpack[CallSettings],
     ) -> GenerationResult:
         """Continue `prompt` (text, or token ids) and return the whole result.
 
@@ -149,34 +156,96 @@ class Generator:
         GenerationError for settings of another name, type or range, and for a model whose logits
         are not numbers.
         """
-        with self.stream(prompt, config, should_stop, **settings) as stream:
-            for _ in stream:
-                pass
-            return stream.result
+        job = self._job(prompt, config, should_stop, settings)
+        return self._finished([job], settings)[0]
+
+    def generate_batch(
+        self,
+        prompts: Sequence[Prompt],
+        config: GenerationConfig | Sequence[GenerationConfig] | None = None,
+        should_stop: ShouldStop | None = None,
+        **settings: Unpack[CallSettings],
+    ) -> list[GenerationResult]:
+        """Continue each of `prompts` and return the results in their order.
+
+        config: for all, or one for each. The prompts may be of any length; they are read one by
+        one, and all texts take their steps together. A text is the same whatever is beside it.
+        Errors are those of `generate`; the first ends all.
+        """
+        return self._finished(self._jobs(prompts, config, should_stop, settings), settings)
+
+    def stream_batch(
+        self,
+        prompts: Sequence[Prompt],
+        config: GenerationConfig | Sequence[GenerationConfig] | None = None,
+        should_stop: ShouldStop | None = None,
+        **settings: Unpack[CallSettings],
+    ) -> Batch:
+        """Like `generate_batch`, as an iterator over (number of the prompt, TextEvent)."""
+        jobs = self._jobs(prompts, config, should_stop, settings)
+        return Batch(self.session, self.tokenizer, jobs, self._decoder(jobs, settings))
 
     def stream(
         self,
         prompt: Prompt,
         config: GenerationConfig | None = None,
         should_stop: ShouldStop | None = None,
-        **settings: Unpack[Settings],
+        **settings: Unpack[CallSettings],
     ) -> TextStream:
         """Like `generate`, as an iterator over pieces of the new text."""
-        request, choose = self._request(prompt, config, should_stop, settings)
-        if request.config.stop_strings and self.tokenizer is None:
-            raise GenerationError("stop_strings need a tokenizer; this package has none")
-        return TextStream(self.session, self.tokenizer, request, choose)
+        return TextStream(self.events(prompt, config, should_stop, **settings))
+
+    def events(
+        self,
+        prompt: Prompt,
+        config: GenerationConfig | None = None,
+        should_stop: ShouldStop | None = None,
+        **settings: Unpack[CallSettings],
+    ) -> EventStream:
+        """Like `stream`, with the ids and log-probabilities behind the text."""
+        job = self._job(prompt, config, should_stop, settings)
+        if job.config.num_beams > 1 or job.config.num_return_sequences > 1:
+            raise GenerationError(
+                "num_beams and num_return_sequences give texts at their end; use generate"
+            )
+        (seed,) = job.maker.seeds()
+        request = job.maker.single(seed)
+        decoder = self._decoder([job], settings) or new_decoder(self.session, [job])
+        return EventStream(decoder, request, self.session, seed)
+
+    async def astream(
+        self,
+        prompt: Prompt,
+        config: GenerationConfig | None = None,
+        should_stop: ShouldStop | None = None,
+        **settings: Unpack[CallSettings],
+    ) -> AsyncIterator[str]:
+        """Like `stream`, for asyncio: the model runs in a thread, and the loop goes on."""
+        with self.stream(prompt, config, should_stop, **settings) as stream:
+            while (piece := await asyncio.to_thread(next, stream, None)) is not None:
+                yield piece
+
+    def new_cache(self) -> PromptCache:
+        """An empty cache for `generate(..., cache=cache)`, with room for the whole context."""
+        return PromptCache(self.session)
+
+    def load_cache(self, path: str | Path) -> PromptCache:
+        """The cache that PromptCache.save wrote to `path` with the same package.
+
+        Raises PackageError for a file that cannot be read or is of another package.
+        """
+        return PromptCache.load(self.session, path)
 
     def tokens(
         self,
         prompt: Prompt,
         config: GenerationConfig | None = None,
         should_stop: ShouldStop | None = None,
-        **settings: Unpack[Settings],
+        **settings: Unpack[CallSettings],
     ) -> abc.Generator[Token, None, None]:
-        """Like `generate`, as an iterator over tokens, without text or stop strings."""
-        request, choose = self._request(prompt, config, should_stop, settings)
-        return decode(self.session, request, choose, Progress())
+        """Like `stream`, as an iterator over tokens, those of held back text too."""
+        events = self.events(prompt, config, should_stop, **settings)
+        return _tokens(events)
 
     def next_tokens(
         self,
@@ -231,25 +300,8 @@ class Generator:
         for ordinary text, as it is right for text from strangers. Raises GenerationError and
         ContextOverflowError.
         """
-        if isinstance(prompt, str):
-            ids = self._with_tokenizer("give the prompt as token ids").encode(
-                prompt, add_special_tokens=add_special_tokens, parse_special=parse_special
-            )
-        else:
-            ids = token_ids(prompt)
-        static = self.manifest.graph.static
-        if not ids:
-            raise GenerationError(
-                "the prompt is empty; give at least one token (to write from nothing, "
-                "'<|endoftext|>' in most GPT-2 vocabularies)"
-            )
-        check_vocabulary(ids, self.vocab_size)
-        if len(ids) > self.context_length:
-            advice = "shorten it, or export with a larger --past" if static else "shorten it"
-            raise ContextOverflowError(
-                f"the prompt has {len(ids)} tokens; the model's context holds "
-                f"{self.context_length}: {advice}"
-            )
+        ids = self._prompt_ids(prompt, add_special_tokens, parse_special)
+        self._check_fits(ids)
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -285,35 +337,119 @@ class Generator:
             "Generator.load in each process (threads may share one)"
         )
 
+    def _prompt_ids(
+        self, prompt: Prompt, add_special_tokens: bool = True, parse_special: bool = True
+    ) -> list[int]:
+        """Token ids of `prompt`, one or more of the vocabulary, however many."""
+        if isinstance(prompt, str):
+            ids = self._with_tokenizer("give the prompt as token ids").encode(
+                prompt, add_special_tokens=add_special_tokens, parse_special=parse_special
+            )
+        else:
+            ids = token_ids(prompt)
+        if not ids:
+            raise GenerationError(
+                "the prompt is empty; give at least one token (to write from nothing, "
+                "'<|endoftext|>' in most GPT-2 vocabularies)"
+            )
+        return check_vocabulary(ids, self.vocab_size)
+
+    def _check_fits(self, ids: list[int]) -> None:
+        if len(ids) > self.context_length:
+            static = self.manifest.graph.static
+            advice = "shorten it, or export with a larger --past" if static else "shorten it"
+            raise ContextOverflowError(
+                f"the prompt has {len(ids)} tokens; the model's context holds "
+                f"{self.context_length}: {advice}"
+            )
+
     def _with_tokenizer(self, otherwise: str) -> Tokenizer:
         if self.tokenizer is None:
             raise GenerationError(f"{self.package.folder} has no tokenizer; {otherwise}")
         return self.tokenizer
 
-    def _request(
+    def _jobs(
+        self,
+        prompts: Sequence[Prompt],
+        config: GenerationConfig | Sequence[GenerationConfig] | None,
+        should_stop: ShouldStop | None,
+        settings: Mapping[str, Any],
+    ) -> list[Job]:
+        """Each prompt with its settings, all checked before anything is computed."""
+        if isinstance(prompts, (str, bytes)) or not hasattr(prompts, "__len__"):
+            raise GenerationError(f"prompts is {shown(prompts)}; give a list of prompts")
+        configs = [config] * len(prompts) if not isinstance(config, (list, tuple)) else config
+        if len(configs) != len(prompts):
+            raise GenerationError(
+                f"there are {len(configs)} configs for {len(prompts)} prompts; give one for each"
+            )
+        return [
+            self._job(prompt, each, should_stop, settings)
+            for prompt, each in zip(prompts, configs, strict=True)
+        ]
+
+    def _job(
         self,
         prompt: Prompt,
         config: GenerationConfig | None,
         should_stop: ShouldStop | None,
         settings: Mapping[str, Any],
-    ) -> tuple[Request, Sampler]:
-        """A generation, checked, and the sampler that it asks for."""
-        config = checked_config(config, settings)
-        effective = config.resolved(self.generation_config)
-        if should_stop is not None and not callable(should_stop):
-            raise GenerationError(f"should_stop is {shown(should_stop)}; it must be a function")
-        seed = None
-        if effective.samples:
-            seed = secrets.randbits(_NEW_SEED_BITS) if config.seed is None else config.seed
-        request = Request(
-            prompt_ids=self.encode(prompt),
-            config=config,
-            settings=effective,
-            eos_ids=() if config.ignore_eos else self.eos_token_ids,
-            seed=seed,
-            should_stop=should_stop,
+    ) -> Job:
+        named = {name: value for name, value in settings.items() if name not in CALL_ARGUMENTS}
+        effective = checked_config(config, named).resolved(self.generation_config)
+        ids = self._prompt_ids(prompt)
+        if effective.context_overflow == "slide":
+            ids = fitted(ids, self.context_length, effective.keep)
+        self._check_fits(ids)
+        assistant = settings.get("assistant")
+        extras = Extras(
+            should_stop=_functions("should_stop", should_stop, single=True)[0],
+            logits_processor=_functions("logits_processor", settings.get("logits_processor")),
+            stopping_criteria=_functions("stopping_criteria", settings.get("stopping_criteria")),
+            drafter=None if assistant is None else drafts_of(assistant, self),
         )
-        return request, make_sampler(config, seed or 0, self.generation_config)
+        maker = RequestMaker(
+            ids, effective, self.tokenizer, self.eos_token_ids, self.vocab_size, extras
+        )
+        return Job(ids, effective, maker)
+
+    def _finished(self, jobs: Sequence[Job], settings: Mapping[str, Any]) -> list[GenerationResult]:
+        with Batch(self.session, self.tokenizer, jobs, self._decoder(jobs, settings)) as batch:
+            for _ in batch:
+                pass
+        return batch.results
+
+    def _decoder(self, jobs: Sequence[Job], settings: Mapping[str, Any]) -> Decoder | None:
+        """That of the cache that was given."""
+        cache = settings.get("cache")
+        if cache is None:
+            return None
+        if not isinstance(cache, PromptCache) or cache.session is not self.session:
+            raise GenerationError(
+                f"cache is {shown(cache)}; make one with this generator's new_cache or load_cache"
+            )
+        if any(job.config.num_beams > 1 for job in jobs):
+            raise GenerationError("a cache holds one text; leave out num_beams, or the cache")
+        return cache.decoder
+
+
+def _functions(name: str, given: Any, single: bool = False) -> Any:
+    """`given` as a list of functions (single: of one or None), checked to be that."""
+    functions = [given] if single else list(given) if isinstance(given, (list, tuple)) else given
+    functions = [] if functions is None else functions
+    if not isinstance(functions, list) or not all(
+        callable(function) or (single and function is None) for function in functions
+    ):
+        expected = "a function" if single else "a list of functions"
+        raise GenerationError(f"{name} is {shown(given)}; it must be {expected}")
+    return functions
+
+
+def _tokens(events: EventStream) -> abc.Generator[Token, None, None]:
+    with events:
+        for event in events:
+            for number, token_id in enumerate(event.ids):
+                yield Token(token_id, event.logprobs[number] if event.logprobs else None)
 
 
 def _generation_config(package: Package) -> GenerationConfig:

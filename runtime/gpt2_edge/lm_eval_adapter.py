@@ -11,7 +11,6 @@ this module; it needs the extra [lm-eval].
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -25,6 +24,7 @@ from gpt2_edge.errors import (
 )
 from gpt2_edge.generate import Generator
 from gpt2_edge.score import ContinuationScorer, bos_token
+from gpt2_edge.settings import RULES
 
 try:
     from lm_eval.api.model import TemplateLM
@@ -146,7 +146,7 @@ class GPT2EdgeLM(TemplateLM):
         }
 
     def _config(self, settings: dict[str, Any]) -> GenerationConfig:
-        known = {field.name for field in dataclasses.fields(GenerationConfig)}
+        known = RULES.keys()
         unknown = sorted(settings.keys() - known - set(_TRANSLATED))
         if unknown:
             raise GenerationError(

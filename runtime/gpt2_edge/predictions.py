@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gpt2_edge.decode.loop import common_prefix
+from gpt2_edge.decode.prefill import TOKEN_GROUP
 from gpt2_edge.sampling import Logits
 from gpt2_edge.session import FedSequence
-from gpt2_edge.token_sequence import ROW_GROUP
 
 # Positions whose logits exist at one time: 26 MB with GPT-2's vocabulary. No more than 128 rows,
 # which ONNX Runtime's kernels split into tiles of 128, so that none is alone in a tile.
@@ -18,21 +19,18 @@ def predictions(sequence: FedSequence, ids: list[int], start: int) -> Iterator[t
 
     What `sequence` holds of their beginning is not fed again. The logits are the same to the bit
     whatever that was and whatever `start` is: as in `FedSequence.prefill`, a chunk starts at a
-    multiple of ROW_GROUP and is no lone row behind others. Nor is what is kept of it, since the
+    multiple of TOKEN_GROUP and is no lone row behind others. Nor is what is kept of it, since the
     head runs on the rows that are kept.
     """
     fed, first = ids[:-1], start - 1
-    alike = next(
-        (i for i, (a, b) in enumerate(zip(sequence.ids, fed, strict=False)) if a != b),
-        min(len(sequence.ids), len(fed)),
-    )
+    alike = common_prefix(sequence.ids, fed)
     again = _group_start(min(alike, first), len(fed))
     sequence.trim(again)
     while sequence.length < len(fed):
         begin = sequence.length
         end = min(begin + _CHUNK, len(fed))
         if len(fed) - end == 1:  # which would be alone in the next chunk
-            end -= ROW_GROUP
+            end -= TOKEN_GROUP
         kept_from = max(begin, _group_start(first, end)) if first < end else end - 1
         logits = sequence.feed(fed[begin:end], keep=end - kept_from)
         for position in range(max(first, kept_from), end):
@@ -40,6 +38,6 @@ def predictions(sequence: FedSequence, ids: list[int], start: int) -> Iterator[t
 
 
 def _group_start(position: int, end: int) -> int:
-    """The last multiple of ROW_GROUP up to `position` that is no lone row before `end`."""
-    start = position // ROW_GROUP * ROW_GROUP
-    return max(0, start - ROW_GROUP) if end - start == 1 else start
+    """The last multiple of TOKEN_GROUP up to `position` that is no lone row before `end`."""
+    start = position // TOKEN_GROUP * TOKEN_GROUP
+    return max(0, start - TOKEN_GROUP) if end - start == 1 else start

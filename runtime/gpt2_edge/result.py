@@ -16,6 +16,20 @@ class Token:
 
 
 @dataclass(frozen=True)
+class TextEvent:
+    """What a step added to a text: text that became certain, and the tokens that it wrote.
+
+    logprobs: of each of `ids`, and top_logprobs: for each of them the most likely tokens with their
+    logprobs, where the settings ask for them. The text of a token may come with a later event.
+    """
+
+    text: str
+    ids: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+    top_logprobs: tuple[tuple[tuple[int, float], ...], ...] = ()
+
+
+@dataclass(frozen=True)
 class NextToken:
     """One option for the next token, with its probability (0 to 1) among those that remain."""
 
@@ -31,13 +45,18 @@ class GenerationResult:
     text: the new text, without the prompt and without a stop string; None where the package has
         no tokenizer.
     ids: all new token ids, the end-of-text token or those of a stop string included.
-    finish_reason: "eos", "stop" (a stop string), "length" (max_new_tokens, or the context is
-        full), or "cancelled" (should_stop said so, or the stream was closed).
+    finish_reason: "eos", "stop" (a stop string, or a criterion of the caller's), "length"
+        (max_new_tokens, or the context is full), "time" (max_time), or "cancelled" (should_stop
+        said so, or the stream was closed).
     seed: of the random generator; None for greedy decoding.
     provider: the execution provider that computed it (one of PROVIDERS).
     nodes: how many nodes of the graph each provider took; None where ONNX Runtime keeps no account
         (the CPU before 1.24).
-    logprobs: one for each id, where the config asked for them.
+    logprobs: one for each id, where the config asked for them; top_logprobs: for each id the most
+        likely tokens there with their logprobs.
+    sequences: all texts, where num_return_sequences asks for several; this result is the first.
+    score: of beams, the sum of log-probabilities over length ** length_penalty.
+    cached_tokens: of the prompt, found in a cache. drafted_tokens, accepted_tokens: of drafts.
     Times are the model's, in seconds, without what a reader of the stream did between two tokens;
     rates are in tokens per second (0 where nothing was measured).
     """
@@ -52,6 +71,12 @@ class GenerationResult:
     logprobs: tuple[float, ...] | None = None
     provider: str = "cpu"
     nodes: dict[str, int] | None = None
+    top_logprobs: tuple[tuple[tuple[int, float], ...], ...] | None = None
+    sequences: tuple[GenerationResult, ...] = ()
+    score: float | None = None
+    cached_tokens: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
 
     @property
     def prompt_tokens_per_second(self) -> float:

@@ -9,19 +9,24 @@ through the inverse cumulative distribution. tests/vectors/sampling.json holds e
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from gpt2_edge.config import GenerationConfig
+from gpt2_edge.config import EffectiveSettings
 from gpt2_edge.errors import GenerationError
 
 Logits = npt.NDArray[np.float32]
-Sampler = Callable[[Logits], int]
+# Which token comes next: from its logits, for new token number n (from 0); pure in both.
+Chooser = Callable[[Logits, int], int]
+# How many of the sorted candidates stay, of their weights [n] (the first is 1) and cumulative
+# probabilities [n]. What it says of the first ones may not depend on those behind them.
+Truncation = Callable[[npt.NDArray[np.float64], npt.NDArray[np.float64]], int]
 
 _MASK64 = (1 << 64) - 1
+_GOLDEN = 0x9E3779B97F4A7C15
 _FIRST_CANDIDATES = 1024
 _COLDEST = 1e-30  # float32 logits divided by less overflow; greedy long before
 
@@ -34,7 +39,7 @@ class SplitMix64:
 
     def next(self) -> int:
         """The next 64 random bits."""
-        self._state = (self._state + 0x9E3779B97F4A7C15) & _MASK64
+        self._state = (self._state + _GOLDEN) & _MASK64
         z = self._state
         z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK64
         z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK64
@@ -45,24 +50,38 @@ class SplitMix64:
         return (self.next() >> 11) / (1 << 53)
 
 
-def make_sampler(
-    config: GenerationConfig, seed: int, defaults: GenerationConfig | None = None
-) -> Sampler:
-    """The function from logits [vocab] to a token id that `config` asks for.
-
-    defaults: of the package. The function raises GenerationError for logits that are not numbers.
+def make_chooser(settings: EffectiveSettings, seed: int) -> Chooser:
+    """The function from logits [vocab] and the number of the draw to the token that `settings` ask.
+    It raises GenerationError for logits that are not numbers.
     """
-    settings = config.resolved(defaults)
-    if not settings.samples:
-        return greedy
-    random = SplitMix64(seed)
+    if not settings.do_sample:
+        return lambda logits, number: greedy(logits)
+    truncations = [
+        truncation
+        for truncation, asked in (
+            (top_p_truncation(settings.top_p), settings.top_p < 1),
+            (min_p_truncation(settings.min_p), settings.min_p > 0),
+        )
+        if asked
+    ]
 
-    def sample(logits: Logits) -> int:
-        u = random.uniform()
-        kept = candidates(logits, settings.temperature, settings.top_k, settings.top_p, reach=u)
+    def sample(logits: Logits, number: int) -> int:
+        u = draw(seed, number)
+        kept = candidates(
+            logits, settings.temperature, settings.top_k, truncations, settings.typical_p, u
+        )
         return kept.at(u)
 
     return sample
+
+
+def draw(seed: int, number: int) -> float:
+    """Uniform number `number` (from 0) of the generator that `seed` starts: a float64 in [0, 1).
+
+    SplitMix64's state is a counter, so every draw is at hand without those before it: nothing has
+    to be rolled back behind a draft, copied for a beam, or saved with a cache.
+    """
+    return SplitMix64(seed + number * _GOLDEN).uniform()
 
 
 def greedy(logits: Logits) -> int:
@@ -108,12 +127,17 @@ class Candidates:
 
 
 def candidates(
-    logits: Logits, temperature: float, top_k: int, top_p: float, reach: float = 1.0
+    logits: Logits,
+    temperature: float,
+    top_k: int,
+    truncations: Sequence[Truncation] = (),
+    typical_p: float = 1.0,
+    reach: float = 1.0,
 ) -> Candidates:
-    """What remains of `logits` [vocab] after temperature, then top_k (0: all), then top_p.
+    """What remains of `logits` [vocab] after temperature, top_k (0: all), truncations, typical_p.
 
-    A token passes top_p while the ones before it sum to less than top_p of the top_k. Where
-    top_k allows the whole vocabulary, the tokens are only sorted as far as top_p or a draw of
+    Truncations see the probabilities of the top_k; the least of what they keep stays. Where top_k
+    allows the whole vocabulary, the tokens are only sorted as far as a truncation or a draw of
     `reach` needs: sorting all of them would cost more than the rest of the sampler.
     """
     k = min(top_k or len(logits), len(logits))
@@ -124,21 +148,49 @@ def candidates(
         _require_number(peak)
         scaled = (logits - peak) / np.float32(temperature)
         total = float(np.exp(scaled).sum(dtype=np.float64))
-        k = min(k, _FIRST_CANDIDATES)
+        k = len(logits) if typical_p < 1 else min(k, _FIRST_CANDIDATES)
     while True:
         ids = largest(logits, k)
         chosen = logits[ids].astype(np.float64)
         weights = np.exp((chosen - chosen[0]) / temperature)
         cumulative = np.cumsum(weights / (total or weights.sum()))
-        needed = top_p if top_p < 1 else reach
-        if total is None or cumulative[-1] > needed or k == len(logits):
+        kept = min((keep(weights, cumulative) for keep in truncations), default=len(ids))
+        enough = kept < len(ids) if truncations else cumulative[-1] > reach
+        if total is None or enough or k == len(logits):
             break
         k = min(8 * k, len(logits))
-    if top_p < 1:
-        kept = int(np.searchsorted(cumulative, top_p, side="left")) + 1
-        ids, cumulative = ids[:kept], cumulative[:kept]
-    complete = top_p < 1 or total is None or k == len(logits)
+    complete = bool(truncations) or total is None or k == len(logits)
+    ids, weights, cumulative = ids[:kept], weights[:kept], cumulative[:kept]
+    if typical_p < 1:
+        typical = _typical(weights, typical_p)
+        ids, cumulative = ids[typical], np.cumsum(weights[typical])
     return Candidates(ids, cumulative, float(cumulative[-1]) if complete else 1.0)
+
+
+def top_p_truncation(top_p: float) -> Truncation:
+    """Nucleus sampling (Holtzman et al. 2020): a token stays while those before it sum to less."""
+    return lambda weights, cumulative: int(np.searchsorted(cumulative, top_p, side="left")) + 1
+
+
+def min_p_truncation(min_p: float) -> Truncation:
+    """Nguyen et al. 2024: tokens stay that are at least `min_p` times as likely as the first."""
+    return lambda weights, cumulative: int(np.searchsorted(-weights, -min_p, side="right"))
+
+
+def _typical(weights: npt.NDArray[np.float64], mass: float) -> npt.NDArray[np.bool_]:
+    """Locally typical sampling (Meister et al. 2022): which candidates stay.
+
+    Those whose information content is nearest to the entropy, until they sum to `mass`.
+    """
+    probabilities = weights / weights.sum()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        information = -np.log(probabilities)
+        entropy = np.nansum(probabilities * information)
+    distance = np.abs(information - entropy)
+    order = np.argsort(distance, kind="stable")
+    reached = int(np.sum(np.cumsum(probabilities[order]) < mass))
+    kept: npt.NDArray[np.bool_] = distance <= distance[order[min(reached, len(order) - 1)]]
+    return kept
 
 
 def most_likely(
@@ -153,7 +205,7 @@ def most_likely(
     weights = np.exp((logits - logits[ids[0]]).astype(np.float64) / max(temperature, _COLDEST))
     total = weights.sum()
     if top_p < 1:
-        kept = candidates(logits, temperature, k, top_p).ids
+        kept = candidates(logits, temperature, k, [top_p_truncation(top_p)]).ids
         ids, total = kept[:count], weights[kept].sum()
     elif k < len(logits):
         total = weights[largest(logits, k)].sum()
@@ -178,3 +230,11 @@ def _require_number(peak: np.float32) -> None:
             f"the model gave logits that are not numbers (the largest is {peak}); export the "
             "model again with another recipe, or use another provider"
         )
+
+
+def log_probabilities(logits: Logits) -> Logits:
+    """Natural logarithms of the softmax of `logits` [vocab], in float32."""
+    shifted = logits - np.max(logits)
+    total = np.log(np.exp(shifted).sum(dtype=np.float64))
+    result: Logits = (shifted - total).astype(np.float32)
+    return result

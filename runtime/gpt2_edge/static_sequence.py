@@ -90,6 +90,16 @@ class StaticSequence:
         logits: Floats = self._run(self._step, ids[last:])[0, 0]
         return logits
 
+    def read(self, ids: Sequence[int]) -> tuple[int, Floats | None]:
+        """Feed the next part of a prompt: how many of `ids` it took, and logits [vocab] after the
+        last of them, None where some are left.
+        """
+        if len(ids) == 1:
+            return 1, self.prefill(ids)
+        count = min(self._chunk.tokens, len(ids) - 1)
+        self._run(self._chunk, ids[:count])
+        return count, None
+
     def trim(self, length: int) -> None:
         """Forget all tokens from number `length` on."""
         if length < 0:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 
 class StopStrings:
-    """Passes text on, but holds back an end that may become one of `strings`."""
+    """Passes text on, but holds back an end that may become one of `strings`.
 
-    def __init__(self, strings: tuple[str, ...]) -> None:
-        self._strings = strings
+    include: the string that ends the text is part of it.
+    """
+
+    def __init__(self, strings: tuple[str, ...], include: bool = False) -> None:
+        self._strings, self._include = strings, include
         self._held = ""
         self.found = False
 
@@ -16,11 +19,15 @@ class StopStrings:
         if not self._strings:
             return piece
         text = self._held + piece
-        starts = [start for string in self._strings if (start := text.find(string)) >= 0]
-        if starts:
+        found = [
+            (start, start + len(string) * self._include)
+            for string in self._strings
+            if (start := text.find(string)) >= 0
+        ]
+        if found:  # the first; of two that begin there, the shorter
             self.found = True
             self._held = ""
-            return text[: min(starts)]
+            return text[: min(found)[1]]
         held = max(_overlap(text, string) for string in self._strings)
         self._held = text[len(text) - held :]
         return text[: len(text) - held]

@@ -1,58 +1,120 @@
-"""Tokens as text, given out as it becomes certain."""
+"""A generation as it is read: pieces of text, or tokens, and the record at its end."""
 
 from __future__ import annotations
 
-from collections import abc
+from collections import deque
 from collections.abc import Iterator
-from contextlib import closing
 from types import TracebackType
 
-from gpt2_edge.decoding import Progress, Request, decode
+from gpt2_edge.decode.loop import Decoder
+from gpt2_edge.decode.request import SingleText
 from gpt2_edge.errors import GenerationError
-from gpt2_edge.result import GenerationResult, Token
-from gpt2_edge.sampling import Sampler
+from gpt2_edge.records import single_result
+from gpt2_edge.result import GenerationResult, TextEvent
 from gpt2_edge.session import Session
-from gpt2_edge.stopping import StopStrings
-from gpt2_edge.tokenizer import Tokenizer
+
+
+class EventStream(Iterator[TextEvent]):
+    """What each step adds to a text; then `result`.
+
+    Closing it ends the generation and frees its rows: by `close`, as a context manager, or by
+    dropping the last reference to it.
+    """
+
+    def __init__(
+        self, decoder: Decoder, request: SingleText, session: Session, seed: int | None
+    ) -> None:
+        self._decoder: Decoder | None = decoder
+        self._request, self._session, self._seed = request, session, seed
+        self._events: list[TextEvent] = []
+        self._unread: deque[TextEvent] = deque()
+        decoder.submit(request)
+
+    def __next__(self) -> TextEvent:
+        request = self._request
+        try:
+            while not self._unread:
+                decoder = self._decoder  # which another thread may close
+                if request.error is not None:
+                    raise request.error
+                if request.over or decoder is None:
+                    raise StopIteration
+                for owner, event in decoder.step():
+                    if owner is request:
+                        self._unread.append(event)
+        except BaseException:  # the end, an error or Ctrl-C: nothing comes after it
+            self.close()
+            raise
+        event = self._unread.popleft()
+        self._events.append(event)
+        return event
+
+    def close(self) -> None:
+        """End the generation where it is, with finish_reason "cancelled" unless it was over.
+
+        Where another thread waits for the next event, its step is finished first.
+        """
+        decoder, self._decoder = self._decoder, None
+        if decoder is not None:
+            self._events += [*self._unread, *decoder.cancel(self._request)]
+            self._unread.clear()
+
+    def __enter__(self) -> EventStream:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """All new token ids so far."""
+        return tuple(self._request.new_ids)
+
+    @property
+    def writes_text(self) -> bool:
+        """Whether there is text; False where the package has no tokenizer."""
+        return self._request.writes_text
+
+    @property
+    def result(self) -> GenerationResult:
+        """The record of the whole generation, or of what there was when it was broken off.
+
+        GenerationError before either.
+        """
+        if self._decoder is not None:
+            raise GenerationError(
+                "the stream has not ended; read all of it, or close it, before its result"
+            )
+        return single_result(self._request, self._events, self._session, self._seed)
+
+    def __repr__(self) -> str:
+        state = repr(self._request.finish_reason) if self._decoder is None else "not ended"
+        return f"<{type(self).__name__} {len(self._request.new_ids)} tokens, {state}>"
 
 
 class TextStream(Iterator[str]):
     """Pieces of text as they become certain, never half a character; then `result`.
 
     Where the package has no tokenizer, an empty piece comes with every token; `ids` has them.
-
-    Closing it ends the generation and frees its cache at once: by `close`, as a context manager,
-    or by dropping the last reference to it.
+    events: the stream that it reads, for who wants ids and logprobs too. Closing is as there.
     """
 
-    def __init__(
-        self, session: Session, tokenizer: Tokenizer | None, request: Request, choose: Sampler
-    ) -> None:
-        self._progress = Progress()
-        self._request, self._session = request, session
-        self._has_text = tokenizer is not None
-        tokens = decode(session, request, choose, self._progress)
-        self._pieces = _pieces(tokens, tokenizer, request, self._progress)
-        self._ended = False
+    def __init__(self, events: EventStream) -> None:
+        self.events = events
 
     def __next__(self) -> str:
-        try:
-            return next(self._pieces)
-        except BaseException:  # the end, an error or Ctrl-C: nothing comes after it
-            self._ended = True
-            raise
+        while not (piece := next(self.events).text) and self.events.writes_text:
+            pass
+        return piece
 
     def close(self) -> None:
-        """End the generation where it is, with finish_reason "cancelled" unless it was over.
-
-        Where another thread waits for the next piece, its step is finished first.
-        """
-        self._progress.closed = True
-        try:
-            self._pieces.close()
-        except ValueError:  # it is running: that thread's, or in should_stop, which is asked next
-            return
-        self._ended = True
+        """See EventStream."""
+        self.events.close()
 
     def __enter__(self) -> TextStream:
         return self
@@ -68,52 +130,12 @@ class TextStream(Iterator[str]):
     @property
     def ids(self) -> tuple[int, ...]:
         """All new token ids so far; those of a piece may come before it, never after it."""
-        return tuple(token.id for token in self._progress.tokens)
+        return self.events.ids
 
     @property
     def result(self) -> GenerationResult:
-        """The record of the whole generation, or of what there was when it was broken off.
-
-        GenerationError before either.
-        """
-        if not self._ended:
-            raise GenerationError(
-                "the stream has not ended; read all of it, or close it, before its result"
-            )
-        return self._progress.result(self._request, self._session, self._has_text)
+        """See EventStream."""
+        return self.events.result
 
     def __repr__(self) -> str:
-        state = repr(self._progress.finish_reason) if self._ended else "not ended"
-        return f"<TextStream {len(self._progress.tokens)} tokens, {state}>"
-
-
-def _pieces(
-    tokens: abc.Generator[Token, None, None],
-    tokenizer: Tokenizer | None,
-    request: Request,
-    progress: Progress,
-) -> abc.Generator[str, None, None]:
-    """The text of `tokens` up to a stop string; what is given out is kept in `progress`."""
-    stops = StopStrings(request.config.stop_strings)
-    detokenizer = tokenizer.stream() if tokenizer else None
-    with closing(tokens):
-        for token in tokens:
-            if detokenizer is None:
-                yield ""
-                continue
-            piece = stops.push(detokenizer.push(token.id))
-            if stops.found:
-                progress.finish_reason = "stop"
-            if piece:
-                progress.text.append(piece)
-                yield piece
-            if stops.found:
-                return
-    if detokenizer is not None:
-        rest = stops.push(detokenizer.finish())
-        if stops.found:
-            progress.finish_reason = "stop"
-        rest += stops.finish()
-        if rest:
-            progress.text.append(rest)
-            yield rest
+        return repr(self.events).replace("EventStream", "TextStream")

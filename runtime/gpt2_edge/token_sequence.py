@@ -7,21 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
-from gpt2_edge.cache import Cache, ConcatCache, SharedCache
+from gpt2_edge.cache import Cache, ConcatCache, SharedCache, shared_buffers
+from gpt2_edge.decode.prefill import PREFILL_CHUNK, next_part
 from gpt2_edge.errors import ContextOverflowError
+from gpt2_edge.graph_run import GraphRun
 
 if TYPE_CHECKING:
     from gpt2_edge.session import Session
-
-# Long prompts are fed in chunks: attention's scores take heads x chunk x context floats, and a
-# caller can stop between two chunks. Speed is flat from about 100 tokens on.
-PREFILL_CHUNK = 256
-# Kernels take rows in small groups, of which this is a multiple, and in tiles; a row that is left
-# alone in its tile is computed by other instructions.
-ROW_GROUP = 16
-_ROW_TILE = 128
 
 
 class TokenSequence:
@@ -37,22 +30,9 @@ class TokenSequence:
         self._onnx = session.onnx
         self._step_limit, self._last_row_only = session.step_limit, session.last_row_only
         capacity = min(capacity, self._architecture.context_length)
-        kind = SharedCache if self._graph.cache == "shared" else ConcatCache
-        self._cache: Cache = kind(self._architecture, self._graph, capacity, session.device)
-        self._binding = session.onnx.io_binding()
-        self._mask = np.ones((1, capacity), np.int64)
-        self._positions = np.arange(capacity, dtype=np.int64)[None]
-        # Where one position's logits go, step after step; the first output that is bound.
-        vocab = self._architecture.vocab_size
-        self._logits = np.empty((1, vocab), np.float32)
-        self._logits_value = ort.OrtValue.ortvalue_from_numpy(self._logits[None])
+        self._cache = _new_cache(session, capacity)
+        self._run = GraphRun(session, self._cache, 1, capacity)
         self.ids: list[int] = []
-
-    def __del__(self) -> None:
-        # What lies on a device has to go before its session, or the process crashes (seen with
-        # onnxruntime-webgpu 1.27); this may be the last that holds the session.
-        for name in ("_cache", "_binding"):
-            self.__dict__.pop(name, None)
 
     @property
     def length(self) -> int:
@@ -81,40 +61,9 @@ class TokenSequence:
                 self.feed(ids[:together])
             singly = [self.feed([token_id]).copy() for token_id in ids[together:]]
             return np.concatenate(singly[-keep:])
-        past, total = self.length, self.length + len(ids)
-        names = self._graph.names
-        # Every array and OrtValue stays referenced until the run is over: ONNX Runtime's binding
-        # does not keep the memory alive.
-        inputs = {
-            names.input_ids: np.array([ids], np.int64),
-            names.attention_mask: self._mask[:, :total],
-        }
-        if names.position_ids is not None:
-            inputs[names.position_ids] = self._positions[:, past:total]
-        if names.logits_to_keep is not None:
-            inputs[names.logits_to_keep] = np.array([keep], np.int64)
-        values = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in inputs.items()}
-        for name, value in values.items():
-            self._binding.bind_ortvalue_input(name, value)
-        one_row = len(ids) == 1 or (keep == 1 and names.logits_to_keep is not None)
-        if one_row:
-            self._binding.bind_ortvalue_output(names.logits, self._logits_value)
-        else:  # several rows are more than the graph declares, so ONNX Runtime allocates them
-            self._binding.bind_output(names.logits)
-        self._cache.bind(self._binding)
-        try:
-            self._onnx.run_with_iobinding(self._binding)
-            rows = None if one_row else self._binding.get_outputs()[0].numpy()
-            if rows is not None and rows.shape[2:] != self._logits.shape[1:]:
-                raise ValueError(f"the logits are {list(rows.shape)}")
-        except Exception as error:  # ONNX Runtime raises a family of its own
-            raise self._session.run_error(error) from error
-        self._cache.advance(self._binding, len(ids))
+        logits = self._run.one(ids, self.length, keep)
         self.ids.extend(ids)
-        if rows is None:
-            return self._logits
-        logits: npt.NDArray[np.float32] = rows[0]
-        return logits[-keep:] if keep else logits
+        return logits
 
     def prefill(
         self,
@@ -124,31 +73,29 @@ class TokenSequence:
     ) -> npt.NDArray[np.float32] | None:
         """Feed a prompt in chunks; logits [vocab] after its last token, None if stopped before.
 
-        Whatever the chunks, the logits are the same, to the bit on one machine. ONNX Runtime's
-        kernels take rows in small groups, and a remainder or a lone row by other instructions; in
-        quantized graphs the difference in the last bit grows to a rounding step. So a chunk
-        starts at a multiple of ROW_GROUP, and no row is alone behind others: where one would be,
-        tokens before it are fed again, or before the others.
+        Whatever the chunks, the logits are the same, to the bit on one machine (decode/prefill.py).
         """
-        if chunk < 1:
-            raise ValueError(f"chunk is {chunk}; it must be at least 1")
         self._require_room(len(ids))
-        logits = None
-        for start in range(0, len(ids), chunk):
+        left, logits = list(ids), None
+        while left:
             if should_stop is not None and should_stop():
                 return None
-            part = list(ids[start : start + chunk])
-            again = self.length % ROW_GROUP
-            if len(part) + again == 1 and self.length:
-                again = ROW_GROUP
-            part = [*self.ids[self.length - again :], *part]
-            self.trim(self.length - again)
-            if len(part) > 1 and len(part) % _ROW_TILE == 1:
-                early = len(part) - 1 - ROW_GROUP
-                self.feed(part[:early])
-                part = part[early:]
-            logits = self.feed(part)[-1]
+            count, logits = self.read(left, chunk)
+            left = left[count:]
         return logits
+
+    def read(
+        self, ids: Sequence[int], chunk: int = PREFILL_CHUNK
+    ) -> tuple[int, npt.NDArray[np.float32] | None]:
+        """Feed the next part of a prompt: how many of `ids` it took, and logits [vocab] after the
+        last of them, None where some are left. See next_part for what a part is.
+        """
+        begin, end = next_part(self.length, self.length + len(ids), chunk)
+        count = end - self.length
+        part = [*self.ids[begin:], *ids[:count]]
+        self.trim(begin)
+        logits = self.feed(part)[-1]
+        return count, logits if count == len(ids) else None
 
     def trim(self, length: int) -> None:
         """Forget all tokens from number `length` on."""
@@ -163,3 +110,12 @@ class TokenSequence:
                 f"{tokens} more tokens do not fit behind {self.length} in a cache of "
                 f"{self.capacity}"
             )
+
+
+def _new_cache(session: Session, capacity: int) -> Cache:
+    manifest = session.package.manifest
+    architecture, graph = manifest.architecture, manifest.graph
+    if graph.cache != "shared":
+        return ConcatCache(architecture, graph, capacity, session.device)
+    buffers = shared_buffers(architecture, graph, 1, capacity)
+    return SharedCache(architecture, graph, buffers, session.device)

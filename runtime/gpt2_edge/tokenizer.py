@@ -91,6 +91,14 @@ class Tokenizer:
         except UnreadableError as error:
             raise PackageError(f"{self._path} cannot {what} this text: {error}") from error
 
+    def vocabulary(self) -> dict[str, int]:
+        """Every token with its id, added ones included."""
+        return dict(self._tokenizer.get_vocab())
+
+    def to_json(self) -> str:
+        """The tokenizer as the tokenizers library writes it."""
+        return str(self._tokenizer.to_str())
+
     @cached_property
     def _plain(self) -> _HFTokenizer:
         """The same for which special tokens in a text are text.

@@ -8,7 +8,7 @@ import math
 from collections import OrderedDict
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,11 +16,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpt2_edge import GenerationConfig, GenerationError, GPT2EdgeError
-from gpt2_edge.config import PACKAGE_SETTINGS, Settings
+from gpt2_edge.config import PACKAGE_SETTINGS, EffectiveSettings, Settings
+from gpt2_edge.settings import RULES
 from helpers import assert_one_line
 
 SPEC = json.loads((Path(__file__).resolve().parents[2] / "spec/settings.json").read_text("utf-8"))
 NAMES = [entry.name for entry in dataclasses.fields(GenerationConfig)]
+# Lists of ids, biases by id, schemas.
+TAKES_LISTS = (
+    "bad_words_ids", "sequence_bias", "logit_bias", "suppress_tokens", "begin_suppress_tokens",
+    "eos_token_id", "json_schema",
+)  # fmt: skip
 ODD = [b"5", [5], (5, 6), {"a": 1}, {3}, object(), len, 1j, np.array([1, 2]), np.array([[True]])]
 
 
@@ -64,6 +70,31 @@ ODD = [b"5", [5], (5, 6), {"a": 1}, {3}, object(), len, 1j, np.array([1, 2]), np
         ("stop_strings", ["fine", None]),
         ("stop_strings", [["end"]]),
         ("ignore_eos", None),
+        ("min_p", 1.5),
+        ("typical_p", 0),
+        ("repetition_penalty", 0),
+        ("no_repeat_ngram_size", -1),
+        ("no_repeat_ngram_size", 2.0),
+        ("bad_words_ids", [5]),
+        ("bad_words_ids", [[]]),
+        ("bad_words_ids", [["a"]]),
+        ("sequence_bias", {"a": 1.0}),
+        ("sequence_bias", {(1,): math.inf}),
+        ("sequence_bias", [[1, 2, 3]]),
+        ("logit_bias", {5: math.nan}),
+        ("logit_bias", {-5: 1.0}),
+        ("suppress_tokens", [-1]),
+        ("suppress_tokens", "5"),
+        ("eos_token_id", -1),
+        ("eos_token_id", 5.0),
+        ("max_time", 0),
+        ("num_beams", 0),
+        ("early_stopping", "always"),
+        ("num_return_sequences", 0),
+        ("keep", -1),
+        ("regex", 5),
+        ("json_schema", [1]),
+        ("choices", [""]),
         ("ignore_eos", 0),
         ("context_overflow", "shift"),
         ("context_overflow", None),
@@ -80,7 +111,7 @@ def test_a_value_of_another_type_or_out_of_range_is_named(name: str, value: Any)
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_setting_takes_what_is_no_value_at_all(name: str) -> None:
-    for value in ODD:
+    for value in ODD if name not in TAKES_LISTS else [b"5", object(), len, 1j, {3}]:
         with pytest.raises(GenerationError) as raised:
             GenerationConfig(**{name: value})
         assert_one_line(raised.value, f"{name} is ", "; it must be ")
@@ -179,6 +210,7 @@ def test_settings_are_what_every_runtime_makes_of_them(case: dict[str, Any]) -> 
         assert_one_line(raised.value, case["refused"])
         return
     effective = dataclasses.asdict(resolve())
+    effective["samples"] = effective["do_sample"]
     assert {name: effective[name] for name in case["expect"]} == case["expect"]
 
 
@@ -239,7 +271,8 @@ def test_a_generation_config_of_no_folder(path: Any) -> None:
 
 
 def test_keywords_are_the_fields() -> None:
-    assert list(get_type_hints(Settings, localns={"Sequence": list})) == NAMES
+    assert list(Settings.__annotations__) == NAMES == list(RULES)
+    assert [entry.name for entry in dataclasses.fields(EffectiveSettings)] == NAMES
     assert set(PACKAGE_SETTINGS) <= set(NAMES)
 
 

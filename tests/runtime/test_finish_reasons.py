@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from gpt2_edge import GenerationConfig, GenerationError, Generator
+from gpt2_edge.graph_run import GraphRun
 from gpt2_edge.package import Package
-from gpt2_edge.session import TokenSequence
 from helpers import assert_one_line
 
 PROMPT = "The man in the boat said that he"
@@ -64,7 +64,7 @@ def test_an_eos_that_is_a_special_token_is_no_text(
     fp32: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = iter([*fp32.encode("so it ends"), 0, 5])
-    monkeypatch.setattr("gpt2_edge.generate.make_sampler", lambda *_: lambda _: next(chosen))
+    monkeypatch.setattr("gpt2_edge.requests.make_chooser", lambda *_: lambda *_: next(chosen))
     result = fp32.generate(PROMPT, TWENTY)
     assert (result.text, result.finish_reason) == ("so it ends", "eos")
     assert result.ids[-1] == 0
@@ -118,17 +118,17 @@ def test_should_stop_is_asked_once_for_each_token(fp32: Generator) -> None:
 def test_ctrl_c_is_the_caller_s(
     fp32: Generator, greedy: tuple[int, ...], tokens: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    feed = TokenSequence.feed
+    run = GraphRun.one
     steps = iter(range(tokens))
 
-    def interrupted_feed(self: TokenSequence, ids: Sequence[int], keep: int = 1) -> Any:
+    def interrupted(self: GraphRun, *arguments: Any) -> Any:
         if next(steps, None) is None:
             raise KeyboardInterrupt
-        return feed(self, ids, keep)
+        return run(self, *arguments)
 
     stream = fp32.stream(PROMPT, TWENTY)
     with monkeypatch.context() as patch:
-        patch.setattr(TokenSequence, "feed", interrupted_feed)
+        patch.setattr(GraphRun, "one", interrupted)
         with raises_interrupt():
             list(stream)
         with raises_interrupt():
@@ -144,10 +144,10 @@ def test_ctrl_c_is_the_caller_s(
 def test_ctrl_c_while_a_token_is_chosen_is_the_caller_s(
     fp32: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def choose(logits: np.ndarray) -> int:
+    def choose(logits: np.ndarray, number: int) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gpt2_edge.generate.make_sampler", lambda *_: choose)
+    monkeypatch.setattr("gpt2_edge.requests.make_chooser", lambda *_: choose)
     with raises_interrupt():
         fp32.generate(PROMPT, TWENTY)
 

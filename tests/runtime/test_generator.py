@@ -23,7 +23,8 @@ from gpt2_edge import (
     GPT2EdgeError,
     PackageError,
 )
-from gpt2_edge.session import TokenSequence
+from gpt2_edge.graph_run import GraphRun
+from gpt2_edge.token_sequence import TokenSequence
 from helpers import assert_one_line
 
 PROMPT = "The man in the boat said that he"
@@ -68,7 +69,7 @@ def test_keywords_win_over_the_config(fp32: Generator) -> None:
     ("given", "expected"),
     [
         ({"max_tokens": 3}, "there is no setting 'max_tokens'; did you mean max_new_tokens?"),
-        ({"num_beams": 3}, "there is no setting 'num_beams'; the settings are max_new_tokens, "),
+        ({"watermark": 3}, "there is no setting 'watermark'; the settings are max_new_tokens, "),
         ({"temperature": "0.8"}, "temperature is '0.8'; it must be a number"),
         ({"config": {"temperature": 1}}, "config is {'temperature': 1}; give a GenerationConfig"),
         ({"config": "greedy"}, "config is 'greedy'; give a GenerationConfig"),
@@ -224,14 +225,14 @@ def test_what_is_shown_of_a_result(int4: Generator) -> None:
 def test_logits_that_are_not_numbers_are_one_error(
     fp32: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    feed = TokenSequence.feed
+    run = GraphRun.one
 
-    def broken(self: TokenSequence, ids: list[int], keep: int = 1) -> Any:
-        logits = np.array(feed(self, ids, keep))
+    def broken(self: GraphRun, *arguments: Any) -> Any:
+        logits = np.array(run(self, *arguments))
         logits[:, 77] = np.nan
         return logits
 
-    monkeypatch.setattr(TokenSequence, "feed", broken)
+    monkeypatch.setattr(GraphRun, "one", broken)
     ids = fp32.encode(PROMPT)
     calls: list[Callable[[], Any]] = [
         lambda: fp32.generate(PROMPT),

@@ -3,23 +3,47 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from itertools import count
 
 import numpy as np
 import pytest
 
-from gpt2_edge import GenerationConfig, GenerationError
+from gpt2_edge import GenerationConfig, GenerationError, sampling
 from gpt2_edge.sampling import (
+    Candidates,
     SplitMix64,
-    candidates,
+    draw,
     greedy,
     largest,
     log_probability,
-    make_sampler,
+    make_chooser,
+    min_p_truncation,
     most_likely,
+    top_p_truncation,
 )
 from helpers import assert_one_line
 
 ALL = 4
+
+
+def make_sampler(config: GenerationConfig, seed: int) -> Callable[[np.ndarray], int]:  # type: ignore[type-arg]
+    """Draw after draw, as a text is written."""
+    choose, numbers = make_chooser(config.resolved(), seed), count()
+    return lambda logits: choose(logits, next(numbers))
+
+
+def candidates(
+    logits: np.ndarray,  # type: ignore[type-arg]
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    reach: float = 1.0,
+) -> Candidates:
+    truncations = [top_p_truncation(top_p)] if top_p < 1 else []
+    return sampling.candidates(logits, temperature, top_k, truncations, reach=reach)
+
+
 # Token 1 has 1/2, token 3 has 1/4, tokens 0 and 2 have 1/8 each.
 LOGITS = np.log(np.array([1, 4, 1, 2], np.float32))
 EQUAL = np.zeros(4, np.float32)
@@ -217,3 +241,39 @@ def test_a_seed_of_numpy_draws_as_python_s(kind: type) -> None:
 )
 def test_largest(k: int, ids: list[int]) -> None:
     assert largest(LOGITS, k).tolist() == ids
+
+
+def test_the_draws_are_those_of_the_generator_in_order() -> None:
+    random = SplitMix64(99)
+    assert [draw(99, number) for number in range(100)] == [random.uniform() for _ in range(100)]
+
+
+@pytest.mark.parametrize(
+    ("min_p", "ids"), [(0.24, [1, 3, 0, 2]), (0.26, [1, 3]), (0.49, [1, 3]), (0.51, [1]), (1, [1])]
+)
+def test_min_p_keeps_what_is_likely_beside_the_most_likely(min_p: float, ids: list[int]) -> None:
+    # Beside token 1, token 3 is half as likely and the others a quarter.
+    logits = np.log2(np.array([1, 4, 1, 2], np.float32)) * np.float32(math.log(2))
+    kept = sampling.candidates(logits, 1.0, 0, [min_p_truncation(min_p)])
+    assert kept.ids.tolist() == ids
+
+
+def test_min_p_and_top_p_together_keep_the_lesser() -> None:
+    both = [top_p_truncation(0.9), min_p_truncation(0.4)]
+    assert sampling.candidates(LOGITS, 1.0, 0, both).ids.tolist() == [1, 3]
+    both = [top_p_truncation(0.3), min_p_truncation(0.4)]
+    assert sampling.candidates(LOGITS, 1.0, 0, both).ids.tolist() == [1]
+
+
+def test_min_p_of_a_large_vocabulary_sorts_as_far_as_it_needs() -> None:
+    logits = np.concatenate([np.zeros(3000), np.full(3000, -5)]).astype(np.float32)
+    kept = sampling.candidates(logits, 1.0, 0, [min_p_truncation(0.5)])
+    assert len(kept.ids) == 3000
+
+
+def test_typical_p_keeps_what_surprises_as_expected() -> None:
+    # Information is 1, 2, 3 and 3 bits, entropy 1.75: token 3 is nearest, then token 1.
+    for mass, ids in ((0.2, [3]), (0.24, [3]), (0.3, [1, 3]), (0.76, [1, 3, 0, 2])):
+        kept = sampling.candidates(LOGITS, 1.0, 0, typical_p=mass)
+        assert kept.ids.tolist() == ids
+    assert [kept.at(u) for u in (0.0, 0.6, 0.8, 0.99)] == [1, 3, 0, 2]

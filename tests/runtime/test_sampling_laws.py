@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gpt2_edge.sampling import candidates, largest
+from gpt2_edge.sampling import candidates, largest, top_p_truncation
 
 # The sampler sums the weights of a whole vocabulary in float32: a draw this close to the border
 # of two tokens may fall on either side.
@@ -40,21 +40,21 @@ def test_drawing_from_the_whole_vocabulary_equals_a_full_sort(
     rank_of = np.argsort(order)
     borders = np.concatenate([[0.0], cumulative])
     for u in [0.0, *random.random(200), 0.999, 1 - 2**-53]:
-        rank = rank_of[candidates(logits, temperature, VOCAB_SIZE, 1.0, reach=u).at(u)]
+        rank = rank_of[candidates(logits, temperature, VOCAB_SIZE, reach=u).at(u)]
         assert borders[rank] - CLOSE <= u < borders[rank + 1] + CLOSE
 
 
 def test_only_as_much_is_sorted_as_the_draw_needs() -> None:
     logits = np.zeros(VOCAB_SIZE, np.float32)
-    assert len(candidates(logits, 1.0, VOCAB_SIZE, 1.0, reach=0.1).ids) == FIRST_CANDIDATES
-    assert len(candidates(logits, 1.0, VOCAB_SIZE, 1.0, reach=0.9).ids) == VOCAB_SIZE
+    assert len(candidates(logits, 1.0, VOCAB_SIZE, reach=0.1).ids) == FIRST_CANDIDATES
+    assert len(candidates(logits, 1.0, VOCAB_SIZE, reach=0.9).ids) == VOCAB_SIZE
 
 
 @pytest.mark.parametrize("top_p", [0.1, 0.5, 0.9, 0.999])
 def test_top_p_of_the_whole_vocabulary_equals_a_full_sort(top_p: float) -> None:
     logits = np.random.default_rng(6).standard_normal(VOCAB_SIZE).astype(np.float32)
     order, cumulative = full_sort(logits, 1.0)
-    kept = candidates(logits, 1.0, VOCAB_SIZE, top_p)
+    kept = candidates(logits, 1.0, VOCAB_SIZE, [top_p_truncation(top_p)])
     count = len(kept.ids)
     assert kept.ids.tolist() == order[:count].tolist()
     assert cumulative[count - 2] < top_p + CLOSE
@@ -72,7 +72,7 @@ def test_largest_is_the_beginning_of_a_stable_sort(logits: np.ndarray, k: int) -
 def test_something_is_kept_and_it_is_the_likeliest(
     logits: np.ndarray, temperature: float, top_k: int, top_p: float, u: float
 ) -> None:
-    kept = candidates(logits, temperature, top_k, top_p, reach=u)
+    kept = candidates(logits, temperature, top_k, [top_p_truncation(top_p)], reach=u)
     order, _ = full_sort(logits, temperature)
     assert 1 <= len(kept.ids) <= top_k
     assert kept.ids.tolist() == order[: len(kept.ids)].tolist()
@@ -88,7 +88,7 @@ def test_a_larger_top_p_keeps_no_less(
     logits: np.ndarray, temperature: float, one: float, other: float
 ) -> None:
     fewer, more = (
-        len(candidates(logits, temperature, len(logits), top_p).ids)
+        len(candidates(logits, temperature, len(logits), [top_p_truncation(top_p)]).ids)
         for top_p in sorted((one, other))
     )
     assert fewer <= more

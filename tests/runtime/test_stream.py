@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from gpt2_edge import GenerationConfig, GenerationError, Generator
-from gpt2_edge.session import Session, TokenSequence
+from gpt2_edge.decode.rows import SharedRows, make_rows
+from gpt2_edge.graph_run import GraphRun
+from gpt2_edge.session import Session
 
 PROMPT = "The man in the boat said that he"
 MANY = GenerationConfig(max_new_tokens=60)
@@ -20,17 +22,16 @@ MANY = GenerationConfig(max_new_tokens=60)
 
 @pytest.fixture
 def alive(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
-    """How many sequences, with their caches, are in memory; nothing is left to the collector."""
+    """How many rows, with a buffer, are in memory; nothing is left to the collector."""
     sequences: list[weakref.ref[Any]] = []
-    start = Session.start
 
-    def watched(self: Session, capacity: int) -> Any:
-        sequence = start(self, capacity)
-        assert isinstance(sequence, TokenSequence)
-        sequences.extend([weakref.ref(sequence), weakref.ref(sequence._cache)])
-        return sequence
+    def watched(session: Session, rows: int, capacity: int) -> Any:
+        made = make_rows(session, rows, capacity)
+        assert isinstance(made, SharedRows)
+        sequences.extend([weakref.ref(made), weakref.ref(made._buffers[0])])
+        return made
 
-    monkeypatch.setattr(Session, "start", watched)
+    monkeypatch.setattr("gpt2_edge.jobs.make_rows", watched)
     gc.collect()
     gc.disable()
     yield lambda: sum(reference() is not None for reference in sequences)
@@ -175,14 +176,14 @@ def test_times_are_the_model_s_and_not_the_reader_s(
 
 def test_steps_of_the_model_are_timed(fp32: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    feed = TokenSequence.feed
+    run = GraphRun.one
 
-    def slow(self: TokenSequence, *arguments: Any) -> Any:
+    def slow(self: GraphRun, *arguments: Any) -> Any:
         nonlocal now
         now += 0.5
-        return feed(self, *arguments)
+        return run(self, *arguments)
 
-    monkeypatch.setattr(TokenSequence, "feed", slow)
+    monkeypatch.setattr(GraphRun, "one", slow)
     monkeypatch.setattr(time, "perf_counter", lambda: now)
     result = fp32.generate(PROMPT, max_new_tokens=5)
     assert (result.prompt_seconds, result.decode_seconds) == (0.5, 2.0)

@@ -24,7 +24,7 @@ import numpy as np
 import onnx
 
 from gpt2_edge import GenerationConfig, Generator
-from gpt2_edge.sampling import SplitMix64, candidates, largest, make_sampler
+from gpt2_edge.sampling import SplitMix64, candidates, largest, make_chooser
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "models" / "sample"
@@ -126,12 +126,12 @@ def with_hidden_positions(model: onnx.ModelProto) -> None:
 
 def steps(generator: Generator, ids: list[int], config: GenerationConfig) -> Iterator[Any]:
     """Logits and the chosen token, TOKENS times."""
-    choose = make_sampler(config, config.seed or 0)
+    choose = make_chooser(config.resolved(), config.seed or 0)
     sequence = generator.session.start(len(ids) + TOKENS)
     logits = sequence.prefill(ids)
-    for _ in range(TOKENS):
+    for number in range(TOKENS):
         assert logits is not None
-        token = choose(logits)
+        token = choose(logits, number)
         yield logits, token
         logits = sequence.feed([token])[0]
 

@@ -1,0 +1,276 @@
+"""The decoder: the only loop. It gives requests rows of a cache, and all of them a step at a time.
+
+One text, many, beams, drafts and prompts that begin alike are the same here: requests over rows.
+Released rows keep their tokens, so a prompt that begins like an earlier one is not read again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from gpt2_edge.decode.request import Request
+from gpt2_edge.decode.window import slid
+from gpt2_edge.result import TextEvent
+
+Floats = npt.NDArray[np.float32]
+Happened = list[tuple[Request, TextEvent]]
+T = TypeVar("T")
+
+
+class Rows(Protocol):
+    """Cached sequences (rows.py has the real ones); `ids[row]` are the tokens that a row holds."""
+
+    @property
+    def capacity(self) -> int: ...
+
+    @property
+    def ids(self) -> list[list[int]]: ...
+
+    def step(self, rows: Sequence[int], tokens: Sequence[Sequence[int]], keep: int = 1) -> Floats:
+        """Feed each of `rows` its tokens; logits [rows, keep, vocab] of the last `keep` positions.
+
+        One row may take any number of tokens (keep 0: logits of all); several take one each. The
+        logits of single tokens are overwritten by the next step.
+        """
+        ...
+
+    def read(self, row: int, tokens: Sequence[int]) -> tuple[int, Floats | None]:
+        """Feed the next part of a prompt: how many of `tokens` it took, and logits [vocab] after
+        the last of them, None where some are left.
+        """
+        ...
+
+    def trim(self, row: int, length: int) -> None:
+        """Forget all tokens of `row` from number `length` on."""
+        ...
+
+    def copy(self, source: int, target: int) -> None:
+        """Make `target` hold what `source` does; what they have in common stays where it is."""
+        ...
+
+
+class Decoder:
+    """Requests over the rows of one cache.
+
+    Threads may share it: they submit, and whoever calls `step` steps all requests, one at a time.
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        # Rows that no request has; the one that was released first is the first to be taken.
+        self._idle = list(range(len(rows.ids)))
+        self._waiting: deque[Request] = deque()
+        self._active: list[Request] = []
+        self._lock = threading.RLock()
+
+    @property
+    def active(self) -> int:
+        """Requests that have rows."""
+        return len(self._active)
+
+    def submit(self, request: Request) -> None:
+        """Let `request` take part from the next step on, as soon as there are rows for it."""
+        if request.width > len(self._rows.ids):
+            raise ValueError(f"{request.width} rows are wanted of {len(self._rows.ids)}")
+        with self._lock:
+            self._waiting.append(request)
+
+    def cancel(self, request: Request, reason: str = "cancelled") -> list[TextEvent]:
+        """End `request` now, unless it has ended, and free its rows; the text it held back."""
+        with self._lock:
+            if request in self._waiting:
+                self._waiting.remove(request)
+            events = request.end(reason)
+            self._release(request)
+            return events
+
+    def step(self) -> Happened:
+        """A step of every request: a part of its prompt, or its next token; what came of it.
+
+        An exception of a request's own making (its processors, its callbacks) becomes its `error`
+        and ends it alone; one of the graph passes through and ends all.
+        """
+        with self._lock:
+            self._admit()
+            happened: Happened = []
+            together: list[Request] = []
+            for request in list(self._active):
+                reason = self._guarded(request, request.interruption, None)
+                if request.over:
+                    continue
+                if reason is not None:
+                    happened += [(request, event) for event in self.cancel(request, reason)]
+                elif request.started and len(request.pending) == 1:
+                    if not self._drafted(request, happened):
+                        together.append(request)
+                else:
+                    self._read(request, happened)
+            together = [request for request in together if not request.over]
+            if together:
+                self._step_together(together, happened)
+            return happened
+
+    def _admit(self) -> None:
+        """Give rows to waiting requests, in their order."""
+        while self._waiting and len(self._idle) >= self._waiting[0].width:
+            request = self._waiting[0]
+            row, common, source = self._best_row(request.prompt)
+            if self._being_read(request.prompt, common):
+                return  # its beginning will be in the cache soon
+            self._waiting.popleft()
+            self._idle.remove(row)
+            if source is not None:
+                self._rows.copy(source, row)
+            self._rows.trim(row, common)
+            request.rows = [row, *self._idle[: request.width - 1]]
+            del self._idle[: request.width - 1]
+            request.cached_tokens, request.pending = common, request.prompt[common:]
+            self._active.append(request)
+
+    def _best_row(self, prompt: Sequence[int]) -> tuple[int, int, int | None]:
+        """An idle row for `prompt`, how many of its tokens are in the cache already, and the row
+        that those have to be copied from, if it is not the same.
+        """
+        room = len(prompt) - 1  # the last token is fed in any case: its logits are wanted
+        common = [min(common_prefix(ids, prompt), room) for ids in self._rows.ids]
+        longest = max(range(len(common)), key=lambda row: common[row])
+        idle = max(self._idle, key=lambda row: common[row])  # the first of the longest
+        if common[longest] > common[idle]:
+            return self._idle[0], common[longest], longest
+        return idle, common[idle], None
+
+    def _being_read(self, prompt: Sequence[int], common: int) -> bool:
+        """Whether a request is reading more of the beginning of `prompt` than rows hold."""
+        reading = (request for request in self._active if not request.started)
+        return any(common_prefix(other.prompt, prompt[:-1]) > common for other in reading)
+
+    def _read(self, request: Request, happened: Happened) -> None:
+        """Feed the next part of what is pending; behind all of it comes the next token."""
+        started = time.perf_counter()
+        count, logits = self._rows.read(request.rows[0], request.pending)
+        request.pending = request.pending[count:]
+        first = not request.started
+        if logits is not None:
+            self._accept(request, logits[None], happened)
+        _count(request, time.perf_counter() - started, first)
+
+    def _drafted(self, request: Request, happened: Happened) -> bool:
+        """If the request has a draft, feed it behind the pending token and keep what agrees."""
+        started = time.perf_counter()
+        row = request.rows[0]
+        length = len(self._rows.ids[row])
+        room = self._rows.capacity - length - 1
+        nothing: list[int] = []
+        draft = self._guarded(request, lambda: request.draft(room), nothing)
+        if not draft or request.over:
+            return request.over
+        tokens = [*request.pending, *draft]
+        logits = self._rows.step([row], [tokens], keep=len(tokens))[0]
+        # From here on the row is as the text is: behind a token that differs nothing counts.
+        agreed = 0
+        for position in range(len(tokens)):
+            self._accept(request, logits[position : position + 1], happened, length + position + 1)
+            if request.over or position == len(draft) or request.pending != [draft[position]]:
+                break
+            agreed += 1
+        request.learn(len(draft), agreed)
+        if len(request.pending) == 1 or request.over:
+            self._rows.trim(row, length + 1 + agreed)
+        _count(request, time.perf_counter() - started)
+        return True
+
+    def _step_together(self, requests: list[Request], happened: Happened) -> None:
+        """Feed one token to every row of `requests`."""
+        started = time.perf_counter()
+        rows = [row for request in requests for row in request.rows]
+        tokens = [[token] for request in requests for token in request.next_tokens()]
+        logits = self._rows.step(rows, tokens)[:, 0]
+        taken = 0
+        for request in requests:
+            width = request.width
+            self._accept(request, logits[taken : taken + width], happened)
+            taken += width
+        seconds = time.perf_counter() - started
+        for request in requests:
+            _count(request, seconds)
+
+    def _accept(
+        self, request: Request, logits: Floats, happened: Happened, length: int | None = None
+    ) -> None:
+        """Let the texts of `request` take their next tokens; `length` are in its first row."""
+        row = request.rows[0]
+        full = (len(self._rows.ids[row]) if length is None else length) == self._rows.capacity
+        nothing: tuple[list[TextEvent], list[int]] = ([], [])
+        events, parents = self._guarded(request, lambda: request.accept(logits, full), nothing)
+        happened += [(request, event) for event in events]
+        if request.over:
+            self._release(request)
+        elif request.width > 1:
+            self._follow(request, parents)
+        elif full:
+            ids = self._rows.ids[row]
+            window = slid(ids, request.limits.keep)
+            stays = common_prefix(ids, window)
+            self._rows.trim(row, stays)
+            request.pending = [*window[stays:], *request.pending]
+
+    def _follow(self, request: Request, parents: Sequence[int]) -> None:
+        """Move rows, so that text number n has the row of what it continues, parents[n].
+
+        The first text that continues another takes over its row; the others copy it into rows
+        whose texts nobody continues.
+        """
+        rows = request.rows
+        heirs: dict[int, int] = {}
+        for text, parent in enumerate(parents):
+            heirs.setdefault(parent, text)
+        free = [rows[text] for text in range(request.width) if text not in heirs]
+        moved = []
+        for text, parent in enumerate(parents):
+            if heirs[parent] == text:
+                moved.append(rows[parent])
+            else:
+                moved.append(free.pop())
+                self._rows.copy(rows[parent], moved[-1])
+        request.rows = moved
+
+    def _guarded(self, request: Request, call: Callable[[], T], otherwise: T) -> T:
+        """What `call` returns; an exception becomes the error of `request` and ends it alone."""
+        try:
+            return call()
+        except Exception as error:
+            request.error = error
+            self._release(request)
+            return otherwise
+
+    def _release(self, request: Request) -> None:
+        """Give the rows of `request` back; what they hold stays until they are taken."""
+        if request in self._active:
+            self._active.remove(request)
+        self._idle.extend(request.rows)
+        request.rows = []
+
+
+def common_prefix(one: Iterable[int], other: Iterable[int]) -> int:
+    """How many tokens two sequences have in common at their beginning."""
+    count = 0
+    for a, b in zip(one, other, strict=False):
+        if a != b:
+            break
+        count += 1
+    return count
+
+
+def _count(request: Request, seconds: float, first: bool = False) -> None:
+    """Add a step's time: of the prompt until the first token is there, then of decoding."""
+    if first:
+        request.prompt_seconds += seconds
+    else:
+        request.decode_seconds += seconds

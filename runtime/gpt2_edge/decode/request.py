@@ -1,0 +1,235 @@
+"""A request: one prompt, what is asked of it, and the text so far.
+
+`accept` is the only place that ends a text.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from gpt2_edge.decode.draft import Drafter, Pace
+from gpt2_edge.decode.processors import Logits, Processor
+from gpt2_edge.errors import GenerationError
+from gpt2_edge.result import TextEvent
+from gpt2_edge.sampling import Chooser, largest, log_probability
+
+ShouldStop = Callable[[], bool]
+# Whether a text (of prompt and new tokens) is at its end; pure in the tokens, as processors are.
+Criterion = Callable[[Sequence[int]], bool]
+
+
+class Writer(Protocol):
+    """Turns tokens into text: `push` returns what became certain; `stopped` by a stop string."""
+
+    @property
+    def stopped(self) -> bool: ...
+
+    def push(self, token_id: int) -> str: ...
+
+    def finish(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a text ends: tokens, end-of-text ids, the clock (of time.perf_counter), the context.
+
+    slide, keep: past a full context it goes on, see window.py.
+    """
+
+    max_new_tokens: int
+    eos_ids: Collection[int] = ()
+    deadline: float | None = None
+    slide: bool = False
+    keep: int = 0
+
+
+class Request:
+    """What the decoder needs of a request of any kind.
+
+    width: how many rows of the cache it wants; rows: those that it has, one for each of its texts,
+    in their order. pending: tokens of its first row that are not fed yet; a lone one behind a
+    started text is a step that it can share with others.
+    """
+
+    width = 1
+
+    def __init__(
+        self,
+        prompt: Sequence[int],
+        limits: Limits,
+        processors: Sequence[Processor] = (),
+        criteria: Sequence[Criterion] = (),
+        should_stop: ShouldStop | None = None,
+    ) -> None:
+        self.prompt = list(prompt)
+        self.limits = limits
+        self.rows: list[int] = []
+        self.pending: list[int] = list(prompt)
+        self.started = False  # has a first token
+        self.finish_reason: str | None = None
+        self.error: Exception | None = None
+        self.cached_tokens = 0  # of the prompt, found in the cache
+        self.prompt_seconds = self.decode_seconds = 0.0
+        self._processors, self._criteria = tuple(processors), tuple(criteria)
+        self._should_stop = should_stop
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, well or with an error."""
+        return self.finish_reason is not None or self.error is not None
+
+    def next_tokens(self) -> list[int]:
+        """What each of its rows is fed in a step that it shares."""
+        raise NotImplementedError
+
+    def accept(self, logits: Logits, full: bool) -> tuple[list[TextEvent], list[int]]:
+        """Take the next token of each text, from logits [width, vocab].
+
+        full: the cache has no room for another token. What there is to tell, and for each text that
+        goes on the number of the one that it continues.
+        """
+        raise NotImplementedError
+
+    def end(self, reason: str) -> list[TextEvent]:
+        """End it here, with what there is, unless it has ended."""
+        self.finish_reason = self.finish_reason or reason
+        return []
+
+    def interruption(self) -> str | None:
+        """Why it should end before its next step, if it should."""
+        try:
+            stop = self._should_stop is not None and self._should_stop()
+        except StopIteration as error:  # which would end an iterator, as if all were well
+            raise GenerationError(
+                "should_stop raised StopIteration; it must return whether to stop"
+            ) from error
+        if stop:
+            return "cancelled"
+        deadline = self.limits.deadline
+        return "time" if deadline is not None and time.perf_counter() >= deadline else None
+
+    def draft(self, room: int) -> list[int]:
+        """Up to `room` guesses at what comes behind the pending token; empty for a plain step."""
+        return []
+
+    def learn(self, proposed: int, agreed: int) -> None:
+        """Take in that the first `agreed` tokens of a draft of `proposed` are what was written."""
+
+    def processed(self, text: Sequence[int], logits: Logits) -> Logits:
+        """What the processors make of `logits` [vocab], which stay as they are."""
+        if not self._processors:
+            return logits
+        logits = logits.copy()
+        for process in self._processors:
+            logits = process(text, logits)
+        if np.max(logits) == -np.inf:
+            raise GenerationError(
+                "every token is forbidden here: the settings of this generation rule each other out"
+            )
+        return logits
+
+
+class SingleText(Request):
+    """One text, token by token, greedy or sampled."""
+
+    def __init__(
+        self,
+        prompt: Sequence[int],
+        limits: Limits,
+        choose: Chooser,
+        processors: Sequence[Processor] = (),
+        criteria: Sequence[Criterion] = (),
+        *,
+        writer: Writer | None = None,
+        drafter: Drafter | None = None,
+        draft_tokens: int = 0,
+        logprobs: bool = False,
+        top_logprobs: int = 0,
+        should_stop: ShouldStop | None = None,
+    ) -> None:
+        super().__init__(prompt, limits, processors, criteria, should_stop)
+        self.ids = list(prompt)  # prompt and text
+        self.drafted = self.agreed = 0
+        self._choose, self._writer = choose, writer
+        self._drafter, self._pace = drafter, Pace(draft_tokens)
+        self.with_logprobs, self._alternatives = logprobs, top_logprobs
+
+    @property
+    def new_ids(self) -> list[int]:
+        """The tokens of the text."""
+        return self.ids[len(self.prompt) :]
+
+    @property
+    def writes_text(self) -> bool:
+        """Whether its tokens are turned into text."""
+        return self._writer is not None
+
+    def next_tokens(self) -> list[int]:
+        """See Request."""
+        return self.pending
+
+    def draft(self, room: int) -> list[int]:
+        """See Request."""
+        if self._drafter is None:
+            return []
+        left = self.limits.max_new_tokens - (len(self.ids) - len(self.prompt)) - 1
+        most = min(self._pace.next(), left, room)
+        return self._drafter(self.ids, most) if most > 0 else []
+
+    def learn(self, proposed: int, agreed: int) -> None:
+        """See Request."""
+        self.drafted += proposed
+        self.agreed += agreed
+        self._pace.learn(proposed, agreed)
+
+    def accept(self, logits: Logits, full: bool) -> tuple[list[TextEvent], list[int]]:
+        """See Request."""
+        raw = logits[0]
+        number = len(self.ids) - len(self.prompt)
+        token = self._choose(self.processed(self.ids, raw), number)
+        self.started = True
+        self.ids.append(token)
+        self.pending = [token]
+        text = ""
+        if self._writer is not None:
+            text = self._writer.push(token)
+        if self._writer is not None and self._writer.stopped:
+            self.finish_reason = "stop"
+        elif token in self.limits.eos_ids:
+            self.finish_reason = "eos"
+        elif any(ends(self.ids) for ends in self._criteria):
+            self.finish_reason = "stop"
+        elif number + 1 == self.limits.max_new_tokens or (full and not self.limits.slide):
+            self.finish_reason = "length"
+        if self.finish_reason is not None:
+            text += self._rest()
+        return [self._event(token, raw, text)], [0]
+
+    def end(self, reason: str) -> list[TextEvent]:
+        """See Request."""
+        if self.over:
+            return []
+        self.finish_reason = reason
+        rest = self._rest()
+        return [TextEvent(rest)] if rest else []
+
+    def _event(self, token: int, logits: Logits, text: str) -> TextEvent:
+        logprobs = (log_probability(logits, token),) if self.with_logprobs else ()
+        if not self._alternatives:
+            return TextEvent(text, (token,), logprobs)
+        best = largest(logits, self._alternatives).tolist()
+        alternatives = tuple((other, log_probability(logits, other)) for other in best)
+        return TextEvent(text, (token,), logprobs, (alternatives,))
+
+    def _rest(self) -> str:
+        if self._writer is None or self._writer.stopped:
+            return ""
+        rest = self._writer.finish()
+        if self._writer.stopped:
+            self.finish_reason = "stop"
+        return rest
