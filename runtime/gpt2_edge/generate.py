@@ -47,7 +47,7 @@ from gpt2_edge.session import Session
 from gpt2_edge.stream import EventStream as EventStream
 from gpt2_edge.stream import TextStream as TextStream
 from gpt2_edge.tokenizer import Tokenizer
-from gpt2_edge.untrusted import shown
+from gpt2_edge.untrusted import TOKENIZER_LIMIT, shown
 from gpt2_edge.values import whole_number
 
 if TYPE_CHECKING:
@@ -106,8 +106,10 @@ class Generator:
             threads=threads,
             verify=verify,
         )
-        tokenizer_file = package.manifest.tokenizer
-        tokenizer = Tokenizer(package.folder / tokenizer_file) if tokenizer_file else None
+        tokenizer = None
+        if name := package.manifest.tokenizer:
+            content = package.read(name, TOKENIZER_LIMIT, verify)  # which hashes what it returns
+            tokenizer = Tokenizer(package.folder / name, content)
         return cls(package, session, tokenizer, _generation_config(package))
 
     @property
