@@ -11,6 +11,7 @@ from tokenizers import Tokenizer as _HFTokenizer
 
 from gpt2_edge.detokenizer import DetokenizerStream, stream_maker
 from gpt2_edge.errors import PackageError
+from gpt2_edge.manifest_rules import LARGEST
 from gpt2_edge.tokenizer_file import library_call, load_tokenizer, part_state, read_tokenizer
 from gpt2_edge.untrusted import UnreadableError
 
@@ -105,6 +106,12 @@ class Tokenizer:
 
         The library has this as a state of the tokenizer, which threads share: hence two of them.
         """
+        # The library writes a tokenizer by counting up to its largest id.
+        largest = max(self._tokenizer.get_vocab().values(), default=0)
+        if largest > LARGEST["vocab_size"]:
+            raise PackageError(
+                f"{self._path} has the id {largest}; expected at most {LARGEST['vocab_size']:,}"
+            )
         plain = self._call(lambda: _HFTokenizer.from_str(self._tokenizer.to_str()), "encode")
         plain.encode_special_tokens = True
         return plain

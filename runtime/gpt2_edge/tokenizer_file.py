@@ -152,11 +152,10 @@ def _check_merges(prefix: Any, merges: Any) -> None:
     """The library cuts the prefix off the second part of every merge without looking."""
     if not isinstance(prefix, str):
         return
-    wanted = prefix.encode()
     for merge in merges if isinstance(merges, list) else ():
         parts = merge.split(" ") if isinstance(merge, str) else merge
         second = parts[-1] if isinstance(parts, list) and parts else ""
-        if isinstance(second, str) and not second.encode("utf-8", "replace").startswith(wanted):
+        if isinstance(second, str) and not second.startswith(prefix):
             raise UnreadableError(
                 f"its continuing_subword_prefix is {shown(prefix)}, which the merge "
                 f"{shown(merge)} does not have"
