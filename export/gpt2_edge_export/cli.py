@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import math
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt2_edge.commands.signals import Loading
-from gpt2_edge.errors import ExportError, GPT2EdgeError, MissingDependencyError, install_hint
+from gpt2_edge.commands.terminal import json_line
+from gpt2_edge.errors import ExportError
+from gpt2_edge.untrusted import printable
 
 if TYPE_CHECKING:
     from gpt2_edge_export.export import ExportReport
@@ -45,7 +47,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
         type=float,
         metavar="X",
         help="instead of a recipe: the smallest package whose mean KL divergence from fp32 is "
-        "under X nats a token",
+        "under X nats a token (takes several exports' time)",
     )
     add("--max-size", type=float, metavar="MB", help="... the best whose model file is under MB")
     add(
@@ -91,28 +93,19 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     tokenizer.add_argument(
         "--no-tokenizer", action="store_true", help="a package that takes and gives token ids"
     )
+    add("--json", action="store_true", help="print the result as one JSON object")
     add("--force", action="store_true", help="replace an older package in FOLDER")
     return parser
 
 
 def run(options: argparse.Namespace) -> int:
-    try:
-        with Loading():
-            from gpt2_edge_export.export import ExportOptions, export_package
-            from gpt2_edge_export.flavours import TARGETS
-    except GPT2EdgeError:
-        raise
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"exporting needs {error.name}: {install_hint('export')}"
-        ) from error
+    with Loading():
+        from gpt2_edge_export import ExportOptions, export_package
+        from gpt2_edge_export.flavours import TARGETS
     searches = options.max_kl is not None or options.max_size is not None
     named = "--recipe" if options.recipe else "--block-size" if options.block_size else None
     if searches and named:
         raise ExportError(f"--max-kl and --max-size choose the formats; leave out {named}")
-    for flag, limit in (("--max-kl", options.max_kl), ("--max-size", options.max_size)):
-        if limit is not None and not 0 < limit < math.inf:
-            raise ExportError(f"{flag} is {limit:g}; it must be a number above 0")
     if options.target is not None and options.target not in TARGETS:
         raise ExportError(f"--target {options.target} is not one of {', '.join(TARGETS)}")
     target = TARGETS[options.target or "cpu"]
@@ -137,8 +130,36 @@ def run(options: argparse.Namespace) -> int:
             force=options.force,
         ),
     )
-    _print(report)
+    if options.json:
+        print(json_line(_as_json(report)))
+    else:
+        _print(report)
     return 0
+
+
+def _as_json(report: ExportReport) -> dict[str, Any]:
+    """What a program wants to know of an export; the manifest has the rest."""
+    package, manifest = report.package, report.package.manifest
+    test = manifest.self_test
+    return {
+        "folder": str(package.folder),
+        "name": manifest.name,
+        "recipe": manifest.recipe["name"],
+        "bytes": package.total_bytes,
+        "seconds": round(report.seconds, 3),
+        "quality": manifest.quality,
+        "self_test_tokens": len(test.expected_ids) if test else 0,
+        "notes": list(report.notes),
+        "frontier": [
+            {
+                "bytes": candidate.bytes,
+                "in_4_bits": list(candidate.coarse),
+                "predicted_kl": candidate.predicted_kl,
+                "measured_kl": candidate.measured_kl,
+            }
+            for candidate in report.frontier
+        ],
+    }
 
 
 def _print(report: ExportReport) -> None:
@@ -146,7 +167,7 @@ def _print(report: ExportReport) -> None:
 
     package, manifest = report.package, report.package.manifest
     for note in report.notes:
-        print(f"note: {note}")
+        print(f"note: {printable(note)}")
     for candidate in report.frontier:
         measured = candidate.measured_kl
         print(
@@ -160,10 +181,11 @@ def _print(report: ExportReport) -> None:
     test = manifest.self_test
     checked = f"self-test of {len(test.expected_ids)} tokens" if test else "no self-test"
     print(
-        f"{package.folder}: {manifest.name} as {manifest.recipe['name']}, "
-        f"{package.total_bytes / 1e6:.1f} MB, {checked}, {report.seconds:.1f} s"
+        f"{printable(str(package.folder))}: {printable(manifest.name)} as "
+        f"{manifest.recipe['name']}, {package.total_bytes / 1e6:.1f} MB, {checked}, "
+        f"{report.seconds:.1f} s"
     )
-    if manifest.tokenizer:
-        print(f'try: gpt2-edge generate {package.folder} "The animal"')
-    else:
-        print(f"try: gpt2-edge generate {package.folder} --ids 1,2,3")
+    folder = shlex.quote(str(package.folder))
+    if folder.isprintable():
+        what = '"The animal"' if manifest.tokenizer else "--ids 1,2,3"
+        print(f"try: gpt2-edge generate {folder} {what}")

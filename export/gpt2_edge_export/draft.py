@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from gpt2_edge.package import open_package
 from gpt2_edge.session import Session
 from gpt2_edge.status import status_line
 from gpt2_edge.tokenizer import Tokenizer
+from gpt2_edge_export.blank_weights import BlankWeights
 from gpt2_edge_export.checkpoint import Checkpoint
 from gpt2_edge_export.config import GPT2Config
 from gpt2_edge_export.flavours import CHUNK_FILE, write_graph
@@ -118,6 +120,18 @@ class Draft:
             show("self-test")
             return self._with_self_test(manifest)
 
+    def blank_size(self, recipe: Recipe) -> int:
+        """Bytes that the model file has in `recipe`, whatever the weights are."""
+        with TemporaryDirectory(prefix="blank-", dir=self.folder.parent) as folder:
+            blank = dataclasses.replace(self, folder=Path(folder))
+            blank._write_graph(recipe, BlankWeights(self.checkpoint), None)
+            return blank.model_bytes()
+
+    def model_bytes(self) -> int:
+        """Size of the graph in the folder with its weights."""
+        paths = [self.folder / name for name in (MODEL_FILE, DATA_FILE)]
+        return sum(path.stat().st_size for path in paths if path.exists())
+
     def measure(self, manifest: Manifest, recipe: Recipe, text: Text) -> Manifest:
         """The manifest with what quantization cost on `text`."""
         self._write_manifest(manifest)
@@ -170,8 +184,8 @@ class Draft:
             with status_line() as show:
                 show("ranges of activations")
                 ranges = activation_ranges(weights, recipe, windows)
-        bar = progress_bar(len(weights.config.tensor_shapes()), "writing the graph", "tensors")
-        with bar:
+        tensors = len(weights.config.tensor_shapes())
+        with progress_bar(tensors, "writing the graph", "tensors") as bar:
             counted = _Counted(weights, bar.update)
             return write_graph(
                 self.flavour,

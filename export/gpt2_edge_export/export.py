@@ -7,21 +7,27 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from gpt2_edge.errors import CheckpointError, ExportError
 from gpt2_edge.manifest import Manifest
 from gpt2_edge.package import Package
 from gpt2_edge.tokenizer import Tokenizer
+from gpt2_edge.untrusted import printable, shown
 from gpt2_edge_export.checkpoint import Checkpoint, open_checkpoint
 from gpt2_edge_export.draft import Draft
 from gpt2_edge_export.flavours import flavour_recipe
 from gpt2_edge_export.generation_file import GenerationFile, read_generation_file
 from gpt2_edge_export.graph import CACHE_MIN_ONNXRUNTIME
 from gpt2_edge_export.mixed import write_mixed
+from gpt2_edge_export.options import ExportOptions
 from gpt2_edge_export.package import prepare_destination, write_atomically
 from gpt2_edge_export.quantize import Recipe
 from gpt2_edge_export.search import Candidate
 from gpt2_edge_export.texts import CALIBRATION_TEXT, REPORT_TEXT, Text, read_text
 from gpt2_edge_export.tokenizer_files import TOKENIZER_FILE, TokenizerFiles, read_tokenizer
+
+__all__ = ["ExportOptions", "ExportReport", "export_package"]
 
 ENGINES = ("fused", "optimum")
 # Fewer tokens than this say little about a model; 20,480 are used where there are so many.
@@ -30,39 +36,6 @@ _NO_SEARCH = (
     "--max-kl and --max-size measure packages on a text: they need a tokenizer, calibration and "
     "the report"
 )
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """What an export may be told.
-
-    recipe: one of RECIPES. engine: "fused" builds the graph here; "optimum" takes optimum-onnx's
-    (fp32 only). tokenizer: a path, None for the one beside the weights, False for none.
-    block_size: the largest block of int8 or int4. activation_function: overrides the config's.
-    calibration: a text file, None for the exporter's own, False to round every weight to nearest.
-    report_text: a text file to measure quality on, None for the exporter's own; report: whether to
-    measure it. max_kl, max_megabytes: instead of a recipe, choose bits matrix by matrix so that
-    the mean KL divergence, or the model file, stays under it. cache_dtype: of keys and values,
-    "float32", "float16" or "int8". flavour: one of FLAVOURS. past: room of a static graph's cache
-    in tokens, None for the model's context. compute_dtype: what matrices are multiplied in,
-    "float16" for GPUs. force: replace an older package.
-    """
-
-    recipe: str = "int4"
-    engine: str = "fused"
-    tokenizer: Path | bool | None = None
-    block_size: int | None = None
-    activation_function: str | None = None
-    calibration: Path | bool | None = None
-    report_text: Path | None = None
-    report: bool = True
-    max_kl: float | None = None
-    max_megabytes: float | None = None
-    cache_dtype: str = "float32"
-    flavour: str = "fused"
-    past: int | None = None
-    compute_dtype: str = "float32"
-    force: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +58,21 @@ def export_package(
 
     Raises CheckpointError or ExportError in one line; nothing is left behind then.
     """
-    options = options or ExportOptions()
+    options = ExportOptions() if options is None else options
+    if not isinstance(options, ExportOptions):
+        raise ExportError(f"options is {shown(options)}; give ExportOptions(...)")
+    # What overflows is looked for where it matters: in what is stored, and in logits.
+    with np.errstate(all="ignore"):
+        try:
+            return _export(source, destination, options)
+        except np.linalg.LinAlgError as error:
+            raise ExportError(
+                f"{source}: calibration comes to no result ({error}); the weights are damaged, or "
+                "export without it (--no-calibration)"
+            ) from error
+
+
+def _export(source: str | Path, destination: str | Path, options: ExportOptions) -> ExportReport:
     started = time.perf_counter()
     destination = Path(destination)
     recipe = _recipe(options)
@@ -138,12 +125,12 @@ def _write(
 
 def _recipe(options: ExportOptions) -> Recipe:
     if options.engine not in ENGINES:
-        raise ExportError(f"engine {options.engine!r} is not one of {', '.join(ENGINES)}")
+        raise ExportError(f"engine {shown(options.engine)} is not one of {', '.join(ENGINES)}")
     if options.engine == "optimum" and (options.recipe != "fp32" or options.activation_function):
         raise ExportError("--engine optimum exports fp32 as the checkpoint says; add --recipe fp32")
     if options.cache_dtype not in CACHE_MIN_ONNXRUNTIME:
         raise ExportError(
-            f"cache {options.cache_dtype!r} is not one of {', '.join(CACHE_MIN_ONNXRUNTIME)}"
+            f"cache {shown(options.cache_dtype)} is not one of {', '.join(CACHE_MIN_ONNXRUNTIME)}"
         )
     if options.engine == "optimum" and options.cache_dtype != "float32":
         raise ExportError("--engine optimum has a float32 cache; leave out --cache")
@@ -155,8 +142,14 @@ def _recipe(options: ExportOptions) -> Recipe:
             raise ExportError(f"--flavour {options.flavour} has a float32 cache; leave out --cache")
         if searched:
             raise ExportError("--max-kl and --max-size choose formats of --flavour fused")
+    if options.cache_dtype == "int8" and False in (options.calibration, options.tokenizer):
+        left_out = "--no-calibration" if options.calibration is False else "--no-tokenizer"
+        raise ExportError(
+            "an int8 cache has scales that calibration finds on a text: leave out "
+            f"{left_out}, or take --cache float16"
+        )
     if options.compute_dtype not in ("float32", "float16"):
-        raise ExportError(f"compute {options.compute_dtype!r} is not one of float32, float16")
+        raise ExportError(f"compute {shown(options.compute_dtype)} is not one of float32, float16")
     recipe = flavour_recipe(options.flavour, options.recipe, options.block_size)
     if options.compute_dtype == "float16" and (
         options.flavour != "fused"
@@ -183,9 +176,12 @@ def _texts(
     draft: Draft, recipe: Recipe, options: ExportOptions, notes: list[str]
 ) -> tuple[Text | None, Text | None]:
     """The texts to calibrate and to measure on, None where that is not to be done."""
-    given = [options.calibration, options.report_text]
+    given = [
+        path if isinstance(path, Path) else None
+        for path in (options.calibration, options.report_text)
+    ]
     if draft.tokenizer is None:
-        named = next((path for path in given if isinstance(path, Path)), None)
+        named = next((path for path in given if path is not None), None)
         if named is not None:
             raise ExportError(f"{named} cannot be read without a tokenizer; give --tokenizer PATH")
         if recipe.quantized and options.calibration is None:
@@ -195,23 +191,22 @@ def _texts(
     vocab_size = draft.checkpoint.config.vocab_size
     calibration = report = None
     calibrates = recipe.quantized or options.cache_dtype == "int8"
-    if options.calibration is not False and (calibrates or options.calibration):
-        path = options.calibration or CALIBRATION_TEXT
-        assert isinstance(path, Path)
-        calibration = read_text(path, tokenizer, vocab_size, _LEAST_CALIBRATION)
+    own = given[0]
+    if options.calibration is not False and (calibrates or own is not None):
+        calibration = read_text(own or CALIBRATION_TEXT, tokenizer, vocab_size, _LEAST_CALIBRATION)
     if options.report:
-        path = options.report_text or REPORT_TEXT
+        path = given[1] or REPORT_TEXT
         report = read_text(path, tokenizer, vocab_size, _LEAST_REPORT)
     return calibration, report
 
 
 def _tokenizer(
-    checkpoint: Checkpoint, wanted: Path | bool | None
+    checkpoint: Checkpoint, wanted: Path | str | bool | None
 ) -> tuple[TokenizerFiles | None, list[str]]:
     """The tokenizer to ship, and notes on what does not fit."""
     if wanted is False:
         return None, []
-    where = checkpoint.folder if wanted is None or wanted is True else wanted
+    where = wanted if isinstance(wanted, Path) else checkpoint.folder
     tokenizer = read_tokenizer(where, checkpoint.config)
     if tokenizer is None:
         raise CheckpointError(
@@ -239,6 +234,7 @@ def _with_special_tokens(checkpoint: Checkpoint, generation: GenerationFile) -> 
 
 
 def _name(checkpoint: Checkpoint, destination: Path) -> str:
-    """What to call the model: the hub name, or the last part of a path."""
+    """What to call the model: the hub name, or the last part of a path; printable."""
     path = Path(checkpoint.source)
-    return (path.resolve().name if path.exists() else checkpoint.source) or destination.name
+    name = path.resolve().name if path.exists() else checkpoint.source
+    return printable(name or destination.name)

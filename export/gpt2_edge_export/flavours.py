@@ -10,6 +10,7 @@ from pathlib import Path
 from gpt2_edge._version import __version__
 from gpt2_edge.errors import ExportError
 from gpt2_edge.manifest import Graph, StaticGraph
+from gpt2_edge.untrusted import shown
 from gpt2_edge_export.graph import CACHE_MIN_ONNXRUNTIME, NAMES, build_fused_graph
 from gpt2_edge_export.onnx_builder import MODEL_FILE, OnnxBuilder
 from gpt2_edge_export.quantize import MatrixFormat, Recipe, Weights, make_recipe
@@ -58,7 +59,7 @@ def flavour_recipe(flavour: str, name: str, block_size: int | None = None) -> Re
     round activations with fixed scales, so their 8 bits are all by row.
     """
     if flavour not in FLAVOURS:
-        raise ExportError(f"flavour {flavour!r} is not one of {', '.join(FLAVOURS)}")
+        raise ExportError(f"flavour {shown(flavour)} is not one of {', '.join(FLAVOURS)}")
     recipe = make_recipe(name, block_size)
     if flavour == "fused" or not recipe.quantized:
         return recipe

@@ -219,7 +219,8 @@ class _FusedGraph:
         name = f"{name}_scale"
         if not self.weights.has(name):
             raise ExportError(
-                f"an int8 cache needs {name}, which calibration finds; use a float16 cache"
+                "an int8 cache has scales that calibration finds on a text: leave out "
+                "--no-calibration, or take --cache float16"
             )
         scale: npt.NDArray[np.float32] = self.weights.tensor(name)
         # A channel that is always zero, such as the padding of heads, may have any other scale.

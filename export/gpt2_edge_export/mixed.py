@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 from gpt2_edge.errors import ExportError
 from gpt2_edge.manifest import Manifest
 from gpt2_edge_export.draft import Draft
-from gpt2_edge_export.onnx_builder import DATA_FILE, MODEL_FILE
+from gpt2_edge_export.progress import stage
 from gpt2_edge_export.quantize import RoundedWeights
-from gpt2_edge_export.search import Candidate, frontier, sensitivities
+from gpt2_edge_export.search import Candidate, frontier, matrix_names, sensitivities
 from gpt2_edge_export.texts import Text
 
 _ATTEMPTS = 5
@@ -30,18 +31,27 @@ def write_mixed(
     the model file. Returns the manifest, with its measured quality, and the frontier with what was
     measured on it. Raises ExportError where no recipe meets the limits.
     """
+    config = draft.checkpoint.config
+    if max_megabytes is not None:  # before minutes of calibration
+        smallest = draft.blank_size(Candidate(tuple(matrix_names(config)), 0, 0).recipe()) / 1e6
+        if smallest > max_megabytes:
+            raise ExportError(
+                f"4 bits everywhere make a model file of {smallest:.2f} MB, more than --max-size "
+                f"{max_megabytes:g}; raise it"
+            )
     ids = draft.calibration_windows(calibration)
     source = RoundedWeights(draft.checkpoint)
     candidates = frontier(sensitivities(source, ids), source.config)
-    attempts = _Attempts(draft, calibration, report_text, candidates)
+    most = 1 if max_kl is None else _ATTEMPTS + 1  # the one chosen may have to be written again
+    attempts = _Attempts(draft, calibration, report_text, candidates, most)
     if max_kl is None:
         assert max_megabytes is not None
         chosen = attempts.under_size(max_megabytes)
     else:
         chosen = attempts.under_kl(max_kl)
     manifest = attempts.written(chosen)
-    size = attempts.model_bytes() / 1e6
-    if max_megabytes is not None and size > max_megabytes:
+    size = draft.model_bytes() / 1e6
+    if max_kl is not None and max_megabytes is not None and size > max_megabytes:
         raise ExportError(
             f"the smallest model file with a mean KL divergence under {max_kl:g} has "
             f"{size:.2f} MB, more than --max-size {max_megabytes:g}; raise one of the limits"
@@ -53,10 +63,16 @@ class _Attempts:
     """Candidates written and measured; the folder holds the one written last."""
 
     def __init__(
-        self, draft: Draft, calibration: Text, report_text: Text, candidates: list[Candidate]
+        self,
+        draft: Draft,
+        calibration: Text,
+        report_text: Text,
+        candidates: list[Candidate],
+        most: int = 1,
     ) -> None:
         self._draft, self._calibration, self._text = draft, calibration, report_text
         self._candidates = candidates
+        self._most, self._made, self._seconds = most, 0, 0.0
         self._last: tuple[int, Manifest] | None = None
 
     def under_kl(self, limit: float) -> int:
@@ -90,17 +106,15 @@ class _Attempts:
         return passed
 
     def under_size(self, megabytes: float) -> int:
-        """The best candidate whose model file has at most `megabytes`."""
-        self._measure(len(self._candidates) - 1)
+        """The best candidate whose model file has at most `megabytes`, which one has."""
+        last = len(self._candidates) - 1
         # Everything in the file but the matrices: norms, biases, positions, the graph.
-        rest = self.model_bytes() - self._candidates[-1].bytes
+        rest = self._size(last) - self._candidates[last].bytes
         for number, candidate in enumerate(self._candidates):
-            if candidate.bytes + rest <= 1e6 * megabytes:
+            about = candidate.bytes + rest  # but for what lies between tensors of a large file
+            if about <= 1e6 * megabytes and self._size(number) <= 1e6 * megabytes:
                 return number
-        raise ExportError(
-            f"4 bits everywhere make a model file of {self.model_bytes() / 1e6:.2f} MB, more than "
-            f"--max-size {megabytes:g}"
-        )
+        return last
 
     def written(self, number: int) -> Manifest:
         """The manifest of a candidate, which is in the folder then."""
@@ -108,10 +122,8 @@ class _Attempts:
         assert self._last is not None
         return self._last[1]
 
-    def model_bytes(self) -> int:
-        """Size of the graph in the folder with its weights."""
-        paths = [self._draft.folder / name for name in (MODEL_FILE, DATA_FILE)]
-        return sum(path.stat().st_size for path in paths if path.exists())
+    def _size(self, number: int) -> int:
+        return self._draft.blank_size(self._candidates[number].recipe())
 
     def _largest_predicted_under(self, kl: float, first: int, end: int) -> int:
         """The last candidate of [first, end) whose predicted KL is at most `kl`, else the first."""
@@ -121,10 +133,11 @@ class _Attempts:
 
     def _measure(self, number: int) -> float:
         if self._last is None or self._last[0] != number:
-            recipe = self._candidates[number].recipe()
-            weights = self._draft.weights(recipe, self._calibration)
-            manifest = self._draft.write(recipe, weights)
-            manifest = self._draft.measure(manifest, recipe, self._text)
+            self._made += 1
+            started = time.perf_counter()
+            with stage(self._stage()):
+                manifest = self._write(number)
+            self._seconds = time.perf_counter() - started
             self._last = (number, manifest)
             assert manifest.quality is not None
             self._candidates[number] = dataclasses.replace(
@@ -133,3 +146,19 @@ class _Attempts:
         kl = self._candidates[number].measured_kl
         assert kl is not None
         return kl
+
+    def _write(self, number: int) -> Manifest:
+        recipe = self._candidates[number].recipe()
+        weights = self._draft.weights(recipe, self._calibration)
+        manifest = self._draft.write(recipe, weights)
+        return self._draft.measure(manifest, recipe, self._text)
+
+    def _stage(self) -> str:
+        """Which attempt it is, for people who wait."""
+        if self._most == 1:
+            return ""
+        text = f"attempt {self._made} of at most {self._most}"
+        if not self._seconds:
+            return text
+        minutes, seconds = divmod(round(self._seconds), 60)
+        return f"{text}, about {minutes}:{seconds:02} each"

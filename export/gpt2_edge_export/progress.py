@@ -3,20 +3,52 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from typing import Any, Protocol
 
 from tqdm import tqdm
 
 _DELAY = 2  # seconds of work before a bar appears
+_STAGE: ContextVar[str] = ContextVar("stage", default="")
 
 
-def progress_bar(total: int, what: str, unit: str) -> tqdm[Any]:
+class Progress(Protocol):
+    """What is told of every step."""
+
+    def update(self, n: float = 1) -> Any: ...
+
+
+class _Bar(tqdm):  # type: ignore[misc]
+    # Of an instance that a signal caught while it was made: its destructor asks for this.
+    disable = True
+
+
+class _Silence:
+    def update(self, n: float = 1) -> None:
+        pass
+
+
+def progress_bar(total: int, what: str, unit: str) -> AbstractContextManager[Progress]:
     """A bar that vanishes at the end; off a terminal nothing is written."""
-    return tqdm(
+    if sys.stderr is None or not sys.stderr.isatty():
+        return nullcontext(_Silence())
+    stage = _STAGE.get()
+    return _Bar(
         total=total,
-        desc=what,
-        unit=f" {unit}",
+        desc=f"{stage}: {what}" if stage else what,
         delay=_DELAY,
         leave=False,
-        disable=not sys.stderr.isatty(),
+        bar_format=f"{{l_bar}}{{bar}}| {{n_fmt}}/{{total_fmt}} {unit} [{{elapsed}}<{{remaining}}]",
     )
+
+
+@contextmanager
+def stage(text: str) -> Iterator[None]:
+    """What the bars of the block belong to, which stands in front of each."""
+    token = _STAGE.set(text)
+    try:
+        yield
+    finally:
+        _STAGE.reset(token)

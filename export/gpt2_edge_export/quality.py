@@ -65,8 +65,8 @@ def compare(
     divergence = np.concatenate(divergences).astype(np.float64)
     return Quality(
         tokens=len(ids),
-        perplexity=math.exp(loss / predicted),
-        reference_perplexity=math.exp(reference_loss / predicted),
+        perplexity=_exp(loss / predicted),
+        reference_perplexity=_exp(reference_loss / predicted),
         mean_kl=float(np.mean(divergence)),
         p99_kl=float(np.quantile(divergence, 0.99)),
         top1=top1 / len(ids),
@@ -85,7 +85,7 @@ def perplexity(
             loss += Softmax(logits).loss(targets)
             predicted += len(targets)
             count(len(logits))
-    return math.exp(loss / predicted)
+    return _exp(loss / predicted)
 
 
 class Softmax:
@@ -112,6 +112,11 @@ class Softmax:
             np.einsum("tv,tv->t", self.weights, difference) / self.total
         )
         return divergence
+
+
+def _exp(nats: float) -> float:
+    """Infinity where a float ends: the weights may be nonsense."""
+    return math.exp(nats) if nats < 709 else math.inf
 
 
 def _windows(ids: Sequence[int], size: int) -> Iterator[Sequence[int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from gpt2_edge import Generator
+from gpt2_edge.errors import ExportError
+from gpt2_edge.untrusted import printable
 from gpt2_edge_export.config import GPT2Config
 from gpt2_edge_export.progress import progress_bar
 from gpt2_edge_export.quality import Quality, compare, perplexity
@@ -41,13 +44,16 @@ def measure(
     with progress_bar(len(ids), "measuring quality", "tokens") as bar:
         candidate = Generator.load(package, verify=False)
         if export_reference is None:
-            return source | {"perplexity": round(perplexity(candidate, ids, bar.update), 4)}
+            own = perplexity(candidate, ids, bar.update)
+            _check_finite({"perplexity": own}, text)
+            return source | {"perplexity": round(own, 4)}
         with tempfile.TemporaryDirectory(prefix="reference-", dir=package.parent) as folder:
             reference_folder = Path(folder) / "fp32"
             export_reference(reference_folder)
             reference = Generator.load(reference_folder, verify=False)
             quality = compare(reference, candidate, ids, bar.update)
             del reference  # lets go of the files
+    _check_finite(dataclasses.asdict(quality), text)
     return source | _rounded(quality)
 
 
@@ -82,7 +88,7 @@ def matrix_shape(name: str, config: GPT2Config) -> tuple[int, int]:
 
 def quality_lines(quality: dict[str, Any]) -> Iterator[str]:
     """The report for people."""
-    yield f"on {quality['tokens']:,} tokens of {quality['text']}:"
+    yield f"on {quality['tokens']:,} tokens of {printable(quality['text'])}:"
     if "mean_kl" in quality:
         yield (
             f"  perplexity {quality['perplexity']:.2f} (fp32: "
@@ -97,6 +103,15 @@ def quality_lines(quality: dict[str, Any]) -> Iterator[str]:
         yield f"  perplexity {quality['perplexity']:.2f}"
     for group, size in quality["groups"].items():
         yield f"  {group:<20}{size['bits']:6.2f} bits a weight {size['bytes'] / 1e6:9.2f} MB"
+
+
+def _check_finite(figures: dict[str, float], text: Text) -> None:
+    wrong = next((key for key, value in figures.items() if not math.isfinite(value)), None)
+    if wrong is not None:
+        raise ExportError(
+            f"the {wrong} on {text.name} is {figures[wrong]}: the logits are too large, or no "
+            "numbers; the weights are damaged, or export them as fp32"
+        )
 
 
 def _rounded(quality: Quality) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from gpt2_edge.errors import ExportError
 from gpt2_edge.tokenizer import Tokenizer
+from gpt2_edge.untrusted import UnreadableError, printable, read_text_file
 
 _FOLDER = Path(__file__).resolve().parent / "texts"
 CALIBRATION_TEXT = _FOLDER / "calibration.txt"
@@ -24,7 +25,10 @@ REPORT_TEXT = _FOLDER / "report.txt"
 
 @dataclass(frozen=True)
 class Text:
-    """A tokenized text: the name of its file, its SHA-256, its token ids."""
+    r"""A tokenized text: the name of its file, the SHA-256 of what was tokenized, its token ids.
+
+    That is the file's own, unless it begins with a BOM or has other line ends than \n.
+    """
 
     name: str
     sha256: str
@@ -44,16 +48,12 @@ def read_text(path: Path, tokenizer: Tokenizer, vocab_size: int, least: int) -> 
     `least` tokens.
     """
     try:
-        content = path.read_bytes()
-        text = content.decode("utf-8")
-    except OSError as error:
-        raise ExportError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ExportError(
-            f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8"
-        ) from error
+        text = read_text_file(path)
+    except UnreadableError as error:
+        raise ExportError(f"{path} cannot be read: {error}") from error
     ids = [i for i in tokenizer.encode(text, add_special_tokens=False) if i < vocab_size]
     if len(ids) < least:
         count = f"only {len(ids):,} tokens" if ids else "no tokens"
         raise ExportError(f"{path} has {count}; at least {least:,} are needed: give a longer text")
-    return Text(path.name, hashlib.sha256(content).hexdigest(), tuple(ids))
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return Text(printable(path.name), digest, tuple(ids))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 
+from byte_model import write_byte_checkpoint
 from cli.command import Output
 from gpt2_edge import Generator
 from gpt2_edge.selftest import run_self_test
@@ -102,3 +106,56 @@ def test_an_output_that_is_a_file(refused: Output, tiny_checkpoint: Path, parent
     assert f"{file} exists and is no folder" in message
     assert [path.name for path in parent.iterdir()] == ["package"]
     assert file.read_text() == "mine"
+
+
+def test_json_has_all_that_is_printed(
+    ok: Output, sample_checkpoint: Path, parent: Path, tmp_path: Path
+) -> None:
+    quickly = ("--no-calibration", "--no-report", "--json")
+    (line,) = ok("export", sample_checkpoint, "-o", parent / "package", *quickly).splitlines()
+    result = json.loads(line)
+    manifest = json.loads((parent / "package" / "manifest.json").read_text("utf-8"))
+    assert result.keys() == {
+        "folder", "name", "recipe", "bytes", "seconds", "quality", "self_test_tokens", "notes",
+        "frontier",
+    }  # fmt: skip
+    assert (result["folder"], result["name"]) == (str(parent / "package"), "sample")
+    assert (result["recipe"], result["quality"], result["frontier"]) == ("int4", None, [])
+    assert result["bytes"] == sum(file["bytes"] for file in manifest["files"].values())
+    assert result["self_test_tokens"] == len(manifest["self_test"]["expected_ids"])
+    assert result["seconds"] > 0
+    assert result["notes"] == []
+
+
+def test_json_of_a_search(ok: Output, parent: Path) -> None:
+    checkpoint = write_byte_checkpoint(parent.parent / "bytes")
+    text = parent.parent / "text.txt"
+    text.write_text("the rain in Spain " * 30, "utf-8")
+    options = ("--report-text", text, "--max-size", "9", "--json")
+    result = json.loads(ok("export", checkpoint, "-o", parent / "package", *options))
+    assert result["recipe"] == "mixed"
+    assert result["quality"]["tokens"] == 540
+    first = result["frontier"][0]
+    assert (first["in_4_bits"], first["measured_kl"]) == ([], result["quality"]["mean_kl"])
+    assert [len(each["in_4_bits"]) for each in result["frontier"]] == list(range(10))
+
+
+@pytest.mark.parametrize("json_flag", [(), ("--json",)])
+def test_foreign_text_does_not_reach_the_terminal(
+    ok: Output, tiny_checkpoint: Path, parent: Path, tmp_path: Path, json_flag: tuple[str, ...]
+) -> None:
+    name = "\x1b]0;title\x07\nnew line\x9b2J"
+    source = shutil.copytree(tiny_checkpoint, tmp_path / name)
+    (source / "generation_config.json").write_text('{"min_p": 0.1}', "utf-8")
+    out = ok("export", source, "-o", parent / name, "--no-tokenizer", *json_flag)
+    assert out.replace("\n", "").isprintable()
+    assert "min_p" in out
+    assert len(out.splitlines()) == (1 if json_flag else 3)  # two notes, and the package
+    assert [path.name for path in parent.iterdir()] == [name]
+
+
+def test_what_to_try_can_be_pasted(ok: Output, tiny_checkpoint: Path, parent: Path) -> None:
+    output = parent / "it's a package"
+    out = ok("export", tiny_checkpoint, "-o", output, "--no-tokenizer").splitlines()[-1]
+    words = shlex.split(out.removeprefix("try: "))
+    assert words == ["gpt2-edge", "generate", str(output), "--ids", "1,2,3"]

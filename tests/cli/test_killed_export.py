@@ -87,6 +87,38 @@ def test_sigterm_leaves_nothing(sample_checkpoint: Path, room: Path, moment: str
     assert list(room.iterdir()) == []
 
 
+@pytest.mark.parametrize("moment", ["the folder is made", "calibrating", "writing the reference"])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (signal.SIGTERM, signal.SIGTERM),
+        (signal.SIGINT, signal.SIGINT),
+        (signal.SIGHUP, signal.SIGTERM),
+        (signal.SIGHUP, signal.SIGHUP),
+        (signal.SIGTERM, signal.SIGINT),
+    ],
+    ids=lambda number: number.name,
+)
+def test_signals_in_a_row_leave_nothing(
+    sample_checkpoint: Path,
+    room: Path,
+    moment: str,
+    first: signal.Signals,
+    second: signal.Signals,
+) -> None:
+    """As the clean-up begins, too: they keep coming until the process has ended."""
+    with export_until(moment, sample_checkpoint, room / "package") as process:
+        process.send_signal(first)
+        end = time.monotonic() + WAIT
+        while process.poll() is None and time.monotonic() < end:
+            process.send_signal(second)
+            time.sleep(0.001)
+        _, err = process.communicate(timeout=WAIT)
+    assert process.returncode not in (0, None)
+    assert b"Traceback" not in err
+    assert list(room.iterdir()) == []
+
+
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_sigkill_leaves_no_package(
     sample_checkpoint: Path, tiny_checkpoint: Path, room: Path, ok: Output, moment: str

@@ -32,7 +32,7 @@ TEXTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (lambda path: path.write_bytes(b""), "no tokens"),
     "short": (lambda path: path.write_bytes(b"night"), "only 5 tokens"),
     "latin-1": (lambda path: path.write_bytes(b"caf\xe9 " * 999), "not UTF-8"),
-    "missing": (lambda path: None, "No such file"),
+    "missing": (lambda path: None, "no such file"),
     "folder": (Path.mkdir, "Is a directory"),
 }
 
@@ -84,6 +84,8 @@ def test_a_text_without_a_tokenizer(
         ("--block-size 48", "block size 48"),
         ("--engine optimum --max-kl 0.01", "--engine optimum"),
         ("--engine optimum --recipe int8", "--engine optimum"),
+        ("--cache int8 --no-calibration", "leave out --no-calibration, or take --cache float16"),
+        ("--cache int8 --no-tokenizer", "leave out --no-tokenizer, or take --cache float16"),
         ("--max-kl 0.01 --no-tokenizer", "tokenizer"),
         ("--max-kl 0.01 --no-report", "report"),
         ("--max-kl 0.01 --no-calibration", "calibration"),
@@ -165,7 +167,7 @@ def test_a_limit_prints_the_frontier(
     [
         ("--max-kl 1e-9", "more than --max-kl 1e-09"),
         ("--max-size 0.01", "more than --max-size 0.01"),
-        ("--max-kl 1e-9 --max-size 0.01", "--max-kl"),
+        ("--max-kl 1e-9 --max-size 0.01", "more than --max-size 0.01"),
         ("--max-kl 0.5 --max-size 0.01", "--max-size 0.01"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -145,6 +146,33 @@ def test_model_card(sample: Path) -> None:
     ast.parse(code)
     (size,) = re.findall(r"of ([\d.]+) MB", card)
     assert float(size) == pytest.approx(open_package(sample).total_bytes / 1e6, rel=0.01)
+
+
+# Names of folders, and how the card must not show them.
+NAMES = {
+    "*bold* _it_ `code` <b>": "*bold*",
+    "two\nlines\n# heading": "\n# heading",
+    "[click](x)": "[click]",
+    "\x1b]0;title\x07\x1b[2J": "\x1b",
+    "```": "\n```\n",
+    "| a | b": " | a",
+    os.fsdecode(b"caf\xe9"): os.fsdecode(b"\xe9"),
+}
+
+
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_a_name_cannot_break_the_model_card(tmp_path: Path, name: str) -> None:
+    checkpoint = write_random_checkpoint(tmp_path / "model", random_config())
+    checkpoint = checkpoint.rename(tmp_path / name)
+    options = ExportOptions("fp32", tokenizer=False)
+    package = export_package(checkpoint, tmp_path / "package", options).package
+    assert package.manifest == read_manifest(package.folder)
+    assert package.manifest.name.isprintable()
+    title, _, rest = (package.folder / "README.md").read_text("utf-8").partition("\n")
+    assert title.endswith(", fp32")
+    assert title.isprintable()
+    assert NAMES[name] not in title.replace("\\" + NAMES[name][:1], "")
+    assert rest.startswith("\nA GPT-2 of 2 layers")
 
 
 def test_code_in_the_model_card_runs(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from gpt2_edge.selftest import run_self_test
 from gpt2_edge_export import mixed
 from gpt2_edge_export.checkpoint import open_checkpoint
 from gpt2_edge_export.config import GPT2Config
+from gpt2_edge_export.draft import Draft
 from gpt2_edge_export.export import ExportOptions, ExportReport, export_package
 from gpt2_edge_export.quantize import RoundedWeights, input_width
 from gpt2_edge_export.report import group_sizes, matrix_shape
@@ -314,6 +318,52 @@ def test_limits_that_nothing_meets_leave_nothing(
         export(models["plain"], tmp_path, **limits)
     assert_one_line(caught.value, *parts)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("model", ["plain", "untied", "heads padded"])
+def test_the_size_of_a_model_file_is_known_before_any_work(
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    checkpoint = models[model]
+    foreseen = []
+    blank_size = Draft.blank_size
+    monkeypatch.setattr(
+        Draft,
+        "blank_size",
+        lambda draft, recipe: foreseen.append(blank_size(draft, recipe)) or foreseen[-1],
+    )
+    report = export(checkpoint, tmp_path, max_megabytes=9.0)
+    assert foreseen[-1] == (report.package.folder / "model.onnx").stat().st_size
+    smallest = foreseen[0]
+    (tmp_path / "2").mkdir()
+    report = export(checkpoint, tmp_path / "2", max_megabytes=smallest / 1e6)
+    assert (report.package.folder / "model.onnx").stat().st_size == smallest
+    assert bits_of(report) == {4}
+    # One byte less cannot be met, and that is said before anything is calibrated.
+    monkeypatch.setattr(mixed, "sensitivities", lambda *_: pytest.fail("work was done"))
+    (tmp_path / "3").mkdir()
+    with pytest.raises(ExportError) as caught:
+        export(checkpoint, tmp_path / "3", max_megabytes=(smallest - 1) / 1e6)
+    assert_one_line(caught.value, "4 bits everywhere", "--max-size")
+    assert list((tmp_path / "3").iterdir()) == []
+
+
+def test_an_attempt_says_which_it_is(
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages: list[str] = []
+
+    @contextlib.contextmanager
+    def stage(text: str) -> Iterator[None]:
+        stages.append(text)
+        yield
+
+    monkeypatch.setattr(mixed, "stage", stage)
+    export(models["plain"], tmp_path, max_kl=0.02)
+    assert stages[0] == "attempt 1 of at most 6"
+    assert len(stages) <= 6
+    for number, text in enumerate(stages[1:], 2):
+        assert re.fullmatch(rf"attempt {number} of at most 6, about \d+:\d\d each", text)
 
 
 @pytest.mark.parametrize("model", ["untied", "heads padded"])

@@ -33,9 +33,9 @@ BAD: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "no tokens"),
     "too short": (b"It was a dark night.", "only 20 tokens"),
     "one token too few": (b"x" * 255, "only 255 tokens"),
-    "Latin-1": ("déjà vu ".encode("latin-1") * 200, "not UTF-8 text (byte 1)"),
-    "UTF-16": (("night " * 200).encode("utf-16"), "not UTF-8 text (byte 0)"),
-    "cut within a character": (b"night " * 100 + "é".encode()[:1], "not UTF-8 text (byte 600)"),
+    "Latin-1": ("déjà vu ".encode("latin-1") * 200, "byte 1 is not UTF-8"),
+    "UTF-16": (("night " * 200).encode("utf-16"), "byte 0 is not UTF-8"),
+    "cut within a character": (b"night " * 100 + "é".encode()[:1], "byte 600 is not UTF-8"),
 }
 
 
@@ -70,13 +70,38 @@ def test_a_text_that_may_not_be_read(tokenizer: Tokenizer, tmp_path: Path) -> No
 def test_a_text_is_its_tokens_and_the_hash_of_its_bytes(
     tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
-    content = "Größe\r\n".encode() * 50
+    content = "Größe\n".encode() * 50
     path = tmp_path / "text.txt"
     path.write_bytes(content)
     text = read_text(path, tokenizer, VOCABULARY, len(content))
     assert text.name == "text.txt"
     assert text.sha256 == hashlib.sha256(content).hexdigest()
     assert tokenizer.decode(list(text.ids)) == content.decode()
+
+
+@pytest.mark.parametrize("prefix", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_line_ends_and_bom_change_nothing(
+    tokenizer: Tokenizer, tmp_path: Path, prefix: bytes, end: bytes
+) -> None:
+    """As in score and eval, which read texts by the same function."""
+    plain, other = tmp_path / "plain.txt", tmp_path / "other.txt"
+    plain.write_bytes("Größe\nnight\n".encode() * 9)
+    other.write_bytes(prefix + ("Größe".encode() + end + b"night" + end) * 9)
+    expected, found = (read_text(path, tokenizer, VOCABULARY, 1) for path in (plain, other))
+    assert found.ids == expected.ids
+    assert found.sha256 == expected.sha256 == hashlib.sha256(plain.read_bytes()).hexdigest()
+
+
+def test_a_text_may_come_through_a_pipe(tokenizer: Tokenizer) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"night " * 50)
+    os.close(writing)
+    try:
+        text = read_text(Path(f"/dev/fd/{reading}"), tokenizer, VOCABULARY, 300)
+    finally:
+        os.close(reading)
+    assert len(text.ids) == 300
 
 
 def test_tokens_that_the_model_lacks_are_left_out(tokenizer: Tokenizer, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def block_scales(part: npt.NDArray[np.float32], bits: int) -> npt.NDArray[np.flo
     smallest = part.min(axis=-1)
     extreme = np.where(largest > -smallest, largest, smallest)
     exact = extreme / -(2 ** (bits - 1))
-    if np.abs(exact).max(initial=0) > np.finfo(np.float16).max:
+    if np.abs(exact).max(initial=0) > float(np.finfo(np.float16).max):
         raise ExportError(
             f"weights up to {np.abs(extreme).max():.3g} are too large for {bits} bits with float16 "
             "scales; the checkpoint is damaged, or export it as fp32"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gpt2_edge.errors import ExportError
+from gpt2_edge.untrusted import shown
 
 RECIPES = ("fp32", "fp16", "int8", "int8-row", "int4", "int4-small")
 BLOCK_SIZES = (16, 32, 64, 128, 256)
@@ -116,7 +117,7 @@ def make_recipe(name: str, block_size: int | None = None) -> Recipe:
     Raises ExportError for an unknown name or a block size that the operators do not take.
     """
     if name not in RECIPES:
-        raise ExportError(f"recipe {name!r} is not one of {', '.join(RECIPES)}")
+        raise ExportError(f"recipe {shown(name)} is not one of {', '.join(RECIPES)}")
     if name.startswith("fp"):
         if block_size is not None:
             raise ExportError(f"a block size goes with int8 or int4; {name} has no blocks")
