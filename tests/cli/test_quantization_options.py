@@ -103,9 +103,9 @@ def test_options_that_do_not_go_together(
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ("--calibration x --no-calibration", "not allowed with"),
-        ("--report-text x --no-report", "not allowed with"),
-        ("--max-kl low", "invalid float value: 'low'"),
+        ("--calibration x --no-calibration", "--no-calibration does not go with --calibration"),
+        ("--report-text x --no-report", "--no-report does not go with --report-text"),
+        ("--max-kl low", "--max-kl takes a number, not 'low'"),
     ],
 )
 def test_options_that_the_parser_refuses(
@@ -113,8 +113,8 @@ def test_options_that_the_parser_refuses(
 ) -> None:
     process = cli("export", byte_checkpoint, "-o", room / "package", *options.split())
     assert process.returncode == 2
-    assert expected in process.stderr.splitlines()[-1]
-    assert "Traceback" not in process.stderr
+    (line,) = process.stderr.splitlines()
+    assert expected in line
     assert list(room.iterdir()) == []
 
 
