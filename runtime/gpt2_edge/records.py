@@ -55,8 +55,9 @@ def beam_results(
             text += "" if writer.stopped else writer.finish()
             stopped = writer.stopped
         ended = bool(ids) and ids[-1] in request.limits.eos_ids
-        other = "length" if request.finish_reason == "eos" else request.finish_reason
-        reason = "stop" if stopped else "eos" if ended else other or "cancelled"
+        stopped = stopped or (bool(ids) and request.stopped([*request.prompt, *ids]))
+        other = "length" if hypothesis is not None else request.finish_reason or "cancelled"
+        reason = "stop" if stopped else "eos" if ended else other
         found.append(
             GenerationResult(
                 text=text,

@@ -57,6 +57,12 @@ class Beams:
         self._finished: list[Hypothesis] = []
         self._improvable = True
 
+    @property
+    def alive(self) -> npt.NDArray[np.bool_]:
+        """Which running beams [width] are texts that may be written; the others fill up."""
+        found: npt.NDArray[np.bool_] = self._scores > -np.inf
+        return found
+
     def candidates(self, logprobs: npt.NDArray[np.float32]) -> list[Candidate]:
         """The best continuations of the running beams, most likely first.
 
@@ -85,7 +91,8 @@ class Beams:
         )
         self._improvable = self._improvable and self._could_improve(length)
         full = len(self._finished) == self.width
-        if not self._improvable or (full and self._early_stopping is True) or all(ended):
+        over = not self._improvable or (full and self._early_stopping is True) or all(ended)
+        if over or not self.alive.any():
             return []
         return running
 

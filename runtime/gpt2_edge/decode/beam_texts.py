@@ -50,11 +50,16 @@ class BeamTexts(Request):
             logits = np.repeat(logits, self.width, axis=0)
         logprobs = np.stack([
             self.processed([*self.prompt, *text], log_probabilities(row))
-            for text, row in zip(self._texts, logits, strict=True)
+            if alive
+            else np.full_like(row, -np.inf)
+            for text, row, alive in zip(self._texts, logits, self._beams.alive, strict=True)
         ])  # fmt: skip
         found = self._beams.candidates(logprobs)
         texts = [[*self._texts[candidate.parent], candidate.token] for candidate in found]
-        ended = [full or self._ended(text) for text in texts]
+        ended = [
+            bool(candidate.score > -np.inf) and (full or self._ended(text))
+            for candidate, text in zip(found, texts, strict=True)
+        ]
         running = self._beams.advance(found, texts, ended)
         if not running:
             self.finish_reason = "length" if all(ended) else "eos"
@@ -66,5 +71,5 @@ class BeamTexts(Request):
         return (
             text[-1] in self.limits.eos_ids
             or len(text) >= self.limits.max_new_tokens
-            or any(ends([*self.prompt, *text]) for ends in self._criteria)
+            or self.stopped([*self.prompt, *text])
         )

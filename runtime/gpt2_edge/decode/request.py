@@ -120,6 +120,10 @@ class Request:
     def learn(self, proposed: int, agreed: int) -> None:
         """Take in that the first `agreed` tokens of a draft of `proposed` are what was written."""
 
+    def stopped(self, text: Sequence[int]) -> bool:
+        """Whether a criterion says that `text` (of prompt and new tokens) is at its end."""
+        return any(ends(text) for ends in self._criteria)
+
     def processed(self, text: Sequence[int], logits: Logits) -> Logits:
         """What the processors make of `logits` [vocab], which stay as they are."""
         if not self._processors:
@@ -202,7 +206,7 @@ class SingleText(Request):
             self.finish_reason = "stop"
         elif token in self.limits.eos_ids:
             self.finish_reason = "eos"
-        elif any(ends(self.ids) for ends in self._criteria):
+        elif self.stopped(self.ids):
             self.finish_reason = "stop"
         elif number + 1 == self.limits.max_new_tokens or (full and not self.limits.slide):
             self.finish_reason = "length"
