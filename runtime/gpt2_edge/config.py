@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 GENERATION_CONFIG_FILE = "generation_config.json"
 # What such a file may set; its other settings do not count.
-PACKAGE_SETTINGS = tuple(name for name, rule in RULES.items() if rule.transformers)
+PACKAGE_SETTINGS = tuple(name for name, rule in RULES.items() if rule.package)
 
 Biases = Mapping[int, float] | Mapping[tuple[int, ...], float] | Sequence[Any]
 

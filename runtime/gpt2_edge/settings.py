@@ -17,15 +17,15 @@ from gpt2_edge.values import real_number, truth_value, whole_number
 class Rule:
     """One setting: `take` makes a value plain, or gives None for one that is not allowed.
 
-    default: where neither caller nor package says otherwise. transformers: it is one of
-    transformers' GenerationConfig, so a package's generation_config.json may set it. draws: who
-    sets it wants tokens drawn.
+    default: where neither caller nor package says otherwise. package: a package's
+    generation_config.json may set it; those that every runtime has (the browser's and Kotlin's,
+    too), so that a package writes the same everywhere. draws: who sets it wants tokens drawn.
     """
 
     take: Callable[[Any], Any]
     expected: str
     default: Any
-    transformers: bool = False
+    package: bool = False
     draws: bool = False
 
 
@@ -116,33 +116,33 @@ _TOKENS = "token ids"
 
 RULES: dict[str, Rule] = {
     "max_new_tokens": Rule(_whole(1), "a whole number, at least 1", 128, True),
-    "min_new_tokens": Rule(_whole(0), "a whole number, 0 or more", 0, True),
+    "min_new_tokens": Rule(_whole(0), "a whole number, 0 or more", 0),
     "do_sample": Rule(truth_value, "True or False", None, True),
     "temperature": Rule(_NOT_NEGATIVE, "a number, 0 (greedy) or more", 1.0, True, True),
     "top_k": Rule(_whole(0), "a whole number, 0 (off) or more", 50, True, True),
     "top_p": Rule(_share, "a number from 0 to 1", 1.0, True, True),
-    "min_p": Rule(_share, "a number from 0 to 1", 0.0, True, True),
-    "typical_p": Rule(_real(lambda p: 0 < p <= 1), "a number above 0, at most 1", 1.0, True, True),
+    "min_p": Rule(_share, "a number from 0 to 1", 0.0, draws=True),
+    "typical_p": Rule(_real(lambda p: 0 < p <= 1), "a number above 0, at most 1", 1.0, draws=True),
     "seed": Rule(_whole(), "a whole number", None, draws=True),
-    "repetition_penalty": Rule(_POSITIVE, "a number above 0", 1.0, True),
+    "repetition_penalty": Rule(_POSITIVE, "a number above 0", 1.0),
     "presence_penalty": Rule(_real(), "a number", 0.0),
     "frequency_penalty": Rule(_real(), "a number", 0.0),
-    "no_repeat_ngram_size": Rule(_whole(0), "a whole number, 0 (off) or more", 0, True),
-    "bad_words_ids": Rule(_words, f"a list of lists of {_TOKENS}", (), True),
-    "sequence_bias": Rule(_biases, f"a bias (not infinity) for each tuple of {_TOKENS}", (), True),
+    "no_repeat_ngram_size": Rule(_whole(0), "a whole number, 0 (off) or more", 0),
+    "bad_words_ids": Rule(_words, f"a list of lists of {_TOKENS}", ()),
+    "sequence_bias": Rule(_biases, f"a bias (not infinity) for each tuple of {_TOKENS}", ()),
     "logit_bias": Rule(_biases, "a bias (not infinity) for each token id", ()),
-    "suppress_tokens": Rule(_ids, f"a list of {_TOKENS}", (), True),
-    "begin_suppress_tokens": Rule(_ids, f"a list of {_TOKENS}", (), True),
+    "suppress_tokens": Rule(_ids, f"a list of {_TOKENS}", ()),
+    "begin_suppress_tokens": Rule(_ids, f"a list of {_TOKENS}", ()),
     "eos_token_id": Rule(_ids, f"a token id or a list of {_TOKENS}", None),
     "ignore_eos": Rule(truth_value, "True or False", False),
     "stop_strings": Rule(_texts, "a string or a list of strings, none of them empty", ()),
     "include_stop_str": Rule(truth_value, "True or False", False),
-    "max_time": Rule(_POSITIVE, "seconds, above 0", None, True),
-    "num_beams": Rule(_whole(1), "a whole number, at least 1", 1, True),
-    "length_penalty": Rule(_real(), "a number", 1.0, True),
-    "early_stopping": Rule(_early, "True, False or 'never'", False, True),
-    "num_return_sequences": Rule(_whole(1), "a whole number, at least 1", 1, True),
-    "prompt_lookup_num_tokens": Rule(_whole(0), "a whole number, 0 (off) or more", 0, True),
+    "max_time": Rule(_POSITIVE, "seconds, above 0", None),
+    "num_beams": Rule(_whole(1), "a whole number, at least 1", 1),
+    "length_penalty": Rule(_real(), "a number", 1.0),
+    "early_stopping": Rule(_early, "True, False or 'never'", False),
+    "num_return_sequences": Rule(_whole(1), "a whole number, at least 1", 1),
+    "prompt_lookup_num_tokens": Rule(_whole(0), "a whole number, 0 (off) or more", 0),
     "context_overflow": Rule(_overflow, "'stop' or 'slide'", "stop"),
     "keep": Rule(_whole(0), "a whole number, 0 or more", 0),
     "logprobs": Rule(truth_value, "True or False", False),

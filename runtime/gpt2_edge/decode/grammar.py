@@ -84,7 +84,7 @@ class CompiledGrammar:
         self._grammar, self.vocab_size = grammar, vocab_size
         try:
             self._tokenizer = llguidance.LLTokenizer(
-                tokenizer_json, n_vocab=vocab_size, eos_token=list(eos_ids)
+                tokenizer_json, n_vocab=vocab_size, eos_token=list(eos_ids) or None
             )
         except Exception as error:  # the library raises ValueError and its own
             raise GenerationError(
