@@ -19,7 +19,6 @@ from gpt2_edge.package_folder import Package
 from gpt2_edge.untrusted import shown
 
 _ATTENTION = "GroupQueryAttention"  # the operator that writes into a shared cache
-_POSITIONS = "wpe.weight"
 _OPEN = -1  # a size that every run chooses
 Sizes = tuple[int | None, ...]  # None: any
 
@@ -140,20 +139,19 @@ class _Check:
     def _check_tables(self) -> None:
         """The position table against the manifest's context and width."""
         architecture = self._architecture
-        for name, shape in self._graph.tables.items():
-            if not is_positions(name) or len(shape) != 2:
-                continue
-            positions, width = shape
-            if isinstance(positions, int) and positions < architecture.context_length:
-                raise self._error(
-                    f"has {positions} positions, the manifest says context_length "
-                    f"{architecture.context_length}"
-                )
-            if width != architecture.hidden_size:
-                raise self._error(
-                    f"has a hidden size of {width}, the manifest says hidden_size "
-                    f"{architecture.hidden_size}"
-                )
+        if self._graph.positions is None:
+            return
+        positions, width = self._graph.positions
+        if isinstance(positions, int) and positions < architecture.context_length:
+            raise self._error(
+                f"has {positions} positions, the manifest says context_length "
+                f"{architecture.context_length}"
+            )
+        if width != architecture.hidden_size:
+            raise self._error(
+                f"has a hidden size of {width}, the manifest says hidden_size "
+                f"{architecture.hidden_size}"
+            )
 
     def _check(self, name: str, info: TensorInfo, dtype: str, sizes: Sizes) -> None:
         if info.dtype != dtype or not _fits(info.shape, sizes):
@@ -178,7 +176,7 @@ def is_open(package: Package, graph: OnnxFile) -> bool:
         or not isinstance(logits[-1], int)
         or any(not shape or not isinstance(shape[1], int) for shape in caches)
         or any(not shape or not isinstance(shape[3], int) for shape in caches)
-        or not any(is_positions(name) and len(shape) == 2 for name, shape in graph.tables.items())
+        or graph.positions is None
     )
 
 
@@ -221,11 +219,6 @@ def reason(error: BaseException, limit: int = 160) -> str:
     """What ONNX Runtime says, in one line: the end of it, where the reason stands."""
     line = " ".join(str(error).split()) or type(error).__name__
     return line if len(line) <= limit else f"... {line[-limit:]}"
-
-
-def is_positions(name: str) -> bool:
-    """Whether an initializer of this name is the table of position embeddings."""
-    return name == _POSITIONS or name.endswith(f".{_POSITIONS}")
 
 
 def _fits(shape: Shape | None, sizes: Sizes) -> bool:

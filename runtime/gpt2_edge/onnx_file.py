@@ -62,6 +62,14 @@ class OnnxFile:
         """Inputs that have no default."""
         return {name: info for name, info in self.inputs.items() if name not in self.tables}
 
+    @property
+    def positions(self) -> Shape | None:
+        """Sizes of the table of position embeddings; None where none has its name."""
+        for name, shape in self.tables.items():
+            if f".{name}".endswith(".wpe.weight") and len(shape) == 2:
+                return shape
+        return None
+
 
 def read_onnx(source: BinaryIO | bytes) -> OnnxFile:
     """Read the ONNX file `source`, an open file or its content; weights are stepped over.

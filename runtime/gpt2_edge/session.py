@@ -242,11 +242,13 @@ class Session:
                 return StaticSequence(self, self._chunk, capacity)
             return TokenSequence(self, capacity)
         except MemoryError as error:
-            context = self.package.manifest.architecture.context_length
-            raise GenerationError(
-                f"a cache of {min(capacity, context):,} tokens does not fit into memory; ask for "
-                "fewer"
-            ) from error
+            raise self.memory_error(1, capacity) from error
+
+    def memory_error(self, rows: int, capacity: int) -> GenerationError:
+        """What is raised where there is no memory for the cache of `rows` sequences."""
+        tokens = min(capacity, self.package.manifest.architecture.context_length)
+        each = f"{rows} caches" if rows > 1 else "a cache"
+        return GenerationError(f"there is no memory for {each} of {tokens:,} tokens; ask for fewer")
 
     def run_error(self, error: BaseException) -> PackageError | ProviderError:
         """What is raised where a step of this session's graph failed with `error`."""

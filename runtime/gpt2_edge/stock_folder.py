@@ -208,6 +208,11 @@ def _check(graph: OnnxFile, architecture: Architecture, path: Path) -> None:
             f"{path} has logits of {vocab} tokens, {CONFIG_FILE} says vocab_size "
             f"{architecture.vocab_size}"
         )
+    table = graph.positions
+    if table and isinstance(table[0], int) and table[0] < architecture.context_length:
+        raise PackageError(
+            f"{path} has {table[0]} positions, {CONFIG_FILE} says {architecture.context_length}"
+        )
 
 
 def _token_ids(value: Any, architecture: Architecture) -> tuple[int, ...]:

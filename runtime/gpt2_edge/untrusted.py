@@ -140,7 +140,7 @@ def one_line(text: str, limit: int = _LINE) -> str:
     if len(text) <= limit:
         return text
     end = limit // 3
-    return f"{text[: limit - end]} … {text[-end:]}"
+    return f"{text[: limit - end - 3]} … {text[-end:]}"
 
 
 def _bounded(path: Path, limit: int) -> bytes:

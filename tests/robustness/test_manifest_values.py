@@ -11,6 +11,7 @@ import pytest
 
 from gpt2_edge.cli import main
 from gpt2_edge.package import open_package
+from gpt2_edge.untrusted import one_line
 from robustness.packages import a_few_ids, edit, refusal
 
 _STEERING = "\x1b]0;pwned\x07\x1b[2J\nsecond line\x9b31m\u202e"
@@ -206,3 +207,8 @@ def test_info_has_the_cache_in_its_own_type(
     edit(package, lambda raw: raw["architecture"].update(sizes))
     assert main(["info", str(package)]) == 0
     assert f"shared cache of {kib} KiB per token" in capsys.readouterr().out
+
+
+def test_a_long_line_is_cut_to_its_limit() -> None:
+    for length in (999, 1000, 1001, 5000):
+        assert len(one_line("x" * length)) == min(length, 1000)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import signal
 import struct
 import sys
@@ -80,22 +79,6 @@ def _memory() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def stock(random_package: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as optimum-cli would write it: no manifest, another producer."""
-    import onnx
-
-    package = random_package(flavour="portable")
-    folder = tmp_path_factory.mktemp("stock")
-    model = onnx.load(package / "model.onnx")
-    model.producer_name = "pytorch"
-    (kept,) = (entry for entry in model.graph.input if entry.name == "logits_to_keep")
-    model.graph.input.remove(kept)
-    onnx.save(model, folder / "model.onnx")
-    shutil.copy(package / "config.json", folder / "config.json")
-    return folder
-
-
-@pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkpoint")
     return write_random_checkpoint(folder, random_config())
@@ -159,15 +142,15 @@ def test_graphs_under_their_own_hash(tiny: Path, data: st.DataObject) -> None:
 
 @cases(500)
 @given(data=st.data())
-def test_configurations_of_stock_folders(stock: Path, data: st.DataObject) -> None:
-    path = stock / "config.json"
+def test_configurations_of_stock_folders(tiny_stock: Path, data: st.DataObject) -> None:
+    path = tiny_stock / "config.json"
     genuine = path.read_bytes()
     try:
         path.write_bytes(data.draw(spoiled(json.loads(genuine))))
         with taken_or_refused():
-            generator = Generator.load(stock, provider="cpu", threads=1)
+            generator = Generator.load(tiny_stock, provider="cpu", threads=1)
             assert len(generator.generate([1, 2], _FEW).ids) <= 2
-            assert _rows(open_package(stock))
+            assert _rows(open_package(tiny_stock))
     finally:
         path.write_bytes(genuine)
 

@@ -12,7 +12,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from gpt2_edge import Generator, PackageError
+from gpt2_edge import GenerationConfig, GenerationError, Generator, PackageError
 from robustness.packages import a_few_ids, assert_line, change_graph, edit, list_file, refusal
 
 
@@ -202,6 +202,10 @@ def test_a_cache_that_no_memory_holds_is_one_line(package: Path) -> None:
     generator = Generator.load(package)
     architecture = generator.manifest.architecture
     object.__setattr__(architecture, "context_length", 1 << 50)
-    with pytest.raises(Exception, match="does not fit into memory; ask for fewer") as raised:
-        generator.session.start(1 << 50)
-    assert_line(raised.value)  # type: ignore[arg-type]
+    long = GenerationConfig(max_new_tokens=1 << 45)
+    for run in (lambda: generator.session.start(1 << 45), lambda: generator.generate([1], long)):
+        with pytest.raises(
+            GenerationError, match=r"no memory for .* tokens; ask for fewer"
+        ) as raised:
+            run()
+        assert_line(raised.value)

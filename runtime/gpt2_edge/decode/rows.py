@@ -25,7 +25,10 @@ def make_rows(session: Session, rows: int, capacity: int) -> Rows:
     """Empty rows for `session`, with room for `capacity` tokens each (at most the context)."""
     graph = session.package.manifest.graph
     if graph.cache == "shared" and session.device == "cpu" and session.step_limit is None:
-        return SharedRows(session, rows, capacity)
+        try:
+            return SharedRows(session, rows, capacity)
+        except MemoryError as error:
+            raise session.memory_error(rows, capacity) from error
     return SeparateRows(lambda: session.start(capacity), rows)
 
 
