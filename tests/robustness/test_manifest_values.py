@@ -92,6 +92,13 @@ def test_kinds_that_do_not_go_together(package: Path, change: dict[str, Any]) ->
     assert "does not go with the cache" in refusal(package)
 
 
+@pytest.mark.parametrize("name", ["C:x", "a\\b", "a/b", "/x", "..", ".", "", "a\0b", "c:\\x"])
+def test_a_listed_file_that_is_elsewhere_on_some_system(package: Path, name: str) -> None:
+    record = {"bytes": 1, "sha256": 64 * "0"}
+    edit(package, lambda raw: raw["files"].update({name: record}))
+    assert "is outside the package" in refusal(package)
+
+
 @pytest.mark.parametrize("key", ["flavour", "cache", "cache_dtype"])
 def test_what_a_later_version_may_know_is_not_called_damaged(package: Path, key: str) -> None:
     edit(package, lambda raw: raw["graph"].update({key: "quantum"}))
