@@ -160,7 +160,9 @@ def test_without_a_tokenizer_ids_come_back(without_tokenizer: Generator, int4: G
     result = without_tokenizer.generate([5, 6, 7], config)
     assert result.ids == int4.generate([5, 6, 7], config).ids
     assert result.text is None
-    assert list(without_tokenizer.stream([5, 6, 7], config)) == []
+    with without_tokenizer.stream([5, 6, 7], config) as stream:
+        assert list(stream) == [""] * 10  # a piece for each token, with nothing in it
+    assert stream.ids == result.ids
 
 
 def test_without_a_tokenizer_next_tokens_are_numbers(without_tokenizer: Generator) -> None:
