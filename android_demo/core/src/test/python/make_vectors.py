@@ -19,9 +19,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import changed_graphs
 import generation_vectors
 import make_unicode_classes
-import onnx
 import onnxruntime
 import sampling_vectors
 import tokenizer_vectors
@@ -62,8 +62,6 @@ _MIXED_RECIPE = Recipe(
         "attn.c_proj": MatrixFormat(4, 32),
     },
 )
-NEWER_OPERATORS = "newer-operators"
-_OPERATOR_SET = 99
 # In fp32 several times the tests' Java heap, and past the size from which weights lie in a file of
 # their own; in int4 they are in the graph.
 _LARGE_LAYERS = 4
@@ -87,7 +85,8 @@ def main() -> None:
     for name, options in (PACKAGES | OTHER_FLAVOURS).items():
         export(SAMPLE, packages / name, options)
     mixed_package(packages / MIXED)
-    newer_operators(packages / "int4", packages / NEWER_OPERATORS)
+    for name, change in changed_graphs.CHANGES.items():
+        changed_graphs.write(packages / "int4", packages / name, change)
     checkpoint = large_checkpoint(folder / "checkpoint")
     for name, options in _LARGE.items():
         export(checkpoint, packages / name, (*options, "--no-tokenizer"))
@@ -128,23 +127,6 @@ def mixed_package(folder: Path) -> None:
     draft = Draft(checkpoint, read_tokenizer(SAMPLE, checkpoint.config), folder, "sample")
     draft.write_beside()
     draft.finish(draft.write(_MIXED_RECIPE, draft.weights(_MIXED_RECIPE, None)))
-
-
-def newer_operators(source: Path, folder: Path) -> None:
-    """A whole package, hashes included, whose operators are of a set that nobody has."""
-    shutil.copytree(source, folder)
-    model = onnx.load(folder / "model.onnx")
-    for entry in model.opset_import:
-        if not entry.domain:
-            entry.version = _OPERATOR_SET
-    onnx.save(model, folder / "model.onnx")
-    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-    content = (folder / "model.onnx").read_bytes()
-    manifest["files"]["model.onnx"] = {
-        "bytes": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }
-    write(folder / "manifest.json", manifest)
 
 
 def large_checkpoint(folder: Path) -> Path:

@@ -21,14 +21,18 @@ internal class AddedTokens(tokens: List<AddedToken>) {
             .filter { it.isNotEmpty() }
             .map { Pass(it) }
 
-    /** Calls [text] for what is no added token and [token] for what is one, in order. */
-    fun split(whole: String, text: (String) -> Unit, token: (Int) -> Unit) =
-        split(whole, 0, text, token)
-
-    private fun split(part: String, pass: Int, text: (String) -> Unit, token: (Int) -> Unit) {
-        if (part.isEmpty()) return
-        if (pass == passes.size) return text(part)
-        passes[pass].split(part, { split(it, pass + 1, text, token) }, token)
+    /**
+     * Calls [text] for what is no added token and [token] for what is one, in order.
+     *
+     * parseSpecial: false where special tokens count as text.
+     */
+    fun split(whole: String, parseSpecial: Boolean, text: (String) -> Unit, token: (Int) -> Unit) {
+        fun split(part: String, pass: Int) {
+            if (part.isEmpty()) return
+            if (pass == passes.size) return text(part)
+            passes[pass].split(part, parseSpecial, { split(it, pass + 1) }, token)
+        }
+        split(whole, 0)
     }
 
     private class Pass(tokens: List<AddedToken>) {
@@ -36,7 +40,7 @@ internal class AddedTokens(tokens: List<AddedToken>) {
         private val byFirst: Map<Char, List<AddedToken>> =
             tokens.sortedByDescending { it.content.length }.groupBy { it.content[0] }
 
-        fun split(part: String, text: (String) -> Unit, token: (Int) -> Unit) {
+        fun split(part: String, parseSpecial: Boolean, text: (String) -> Unit, token: (Int) -> Unit) {
             var done = 0 // everything before was handed on
             var index = 0
             while (index < part.length) {
@@ -46,7 +50,8 @@ internal class AddedTokens(tokens: List<AddedToken>) {
                     continue
                 }
                 val after = index + found.content.length
-                if (!found.singleWord || standsAlone(part, index, after)) {
+                val counts = parseSpecial || !found.special
+                if (counts && (!found.singleWord || standsAlone(part, index, after))) {
                     var from = index
                     var to = after
                     if (found.lstrip) from = maxOf(done, spaceBefore(part, index))

@@ -3,23 +3,28 @@ package dev.gpt2edge
 /** Feed, choose, stop? The loop of one generation. */
 internal class DecodeLoop(
     private val sequence: TokenSequence,
-    private val config: GenerationConfig,
+    config: GenerationConfig,
+    private val decoding: Decoding,
     manifest: Manifest,
     seed: Long,
 ) {
     private val contextLength = manifest.architecture.contextLength
     private val eosIds = if (config.ignoreEos) emptySet() else manifest.eosTokenIds
-    private val sampler = makeSampler(config, seed)
+    private val sampler = makeSampler(decoding, seed)
     private val penalty =
         config.repetitionPenalty?.takeIf { it != 1f }?.let {
             RepetitionPenalty(it, manifest.architecture.vocabSize)
         }
 
-    /** Calls [onToken] with every new id; it returns true to stop there. */
+    /**
+     * Calls [onToken] with every new id; it returns true to stop there. GenerationException for logits
+     * that no token can be chosen from.
+     */
     fun run(promptIds: IntArray, cancelled: () -> Boolean, progress: Progress, onToken: (Int) -> Boolean) {
         penalty?.let { promptIds.forEach(it::add) }
         if (!prefill(promptIds, cancelled)) return progress.finish("cancelled")
         while (true) {
+            sequence.requireNumbers()
             penalty?.apply(sequence.logits)
             val id = sampler.choose(sequence.logits)
             penalty?.add(id)
@@ -28,7 +33,7 @@ internal class DecodeLoop(
             if (stopped) return progress.finish("stop")
             if (id in eosIds) return progress.finish("eos")
             val full = sequence.length == contextLength
-            if (full || progress.count == config.maxNewTokens) return progress.finish("length")
+            if (full || progress.count == decoding.maxNewTokens) return progress.finish("length")
             if (cancelled()) return progress.finish("cancelled")
             sequence.feed(id)
         }

@@ -7,14 +7,44 @@ package dev.gpt2edge
  */
 class Detokenizer internal constructor(private val tokenizer: Tokenizer) {
     private val decoder = Utf8Decoder()
+    private val replacements = tokenizer.replacements.map { Replacing(it) }
 
     fun push(id: Int): String {
         if (tokenizer.isSpecial(id)) return ""
         val token = tokenizer.token(id) ?: return ""
-        return decoder.push(ByteLevel.bytesOf(token))
+        val text = decoder.push(ByteLevel.bytesOf(token))
+        return replacements.fold(text) { piece, replacing -> replacing.push(piece) }
     }
 
-    fun finish(): String = decoder.finish()
+    /** The rest runs through the replacements that are behind it, each of which then gives its own. */
+    fun finish(): String =
+        replacements.fold(decoder.finish()) { piece, replacing -> replacing.push(piece) + replacing.finish() }
+}
+
+/** What a decoder puts in the place of a text: "." for " .", say. */
+internal class Replacement(val from: String, val to: String)
+
+/** Replaces in text that comes in pieces; holds back an end that may become what is replaced. */
+private class Replacing(private val replacement: Replacement) {
+    private var held = ""
+
+    fun push(piece: String): String {
+        val text = held + piece
+        val shown = StringBuilder()
+        var done = 0
+        while (true) {
+            val found = text.indexOf(replacement.from, done)
+            if (found < 0) break
+            shown.append(text, done, found).append(replacement.to)
+            done = found + replacement.from.length
+        }
+        val rest = text.substring(done)
+        val keep = rest.overlap(replacement.from)
+        held = rest.substring(rest.length - keep)
+        return shown.append(rest, 0, rest.length - keep).toString()
+    }
+
+    fun finish(): String = held.also { held = "" }
 }
 
 /**

@@ -1,10 +1,11 @@
 package dev.gpt2edge
 
 /**
- * Base of every error that this library raises on purpose. The message is one line that names the
- * file or value, what was expected and what to do: an application may show it as it stands.
+ * Base of every error that this library raises on purpose. The message is one printable line that
+ * names the file or value, what was expected and what to do: an application may show it as it stands.
  */
-open class GPT2EdgeException(message: String, cause: Throwable? = null) : Exception(message, cause)
+open class GPT2EdgeException(message: String, cause: Throwable? = null) :
+    Exception(oneLine(message), cause)
 
 /** The package is missing, damaged, or of a format that this version does not read. */
 class PackageException(message: String, cause: Throwable? = null) :

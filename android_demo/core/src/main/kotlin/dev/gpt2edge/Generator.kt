@@ -7,8 +7,13 @@ import java.security.SecureRandom
  * A loaded package that writes text. Calls block: make them from a worker thread. Threads may share
  * one, since every generation has a cache of its own; [close] waits for those that are running.
  */
-class Generator private constructor(private val session: Session, val tokenizer: Tokenizer?) :
-    AutoCloseable {
+class Generator
+private constructor(
+    private val session: Session,
+    val tokenizer: Tokenizer?,
+    /** The package's own settings, of its generation_config.json: the defaults of every generation. */
+    val generationConfig: GenerationConfig,
+) : AutoCloseable {
     val modelPackage: ModelPackage
         get() = session.modelPackage
 
@@ -18,7 +23,8 @@ class Generator private constructor(private val session: Session, val tokenizer:
      * Continues [prompt]; [onText] gets pieces of the new text as they become certain, never half a
      * character. [cancelled] is asked before every step; the result then has the text so far.
      *
-     * Raises GenerationException and ContextOverflowException for a prompt that cannot be taken.
+     * Raises GenerationException and ContextOverflowException for a prompt that cannot be taken, and
+     * GenerationException for a model whose logits are not numbers.
      */
     fun stream(
         prompt: String,
@@ -50,6 +56,7 @@ class Generator private constructor(private val session: Session, val tokenizer:
         return session.whileOpen {
             session.start(promptIds.size).use { sequence ->
                 sequence.prefill(promptIds)
+                sequence.requireNumbers()
                 val largest = Largest().apply { find(sequence.logits, k) }
                 val ids = largest.ids.copyOf(largest.size)
                 val likely = probabilities(sequence.logits, ids)
@@ -58,7 +65,7 @@ class Generator private constructor(private val session: Session, val tokenizer:
         }
     }
 
-    /** Runs the manifest's self-test. */
+    /** Runs the manifest's self-test; its message is one line. */
     fun selfTest(): SelfTestReport {
         val test =
             modelPackage.manifest.selfTest
@@ -72,16 +79,21 @@ class Generator private constructor(private val session: Session, val tokenizer:
             }
         }
         if (test.expectedIds.isNotEmpty()) {
-            val wanted = GenerationConfig(maxNewTokens = test.expectedIds.size, ignoreEos = true)
-            val ids = streamIds(test.promptIds, wanted).ids
-            if (!ids.contentEquals(test.expectedIds)) {
-                problems.add(
-                    "greedy tokens are ${ids.contentToString()}; " +
-                        "expected ${test.expectedIds.contentToString()}"
-                )
+            val count = test.expectedIds.size
+            val wanted = GenerationConfig(maxNewTokens = count, doSample = false, ignoreEos = true)
+            try {
+                val ids = streamIds(test.promptIds, wanted).ids
+                if (!ids.contentEquals(test.expectedIds)) {
+                    problems.add(
+                        "greedy tokens are ${ids.contentToString()}; " +
+                            "expected ${test.expectedIds.contentToString()}"
+                    )
+                }
+            } catch (error: GenerationException) { // logits that are not numbers
+                problems.add(error.message.orEmpty())
             }
         }
-        if (problems.isNotEmpty()) return SelfTestReport(false, problems.joinToString("\n"))
+        if (problems.isNotEmpty()) return SelfTestReport(false, oneLine(problems.joinToString("; ")))
         return SelfTestReport(
             true,
             "${test.logits.size} logits within ${test.tolerance} and ${test.expectedIds.size} tokens " +
@@ -135,12 +147,13 @@ class Generator private constructor(private val session: Session, val tokenizer:
         onText: (String) -> Unit,
         onToken: (Int) -> Unit,
     ): GenerationResult {
-        val seed = if (config.samples) config.seed ?: freshSeed() else null
+        val decoding = config.over(generationConfig)
+        val seed = if (decoding.samples) config.seed ?: freshSeed() else null
         val progress = Progress(promptIds.size, seed)
         val writer = TextWriter(tokenizer, config.stopStrings, onText)
-        val room = promptIds.size.toLong() + config.maxNewTokens - 1
+        val room = promptIds.size.toLong() + decoding.maxNewTokens - 1
         session.start(minOf(room, architecture.contextLength.toLong()).toInt()).use { sequence ->
-            DecodeLoop(sequence, config, modelPackage.manifest, seed ?: 0).run(
+            DecodeLoop(sequence, config, decoding, modelPackage.manifest, seed ?: 0).run(
                 promptIds,
                 cancelled,
                 progress,
@@ -154,6 +167,7 @@ class Generator private constructor(private val session: Session, val tokenizer:
     }
 
     companion object {
+        private const val MOST_THREADS = 1024 // ONNX Runtime starts as many as it is asked for
         private const val NEW_SEED_BITS = 53 // JSON readers with float64 numbers keep it exact
 
         /**
@@ -161,7 +175,8 @@ class Generator private constructor(private val session: Session, val tokenizer:
          *
          * threads: of ONNX Runtime; 0 takes one for each big core. verify: compare the SHA-256 of the
          * files with the manifest. availableMemory: in bytes; a package that needs more, its cache
-         * full, is refused. Raises PackageException (also for other flavours) and MemoryException.
+         * full, is refused. Raises PackageException (also for other flavours), MemoryException, and
+         * GenerationException for a number of threads that no device has.
          */
         fun load(
             folder: File,
@@ -169,11 +184,20 @@ class Generator private constructor(private val session: Session, val tokenizer:
             verify: Boolean = true,
             availableMemory: Long? = null,
         ): Generator {
+            if (threads !in 0..MOST_THREADS) {
+                throw GenerationException(
+                    "threads is $threads; it must be 0 (one for each big core) to $MOST_THREADS"
+                )
+            }
             val opened = ModelPackage.open(folder, verifyHashes = false)
             if (availableMemory != null) requireMemory(opened, availableMemory)
-            if (verify) opened.checkHashes(opened.runtimeFiles())
-            val tokenizer = opened.manifest.tokenizer?.let { Tokenizer.read(File(folder, it)) }
-            return Generator(Session(opened, threads), tokenizer)
+            // The small files are hashed as they are read, so that what is used is what was compared.
+            if (verify) opened.checkHashes(opened.graphFiles())
+            fun hash(name: String) = if (verify) opened.manifest.files.getValue(name).sha256 else null
+            val tokenizer = opened.manifest.tokenizer?.let { Tokenizer.read(File(folder, it), hash(it)) }
+            val defaults =
+                opened.defaultsFile()?.let { readGenerationDefaults(File(folder, it), hash(it)) }
+            return Generator(Session(opened, threads), tokenizer, defaults ?: GenerationConfig())
         }
 
         private fun requireMemory(opened: ModelPackage, available: Long) {

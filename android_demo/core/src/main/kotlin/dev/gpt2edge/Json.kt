@@ -1,12 +1,16 @@
 package dev.gpt2edge
 
 import java.io.Reader
+import java.math.BigInteger
 
 internal class JsonException(message: String) : Exception(message)
 
 /**
  * Reads JSON from front to back. Large objects (a vocabulary) are handed on member by member and
  * never held as a tree; [readValue] builds one for the small rest.
+ *
+ * Depth, the digits of a number and the values of trees are bounded, and no object may have a key
+ * twice: whatever is wrong with the text is one JsonException.
  */
 internal class JsonReader(private val reader: Reader) {
     private val buffer = CharArray(8192)
@@ -14,6 +18,7 @@ internal class JsonReader(private val reader: Reader) {
     private var end = 0
     private var consumed = 0L
     private var depth = 0
+    private var valuesLeft = 0
     private val text = StringBuilder()
 
     /** The first character of the next value: `{`, `[`, `"`, or of a number or a word. */
@@ -24,14 +29,20 @@ internal class JsonReader(private val reader: Reader) {
         return character.toChar()
     }
 
-    /** Calls [member] for every member of the object that comes next; it has to read the value. */
-    fun readObject(member: (String) -> Unit) {
+    /**
+     * Calls [member] for every member of the object that comes next; it has to read the value.
+     *
+     * remembered: false for a large object whose keys [member] keeps anyway, and compares itself.
+     */
+    fun readObject(remembered: Boolean = true, member: (String) -> Unit) {
         expect('{', "an object")
         enter()
+        val names = if (remembered) HashSet<String>() else null
         if (!takes('}')) {
             do {
                 skipSpace()
                 val name = readString()
+                if (names?.add(name) == false) twice(name)
                 expect(':', "a colon")
                 member(name)
             } while (takes(','))
@@ -65,14 +76,35 @@ internal class JsonReader(private val reader: Reader) {
         }
     }
 
-    /** The next value as a Map, a List, a String, a Long, a Double, a Boolean or null. */
-    fun readValue(): Any? =
-        when (kind()) {
-            '{' -> LinkedHashMap<String, Any?>().also { map -> readObject { map[it] = readValue() } }
-            '[' -> ArrayList<Any?>().also { list -> readArray { list.add(readValue()) } }
+    fun twice(name: String): Nothing = fail("an object has the key ${shown(name)} twice")
+
+    /**
+     * The next value as a Map, a List, a String, a Long or BigInteger, a Double, a Boolean or null: a
+     * tree of at most [most] of them.
+     */
+    fun readValue(most: Int = MOST_VALUES): Any? {
+        valuesLeft = most
+        return counted()
+    }
+
+    private fun readMap(): Map<String, Any?> {
+        val map = LinkedHashMap<String, Any?>()
+        readObject(remembered = false) { name ->
+            if (name in map) twice(name)
+            map[name] = counted()
+        }
+        return map
+    }
+
+    private fun counted(): Any? {
+        if (--valuesLeft < 0) fail("it has too many values")
+        return when (kind()) {
+            '{' -> readMap()
+            '[' -> ArrayList<Any?>().also { list -> readArray { list.add(counted()) } }
             '"' -> readString()
             else -> word(bareWord())
         }
+    }
 
     /** Passes over the next value. */
     fun skipValue() {
@@ -98,24 +130,22 @@ internal class JsonReader(private val reader: Reader) {
             "NaN" -> Double.NaN // Python writes these three
             "Infinity" -> Double.POSITIVE_INFINITY
             "-Infinity" -> Double.NEGATIVE_INFINITY
-            else -> if (NUMBER.matches(word)) number(word) else fail("'$word' is no value")
+            else -> if (NUMBER.matches(word)) number(word) else fail("${shown(word)} is no value")
         }
 
     private fun number(word: String): Number {
-        if (word.all { it == '-' || it in '0'..'9' }) {
-            return word.toLongOrNull() ?: fail("the number $word is too large")
-        }
-        return word.toDouble()
+        if (word.any { it != '-' && it !in '0'..'9' }) return word.toDouble()
+        return word.toLongOrNull() ?: BigInteger(word)
     }
 
     private fun bareWord(): String {
         text.setLength(0)
-        while (text.length <= LONGEST_WORD) {
+        while (true) {
             val character = peek()
-            if (character < 0 || character.toChar() in WORD_ENDS) break
+            if (character < 0 || character.toChar() in WORD_ENDS) return text.toString()
+            if (text.length == LONGEST_WORD) fail("it has a number with too many digits")
             text.append(take().toChar())
         }
-        return text.toString()
     }
 
     private fun escaped(): Char {
@@ -130,13 +160,13 @@ internal class JsonReader(private val reader: Reader) {
             'u' -> {
                 var code = 0
                 repeat(4) {
-                    val digit = Character.digit(take(), 16)
+                    val digit = HEXADECIMAL.indexOf(take().toChar().lowercaseChar())
                     if (digit < 0) fail("\\u is not followed by four hexadecimal digits")
                     code = code * 16 + digit
                 }
                 code.toChar()
             }
-            else -> fail("a string holds the unknown escape \\$character")
+            else -> fail("a string holds the unknown escape ${shown("\\$character")}")
         }
     }
 
@@ -186,7 +216,9 @@ internal class JsonReader(private val reader: Reader) {
 
     private companion object {
         const val DEEPEST = 100 // a thread's stack is small on Android
-        const val LONGEST_WORD = 400
+        const val LONGEST_WORD = 4300 // as Python bounds the digits of a number
+        const val MOST_VALUES = 200_000
+        const val HEXADECIMAL = "0123456789abcdef"
         const val WORD_ENDS = " \n\r\t,:]}[{\""
         val NUMBER = Regex("-?(0|[1-9][0-9]*)(\\.[0-9]+)?([eE][+-]?[0-9]+)?")
     }

@@ -3,20 +3,34 @@ package dev.gpt2edge
 import java.io.File
 import java.io.IOException
 
-/** A package folder whose manifest was read and whose files have the right sizes. */
-class ModelPackage private constructor(val folder: File, val manifest: Manifest) {
+private const val DEFAULTS_FILE = "generation_config.json"
+
+/**
+ * A package folder whose manifest was read and agrees with its graph, and whose files have the right
+ * sizes.
+ *
+ * weightFiles: of the manifest's files, those in which the graph says that it has weights.
+ * hasPositions: whether the graph's position table was found, and holds the whole context.
+ */
+class ModelPackage
+private constructor(
+    val folder: File,
+    val manifest: Manifest,
+    private val weightFiles: Set<String>,
+    internal val hasPositions: Boolean,
+) {
     val modelFile: File
         get() = File(folder, manifest.graph.file)
 
     /** Size of the graph with its weights. */
     val modelBytes: Long
-        get() = manifest.files.filterKeys { it.startsWith(manifest.graph.file) }.values.sumOf { it.bytes }
+        get() = graphFiles().sumOf { manifest.files.getValue(it).bytes }
 
     /** Size of the keys and values of [tokens] tokens. */
     fun cacheBytes(tokens: Int): Long {
         val architecture = manifest.architecture
-        val values = 2L * architecture.numLayers * architecture.numHeads * architecture.headSize
-        return values * tokens * manifest.graph.cacheType.bytes
+        val values = 2.0 * architecture.numLayers * architecture.numHeads * architecture.headSize
+        return (values * tokens * manifest.graph.cacheType.bytes).toLong() // at most Long.MAX_VALUE
     }
 
     /**
@@ -29,21 +43,23 @@ class ModelPackage private constructor(val folder: File, val manifest: Manifest)
      */
     fun memoryBytes(tokens: Int): Long {
         val graph = manifest.files.getValue(manifest.graph.file).bytes
-        val chunk = minOf(tokens, TokenSequence.PREFILL_CHUNK).toLong()
+        val chunk = minOf(tokens, TokenSequence.PREFILL_CHUNK).toDouble()
         val scores = manifest.architecture.numHeads * chunk * tokens * Float.SIZE_BYTES
-        return 3 * graph + (modelBytes - graph) + cacheBytes(tokens) + 4 * scores
+        return (3.0 * graph + (modelBytes - graph) + cacheBytes(tokens) + 4 * scores).toLong()
     }
 
-    /** The files that a runtime reads: graph, external weights, tokenizer. */
+    /** The files that a runtime reads: graph, external weights, tokenizer, generation defaults. */
     internal fun runtimeFiles(): List<String> =
-        manifest.files.keys.filter {
-            it.startsWith(manifest.graph.file) || it == manifest.tokenizer
-        }
+        (graphFiles() + listOfNotNull(manifest.tokenizer, defaultsFile())).toList()
+
+    /** The graph and what weights it has outside, which ONNX Runtime opens by their path. */
+    internal fun graphFiles(): Set<String> = setOf(manifest.graph.file) + weightFiles
+
+    internal fun defaultsFile(): String? = DEFAULTS_FILE.takeIf { it in manifest.files }
 
     /** Compares contents with the manifest; PackageException names the first file that differs. */
     fun checkHashes(names: Collection<String> = manifest.files.keys) {
         for (name in names) {
-            val expected = manifest.files.getValue(name).sha256
             val file = File(folder, name)
             val actual =
                 try {
@@ -51,50 +67,63 @@ class ModelPackage private constructor(val folder: File, val manifest: Manifest)
                 } catch (error: IOException) {
                     throw PackageException("$file cannot be read (${error.firstLine()})", error)
                 }
-            if (actual != expected) {
-                throw PackageException(
-                    "$file is damaged: its SHA-256 is ${actual.take(12)}…, the manifest says " +
-                        "${expected.take(12)}…; copy or export the package again"
-                )
-            }
+            file.requireHash(actual, manifest.files.getValue(name).sha256)
         }
     }
 
     companion object {
         /**
-         * Reads the manifest in [folder] and checks that every file is there and whole.
+         * Reads the manifest in [folder], and checks that every file is there and whole, and that the
+         * graph is the one described.
          *
          * Sizes are always compared; [verifyHashes] reads the contents of the files that a runtime
          * needs. Raises PackageException.
          */
         fun open(folder: File, verifyHashes: Boolean = true): ModelPackage {
             val manifest = readManifest(folder)
-            for ((name, record) in manifest.files) {
-                // Names are those of files in this very folder, whatever wrote the manifest.
-                if (File(name).name != name || name == ".." || '\\' in name || '\u0000' in name) {
-                    throw PackageException(
-                        "$folder: the manifest lists '$name', which is outside the package"
-                    )
-                }
-                val file = File(folder, name)
-                if (!file.isFile) {
-                    throw PackageException("$file is missing; copy or export the package again")
-                }
-                if (file.length() != record.bytes) {
-                    throw PackageException(
-                        "$file has ${file.length()} bytes, the manifest says ${record.bytes}; " +
-                            "copy or export the package again"
-                    )
-                }
-            }
+            val inside = folder.canonicalPathOf() + File.separator
+            for ((name, record) in manifest.files) checkFile(File(folder, name), record, inside)
             for (needed in listOfNotNull(manifest.graph.file, manifest.tokenizer)) {
                 if (needed !in manifest.files) {
-                    throw PackageException("$folder: the manifest uses $needed but does not list it")
+                    throw PackageException("$folder: the manifest uses ${shown(needed)} but does not list it")
                 }
             }
-            val opened = ModelPackage(folder, manifest)
+            val outline = GraphOutline.read(File(folder, manifest.graph.file))
+            for (name in outline.externalFiles) {
+                if (name !in manifest.files) {
+                    throw PackageException(
+                        "$folder: the graph has weights in ${shown(name)}, which the manifest does not " +
+                            "list; copy or export the package again"
+                    )
+                }
+            }
+            val hasPositions = manifest.graph.names.positionIds?.let { outline.tableOf(it) } != null
+            val opened = ModelPackage(folder, manifest, outline.externalFiles, hasPositions)
+            GraphCheck(opened, outline).check()
             if (verifyHashes) opened.checkHashes(opened.runtimeFiles())
             return opened
         }
+
+        /** A regular file of the listed size, in the folder itself: [inside] is its path, links resolved. */
+        private fun checkFile(file: File, record: FileRecord, inside: String) {
+            if (!file.exists()) throw PackageException("$file is missing; copy or export the package again")
+            if (!file.canonicalPathOf().startsWith(inside)) {
+                throw PackageException("$file is a link to a file outside the package; copy the file itself")
+            }
+            if (!file.isFile) throw PackageException("$file is no regular file; copy or export the package again")
+            if (file.length() != record.bytes) {
+                throw PackageException(
+                    "$file has ${file.length()} bytes, the manifest says ${record.bytes}; " +
+                        "copy or export the package again"
+                )
+            }
+        }
+
+        private fun File.canonicalPathOf(): String =
+            try {
+                canonicalPath
+            } catch (error: IOException) {
+                throw PackageException("$this cannot be read (${error.firstLine()})", error)
+            }
     }
 }

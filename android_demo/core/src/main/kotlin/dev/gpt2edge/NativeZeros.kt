@@ -18,18 +18,12 @@ internal class NativeZeros(private val environment: OrtEnvironment, type: CacheT
     private val session: OrtSession
 
     init {
-        val elementType =
-            when (type) {
-                CacheType.FLOAT32 -> TinyModel.FLOAT
-                CacheType.FLOAT16 -> TinyModel.FLOAT16
-                CacheType.INT8 -> TinyModel.INT8
-            }
         OrtSession.SessionOptions().use { options ->
             options.setCPUArenaAllocator(false)
             options.setIntraOpNumThreads(1)
             // A failure is reported once, by allocate.
             options.setSessionLogLevel(OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL)
-            session = environment.createSession(TinyModel.zeros(elementType, type.bytes), options)
+            session = environment.createSession(TinyModel.zeros(type.onnxType, type.bytes), options)
         }
     }
 

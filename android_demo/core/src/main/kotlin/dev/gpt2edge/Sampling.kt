@@ -6,7 +6,6 @@ package dev.gpt2edge
  * Float exponentials); the draw is SplitMix64 through the inverse cumulative distribution.
  */
 
-private const val DEFAULT_TOP_K = 50 // transformers' default
 private const val FIRST_CANDIDATES = 1024
 private const val COLDEST = 1e-30 // Float logits divided by less overflow; greedy long before
 
@@ -15,9 +14,19 @@ internal fun interface Sampler {
     fun choose(logits: FloatArray): Int
 }
 
-/** The sampler that [config] asks for. */
-internal fun makeSampler(config: GenerationConfig, seed: Long): Sampler =
-    if (config.samples) RandomSampler(config, seed) else Sampler(::greedy)
+/** The sampler that [decoding] asks for. */
+internal fun makeSampler(decoding: Decoding, seed: Long): Sampler =
+    if (decoding.samples) RandomSampler(decoding, seed) else Sampler(::greedy)
+
+/** Whether a token can be chosen from [logits]: none is NaN, and the largest is finite. */
+internal fun areNumbers(logits: FloatArray): Boolean {
+    var largest = Float.NEGATIVE_INFINITY
+    for (logit in logits) {
+        if (logit.isNaN()) return false
+        if (logit > largest) largest = logit
+    }
+    return largest > Float.NEGATIVE_INFINITY && largest < Float.POSITIVE_INFINITY
+}
 
 /** The most likely token; the lowest id among equals. */
 internal fun greedy(logits: FloatArray): Int {
@@ -26,12 +35,12 @@ internal fun greedy(logits: FloatArray): Int {
     return best
 }
 
-private class RandomSampler(config: GenerationConfig, seed: Long) : Sampler {
+private class RandomSampler(decoding: Decoding, seed: Long) : Sampler {
     private val candidates =
         Candidates(
-            temperature = config.temperature?.asWritten() ?: 1.0,
-            topK = config.topK ?: DEFAULT_TOP_K,
-            topP = config.topP?.asWritten() ?: 1.0,
+            temperature = decoding.temperature,
+            topK = if (decoding.topK == 0) Int.MAX_VALUE else decoding.topK,
+            topP = decoding.topP,
         )
     private val random = SplitMix64(seed)
 
@@ -41,9 +50,6 @@ private class RandomSampler(config: GenerationConfig, seed: Long) : Sampler {
         return candidates.at(uniform)
     }
 }
-
-/** The decimal number that was meant: 0.8f is 0.800000012, Python's 0.8 is not. */
-private fun Float.asWritten(): Double = toString().toDouble()
 
 /** What remains of logits after temperature, then topK, then topP. */
 internal class Candidates(temperature: Double, private val topK: Int, private val topP: Double) {

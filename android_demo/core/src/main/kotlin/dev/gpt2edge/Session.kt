@@ -28,12 +28,19 @@ internal class Session(val modelPackage: ModelPackage, threads: Int) : AutoClose
             throw notLoaded(error)
         }
         try {
-            checkGraph(onnx, modelPackage)
             zeros = NativeZeros(environment, modelPackage.manifest.graph.cacheType)
-        } catch (error: Exception) {
+        } catch (error: OrtException) {
             onnx.close()
             options.close()
-            throw error
+            throw notLoaded(error)
+        }
+        if (!modelPackage.hasPositions) {
+            try {
+                probeContext()
+            } catch (error: Exception) {
+                close()
+                throw error
+            }
         }
     }
 
@@ -59,6 +66,22 @@ internal class Session(val modelPackage: ModelPackage, threads: Int) : AutoClose
                 options.close()
             }
         }
+
+    /** Where no table in the file tells, one step at the last position shows that the graph has it. */
+    private fun probeContext() {
+        val last = modelPackage.manifest.architecture.contextLength - 1
+        try {
+            start(1).use { it.probe(last) }
+        } catch (error: MemoryException) {
+            throw error
+        } catch (error: GPT2EdgeException) {
+            throw PackageException(
+                "${modelPackage.modelFile} cannot compute position $last, which the manifest's " +
+                    "context_length promises: ${error.message}",
+                error,
+            )
+        }
+    }
 
     private fun sessionOptions(threads: Int) =
         OrtSession.SessionOptions().apply {

@@ -18,17 +18,17 @@ internal class StopStrings(private val strings: List<String>) {
             held = ""
             return text.substring(0, start)
         }
-        val keep = strings.maxOf { overlap(text, it) }
+        val keep = strings.maxOf { text.overlap(it) }
         held = text.substring(text.length - keep)
         return text.substring(0, text.length - keep)
     }
 
     /** The text still held back, which turned out to be no stop string. */
     fun finish(): String = held.also { held = "" }
+}
 
-    /** Length of the longest end of [text] that is a beginning of [string]. */
-    private fun overlap(text: String, string: String): Int {
-        val longest = minOf(text.length, string.length - 1)
-        return (longest downTo 1).firstOrNull { text.regionMatches(text.length - it, string, 0, it) } ?: 0
-    }
+/** Length of the longest end of this text that is a beginning of [string], and not all of it. */
+internal fun String.overlap(string: String): Int {
+    val longest = minOf(length, string.length - 1)
+    return (longest downTo 1).firstOrNull { regionMatches(length - it, string, 0, it) } ?: 0
 }

@@ -76,9 +76,6 @@ internal object TinyModel {
         }
     }
 
-    const val FLOAT = 1
-    const val INT8 = 3
-    const val FLOAT16 = 10
     private const val INT64 = 7
 
     private const val MODEL_IR_VERSION = 1

@@ -51,7 +51,10 @@ internal class TokenSequence(private val session: Session, capacity: Int) : Auto
             }
             oneId = own(tensor(idBuffer, 1, 1, 1))
             onePosition = own(tensor(positionBuffer, 1, 1, 1))
-        } catch (error: Exception) {
+        } catch (error: OrtException) {
+            close()
+            throw stepFailed(error, 0)
+        } catch (error: Throwable) { // no memory for a buffer is an Error
             close()
             throw error
         }
@@ -93,12 +96,24 @@ internal class TokenSequence(private val session: Session, capacity: Int) : Auto
         feed(length, length + 1)
     }
 
+    /** GenerationException unless a token can be chosen from [logits]. */
+    fun requireNumbers() {
+        if (areNumbers(logits)) return
+        throw GenerationException(
+            "${session.modelPackage.modelFile} gives logits that are not numbers after $length tokens; " +
+                "export the model again with another recipe"
+        )
+    }
+
+    /** Computes one token at [position] in an empty cache: the sequence is of no use after that. */
+    fun probe(position: Int) = feed(0, 1, position)
+
     /** One step: feeds `ids[start, end)`, where the cache holds the tokens before. */
-    private fun feed(start: Int, end: Int) {
+    private fun feed(start: Int, end: Int, firstPosition: Int = start) {
         val tokens = end - start
         for (index in 0 until tokens) {
             idBuffer.put(index, ids[start + index].toLong())
-            positionBuffer.put(index, (start + index).toLong())
+            positionBuffer.put(index, (firstPosition + index).toLong())
         }
         val perStep = ArrayList<OnnxTensor>(3)
         fun shaped(buffer: LongBuffer, count: Int) = tensor(buffer, count, 1, count).also(perStep::add)

@@ -6,8 +6,10 @@ import java.io.File
 class Tokenizer
 internal constructor(
     private val encoding: BytePairEncoding,
-    private val tokens: Array<String?>,
+    private val tokens: TokenTable,
     added: List<AddedToken>,
+    private val around: SpecialTokens,
+    internal val replacements: List<Replacement>,
     private val addPrefixSpace: Boolean,
     private val splitWords: Boolean,
 ) {
@@ -15,10 +17,18 @@ internal constructor(
     private val addedContents = added.associate { it.id to it.content }
     private val specialIds = added.filter { it.special }.map { it.id }.toSet()
 
-    /** Token ids of [text]; special tokens written out in it count as such. */
-    fun encode(text: String): IntArray {
+    /**
+     * Token ids of [text], those that transformers' tokenizer(text) gives.
+     *
+     * addSpecialTokens: with the tokens that the tokenizer puts around a text (a beginning of text),
+     * if it has such a template. parseSpecial: whether special tokens written out in the text count
+     * as such; false for text of strangers.
+     */
+    fun encode(text: String, addSpecialTokens: Boolean = true, parseSpecial: Boolean = true): IntArray {
         val ids = IntList(text.length / 3)
-        addedTokens.split(text.withoutLoneSurrogates(), { encodePlain(it, ids) }, ids::add)
+        if (addSpecialTokens) around.before.forEach(ids::add)
+        addedTokens.split(text.withoutLoneSurrogates(), parseSpecial, { encodePlain(it, ids) }, ids::add)
+        if (addSpecialTokens) around.after.forEach(ids::add)
         return ids.toArray()
     }
 
@@ -38,7 +48,7 @@ internal constructor(
 
     internal fun isSpecial(id: Int): Boolean = id in specialIds
 
-    internal fun token(id: Int): String? = tokens.getOrNull(id)
+    internal fun token(id: Int): String? = tokens[id]
 
     private fun encodePlain(part: String, ids: IntList) {
         val text = if (addPrefixSpace && !part.startsWith(' ')) " $part" else part
@@ -48,6 +58,24 @@ internal constructor(
 
     companion object {
         /** Reads [file]; PackageException if it is no tokenizer, or one of another kind. */
-        fun read(file: File): Tokenizer = TokenizerFile(file).read()
+        fun read(file: File): Tokenizer = read(file, sha256 = null)
+
+        /** [sha256]: what the bytes that are read must have. */
+        internal fun read(file: File, sha256: String?): Tokenizer = TokenizerFile(file).read(sha256)
     }
+}
+
+/** Ids that a tokenizer puts around every text. */
+internal class SpecialTokens(val before: List<Int>, val after: List<Int>)
+
+/** Tokens by id; an id far above the others, which any file may have, takes no more room than they. */
+internal class TokenTable(tokens: Map<Int, String>) {
+    private val first = arrayOfNulls<String>(minOf((tokens.keys.maxOrNull() ?: -1) + 1, 2 * tokens.size))
+    private val others = HashMap<Int, String>()
+
+    init {
+        for ((id, token) in tokens) if (id < first.size) first[id] = token else others[id] = token
+    }
+
+    operator fun get(id: Int): String? = if (id in first.indices) first[id] else others[id]
 }

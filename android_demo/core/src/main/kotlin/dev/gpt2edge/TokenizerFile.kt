@@ -1,7 +1,6 @@
 package dev.gpt2edge
 
 import java.io.File
-import java.io.IOException
 
 /**
  * Reads tokenizer.json, the format of Hugging Face tokenizers. Byte-level BPE with GPT-2's pattern is
@@ -12,43 +11,39 @@ internal class TokenizerFile(private val file: File) {
     private var mergesBeforeVocabulary: ArrayList<Pair<String, String>>? = null
     private val merges = ArrayList<LongArray>() // blocks of: left id, right id, merged id
     private var mergeCount = 0
-    private var added: List<AddedToken> = emptyList()
+    private val added = ArrayList<AddedToken>()
     private var preTokenizer: Map<*, *>? = null
-    private var decoder: Map<*, *>? = null
+    private var decoders: List<Any?> = emptyList()
+    private var postProcessor: Any? = null
     private val model = HashMap<String, Any?>()
 
-    fun read(): Tokenizer =
+    fun read(sha256: String?): Tokenizer =
         try {
-            file.strictUtf8Reader().use { reader ->
-                JsonReader(reader).run {
-                    if (kind() != '{') throw JsonException("it is no object")
-                    readObject { readMember(this, it) }
-                    finish()
-                }
+            file.readJson(TOKENIZER_LIMIT, sha256) {
+                if (kind() != '{') throw JsonException("it is no object")
+                readObject { readMember(this, it) }
+                build()
             }
-            build()
-        } catch (error: JsonException) {
-            throw unreadable(error)
-        } catch (error: IOException) {
-            throw unreadable(error)
+        } catch (error: UnreadableException) {
+            throw PackageException("$file is no tokenizer that can be read: ${error.message}", error)
         }
-
-    private fun unreadable(error: Exception) =
-        PackageException("$file is no tokenizer that can be read: ${error.firstLine()}", error)
 
     private fun readMember(json: JsonReader, name: String) {
         when (name) {
             "model" -> json.readObject { readModelMember(json, it) }
-            "added_tokens" -> added = addedTokens(json.readValue())
-            "pre_tokenizer" -> preTokenizer = onlyOne(json.readValue(), "pretokenizers")
-            "decoder" -> decoder = onlyOne(json.readValue(), "decoders")
-            "normalizer" -> {
-                val normalizer = json.readValue() as? Map<*, *>
-                if (normalizer != null && !isEmptySequence(normalizer)) {
-                    unsupported("the normalizer ${normalizer["type"]}")
-                }
+            "added_tokens" -> json.readArray { added.add(addedToken(json.readValue())) }
+            "pre_tokenizer" -> {
+                val parts = parts(json.readValue(), "pretokenizers")
+                if (parts.size > 1) unsupported("a pre_tokenizer of ${parts.size} parts")
+                preTokenizer = parts.firstOrNull() as? Map<*, *>
             }
-            else -> json.skipValue() // truncation, padding, post_processor: not applied, as in Python
+            "decoder" -> decoders = parts(json.readValue(), "decoders")
+            "post_processor" -> postProcessor = json.readValue()
+            "normalizer" ->
+                parts(json.readValue(), "normalizers").firstOrNull()?.let {
+                    unsupported("the normalizer ${kindOf(it)}")
+                }
+            else -> json.skipValue() // truncation and padding: not applied, as in Python
         }
     }
 
@@ -62,10 +57,8 @@ internal class TokenizerFile(private val file: File) {
 
     private fun readVocabulary(json: JsonReader) {
         val read = HashMap<String, Int>()
-        json.readObject { token ->
-            val id = json.readValue() as? Long
-            if (id == null || id !in 0..MOST_TOKENS) throw JsonException("the id of '$token' is $id")
-            read[token] = id.toInt()
+        json.readObject(remembered = false) { token ->
+            if (read.put(token, id(json.readValue(), token)) != null) json.twice(token)
         }
         vocabulary = read
         mergesBeforeVocabulary?.forEach { (left, right) -> addMerge(left, right) }
@@ -80,7 +73,7 @@ internal class TokenizerFile(private val file: File) {
             } else {
                 ArrayList<String>(2).also { parts -> json.readArray { parts.add(json.readString()) } }
             }
-        if (pair.size != 2) throw JsonException("the merge $pair is no pair")
+        if (pair.size != 2) throw JsonException("a merge has ${pair.size} parts")
         if (vocabulary != null) {
             addMerge(pair[0], pair[1])
         } else {
@@ -100,15 +93,15 @@ internal class TokenizerFile(private val file: File) {
     }
 
     private fun idOf(token: String): Int =
-        vocabulary?.get(token) ?: throw JsonException("the merge to '$token' is not in the vocabulary")
+        vocabulary?.get(token) ?: throw JsonException("the merge to ${shown(token)} is not in the vocabulary")
 
     private fun build(): Tokenizer {
         checkModel()
         val vocabulary = vocabulary ?: throw JsonException("it has no model.vocab")
         val preTokenizer = preTokenizer ?: unsupported("no pre_tokenizer")
-        if (preTokenizer["type"] != BYTE_LEVEL) unsupported("the pre_tokenizer ${preTokenizer["type"]}")
-        val decoderType = decoder?.get("type")
-        if (decoderType != BYTE_LEVEL) unsupported("the decoder $decoderType")
+        if (preTokenizer["type"] != BYTE_LEVEL) unsupported("the pre_tokenizer ${kindOf(preTokenizer)}")
+        val decoder = decoders.firstOrNull() as? Map<*, *>
+        if (decoder?.get("type") != BYTE_LEVEL) unsupported("the decoder ${kindOf(decoder)}")
         val table = MergeTable(mergeCount)
         for (index in 0 until mergeCount) {
             val block = merges[index / MERGE_BLOCK]
@@ -120,6 +113,8 @@ internal class TokenizerFile(private val file: File) {
             BytePairEncoding(vocabulary, table, unknown(vocabulary), flag(model, "ignore_merges")),
             tokens(vocabulary),
             added.filter { it.content.isNotEmpty() },
+            PostProcessor(::unsupported).read(postProcessor),
+            decoders.drop(1).mapNotNull { replacement(it) },
             addPrefixSpace = flag(preTokenizer, "add_prefix_space", default = true),
             splitWords = flag(preTokenizer, "use_regex", default = true),
         )
@@ -127,7 +122,7 @@ internal class TokenizerFile(private val file: File) {
 
     private fun checkModel() {
         val type = model["type"] ?: if (mergeCount > 0) BPE else null
-        if (type != BPE) unsupported("the model $type")
+        if (type != BPE) unsupported("the model ${shown(type)}")
         val dropout = model["dropout"]
         if (dropout is Number && dropout.toDouble() != 0.0) unsupported("dropout")
         for (affix in listOf("continuing_subword_prefix", "end_of_word_suffix")) {
@@ -138,60 +133,70 @@ internal class TokenizerFile(private val file: File) {
 
     private fun unknown(vocabulary: Map<String, Int>): Unknown? {
         val token = model["unk_token"] as? String ?: return null
-        val id = vocabulary[token] ?: throw JsonException("unk_token '$token' is not in the vocabulary")
+        val id = vocabulary[token] ?: throw JsonException("unk_token ${shown(token)} is not in the vocabulary")
         return Unknown(id, flag(model, "fuse_unk"))
     }
 
-    private fun tokens(vocabulary: Map<String, Int>): Array<String?> {
-        val highest = maxOf(vocabulary.values.maxOrNull() ?: -1, added.maxOfOrNull { it.id } ?: -1)
-        val tokens = arrayOfNulls<String>(highest + 1)
+    private fun tokens(vocabulary: Map<String, Int>): TokenTable {
+        val tokens = HashMap<Int, String>(2 * vocabulary.size)
         for ((token, id) in vocabulary) tokens[id] = token
         for (token in added) {
             val known = vocabulary[token.content]
             if (known != null && known != token.id) {
-                throw JsonException("'${token.content}' has the ids $known and ${token.id}")
+                throw JsonException("${shown(token.content)} has the ids $known and ${token.id}")
             }
             tokens[token.id] = token.content
         }
-        return tokens
+        return TokenTable(tokens)
     }
 
-    private fun addedTokens(value: Any?): List<AddedToken> {
-        val list = value as? List<*> ?: throw JsonException("added_tokens is no array")
-        return list.map { item ->
-            val token = item as? Map<*, *> ?: throw JsonException("an added token is no object")
-            val content = token["content"] as? String ?: throw JsonException("an added token has no content")
-            val id = token["id"] as? Long
-            if (id == null || id !in 0..MOST_TOKENS) throw JsonException("the id of '$content' is $id")
-            val special = flag(token, "special")
-            AddedToken(
-                id = id.toInt(),
-                content = content,
-                special = special,
-                lstrip = flag(token, "lstrip"),
-                rstrip = flag(token, "rstrip"),
-                singleWord = flag(token, "single_word"),
-                normalized = flag(token, "normalized", default = !special),
-            )
+    private fun addedToken(value: Any?): AddedToken {
+        val token = value as? Map<*, *> ?: throw JsonException("an added token is no object")
+        val content = token["content"] as? String ?: throw JsonException("an added token has no content")
+        val special = flag(token, "special")
+        return AddedToken(
+            id = id(token["id"], content),
+            content = content,
+            special = special,
+            lstrip = flag(token, "lstrip"),
+            rstrip = flag(token, "rstrip"),
+            singleWord = flag(token, "single_word"),
+            normalized = flag(token, "normalized", default = !special),
+        )
+    }
+
+    /** The parts of a sequence, which may be none; or the one part that it is. */
+    private fun parts(value: Any?, name: String): List<Any?> {
+        val part = value as? Map<*, *> ?: return emptyList()
+        if (part["type"] != SEQUENCE) return listOf(part)
+        return part[name] as? List<*> ?: throw JsonException("a $SEQUENCE has no $name")
+    }
+
+    /** What a decoder behind the bytes does to the text; null for nothing. */
+    private fun replacement(decoder: Any?): Replacement? {
+        val type = (decoder as? Map<*, *>)?.get("type")
+        if (type == "Fuse") return null // which ByteLevel has done
+        if (type != "Replace") unsupported("the decoder ${kindOf(decoder)} behind $BYTE_LEVEL")
+        val pattern = (decoder["pattern"] as? Map<*, *>)?.get("String") as? String
+        val content = decoder["content"] as? String
+        if (pattern.isNullOrEmpty() || content == null) unsupported("a decoder that replaces another pattern than a text")
+        return Replacement(pattern, content)
+    }
+
+    private fun kindOf(part: Any?): String = shown((part as? Map<*, *>)?.get("type") ?: part)
+
+    private fun id(value: Any?, token: String): Int {
+        if (value !is Long || value !in 0..MOST_TOKENS) {
+            throw JsonException("the id of ${shown(token)} is ${shown(value)}")
         }
+        return value.toInt()
     }
-
-    /** The one part of a sequence of one; sequences of more are refused by their type. */
-    private fun onlyOne(value: Any?, parts: String): Map<*, *>? {
-        val part = value as? Map<*, *> ?: return null
-        if (part["type"] != SEQUENCE) return part
-        val list = part[parts] as? List<*>
-        return if (list?.size == 1) list[0] as? Map<*, *> else part
-    }
-
-    private fun isEmptySequence(part: Map<*, *>): Boolean =
-        part["type"] == SEQUENCE && (part["normalizers"] as? List<*>)?.isEmpty() == true
 
     private fun flag(members: Map<*, *>, name: String, default: Boolean = false): Boolean =
         when (val value = members[name]) {
             null -> default
             is Boolean -> value
-            else -> throw JsonException("$name is $value")
+            else -> throw JsonException("$name is ${shown(value)}")
         }
 
     private fun unsupported(what: String): Nothing =

@@ -192,6 +192,71 @@ class GenerationTest {
     }
 
     @Test
+    fun `logits that are not numbers are an error, not a token`() {
+        Generator.load(TestData.packageFolder("not-numbers")).use { wrong ->
+            for (config in listOf(GenerationConfig(5), GenerationConfig(5, temperature = 1f, topK = 0))) {
+                val message = failure<GenerationException> { wrong.stream("The animal", config) {} }
+                assertContains(message, "model.onnx", "logits that are not numbers", "export the model again")
+            }
+            assertContains(failure<GenerationException> { wrong.nextTokens("The", 3) }, "not numbers")
+            val report = wrong.selfTest()
+            assertTrue(!report.passed)
+            assertContains(report.message, "is NaN", "not numbers")
+        }
+        Generator.load(TestData.packageFolder("no-number-for-later")).use { wrong ->
+            val ids = ArrayList<Int>()
+            val config = GenerationConfig(9, ignoreEos = true)
+            val message = failure<GenerationException> { wrong.streamIds(intArrayOf(9, 8, 7), config) { ids.add(it) } }
+            assertContains(message, "after 6 tokens")
+            assertEquals(3, ids.size)
+        }
+    }
+
+    @Test
+    fun `a package's own settings are the defaults, and the caller's win`() {
+        val folder = TestData.copyOf("int4", File(temporary, "settings"))
+        File(folder, "generation_config.json")
+            .writeText("""{"do_sample": true, "temperature": 0.9, "top_k": 7, "top_p": 0.5, "max_new_tokens": 11, "epsilon": 1}""")
+        TestData.listAnew(folder, "generation_config.json")
+        Generator.load(folder).use { own ->
+            assertEquals(GenerationConfig(11, true, 0.9f, 7, 0.5f), own.generationConfig)
+            val result = own.stream("The animal", GenerationConfig(ignoreEos = true)) {}
+            assertEquals(11, result.ids.size)
+            assertNotNull(result.seed)
+            val same = GenerationConfig(11, true, 0.9f, 7, 0.5f, seed = result.seed, ignoreEos = true)
+            assertArrayEquals(result.ids, generator.stream("The animal", same) {}.ids)
+            val greedy = own.stream("The animal", GenerationConfig(6, doSample = false, ignoreEos = true)) {}
+            assertNull(greedy.seed)
+            assertEquals(6, greedy.ids.size)
+            assertTrue(own.selfTest().passed)
+        }
+        assertEquals(GenerationConfig(), generator.generationConfig)
+        assertEquals(128, generator.stream("The animal", GenerationConfig(ignoreEos = true)) {}.ids.size)
+    }
+
+    @Test
+    fun `a prompt begins with what the tokenizer's template puts there`() {
+        val folder = TestData.copyOf("int4", File(temporary, "template"))
+        val file = File(folder, "tokenizer.json")
+        val content = TestData.json(file).changeable()
+        content["post_processor"] =
+            mapOf(
+                "type" to "TemplateProcessing",
+                "special_tokens" to mapOf("b" to mapOf("id" to "b", "ids" to listOf(0), "tokens" to listOf("b"))),
+                "single" to listOf(mapOf("SpecialToken" to mapOf("id" to "b")), mapOf("Sequence" to mapOf("id" to "A"))),
+            )
+        file.writeText(toJson(content))
+        TestData.listAnew(folder, "tokenizer.json")
+        Generator.load(folder).use { other ->
+            val config = GenerationConfig(5, ignoreEos = true)
+            val plain = generator.tokenizer!!.encode("The animal")
+            val result = other.stream("The animal", config) {}
+            assertEquals(plain.size + 1, result.promptTokens)
+            assertArrayEquals(generator.streamIds(intArrayOf(0) + plain, config).ids, result.ids)
+        }
+    }
+
+    @Test
     fun `two threads share a generator`() {
         val config = GenerationConfig(60, ignoreEos = true)
         val alone = listOf("The animal", "Once upon").map { stream(it, config).first.text }

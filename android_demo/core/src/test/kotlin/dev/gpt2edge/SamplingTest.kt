@@ -25,7 +25,7 @@ class SamplingTest {
                         topP = case["top_p"].double().toFloat(),
                         seed = case["seed"] as Long,
                     )
-                val sampler = makeSampler(config, case["seed"] as Long)
+                val sampler = makeSampler(config.over(GenerationConfig()), case["seed"] as Long)
                 val logits = case["logits"].floats()
                 val expected = case["tokens"].ints().toList()
                 assertEquals(expected, expected.map { sampler.choose(logits) })
@@ -82,14 +82,25 @@ class SamplingTest {
     }
 
     @Test
-    fun `it samples if asked for something that only sampling has`() {
-        assertFalse(GenerationConfig().samples)
-        assertFalse(GenerationConfig(repetitionPenalty = 1.2f).samples)
-        assertFalse(GenerationConfig(temperature = 0f, topK = 3, seed = 1).samples)
-        assertTrue(GenerationConfig(temperature = 1f).samples)
-        assertTrue(GenerationConfig(topK = 1).samples)
-        assertTrue(GenerationConfig(topP = 1f).samples)
-        assertTrue(GenerationConfig(seed = 0).samples)
+    fun `logits that a token can be chosen from`() {
+        val none = Float.NEGATIVE_INFINITY
+        assertTrue(areNumbers(floatArrayOf(-3f, 0f, none)))
+        for (wrong in listOf(floatArrayOf(1f, Float.NaN), floatArrayOf(none, none), floatArrayOf(Float.POSITIVE_INFINITY))) {
+            assertFalse(areNumbers(wrong))
+        }
+    }
+
+    @Test
+    fun `top k 0 keeps all, top p 0 the most likely`() {
+        val logits = FloatArray(3000) { -it / 100f }
+        fun drawn(config: GenerationConfig): Set<Int> {
+            val sampler = makeSampler(config.over(GenerationConfig()), 1)
+            return List(400) { sampler.choose(logits) }.toSet()
+        }
+        assertTrue(drawn(GenerationConfig(topK = 0)).any { it > 50 })
+        assertTrue(drawn(GenerationConfig(seed = 1)).all { it < 50 })
+        assertEquals(setOf(0), drawn(GenerationConfig(topP = 0f)))
+        assertEquals(setOf(0), drawn(GenerationConfig(topK = 0, topP = 0f)))
     }
 
     @Test
@@ -100,8 +111,8 @@ class SamplingTest {
                 { GenerationConfig(temperature = -1f) },
                 { GenerationConfig(temperature = Float.NaN) },
                 { GenerationConfig(temperature = Float.POSITIVE_INFINITY) },
-                { GenerationConfig(topK = 0) },
-                { GenerationConfig(topP = 0f) },
+                { GenerationConfig(topK = -1) },
+                { GenerationConfig(topP = -0.1f) },
                 { GenerationConfig(topP = 1.01f) },
                 { GenerationConfig(repetitionPenalty = 0f) },
                 { GenerationConfig(stopStrings = listOf("")) },
@@ -111,7 +122,7 @@ class SamplingTest {
 
     @Test
     fun `an extremely cold temperature is greedy`() {
-        val sampler = makeSampler(GenerationConfig(temperature = 1e-45f, topK = 10, seed = 4), 4)
+        val sampler = makeSampler(GenerationConfig(temperature = 1e-45f, topK = 10, seed = 4).over(GenerationConfig()), 4)
         repeat(20) { assertEquals(2, sampler.choose(floatArrayOf(1f, -200f, 1.001f, 0f))) }
     }
 }

@@ -21,10 +21,28 @@ internal object TestData {
 
     fun json(file: File): Map<String, Any?> = value(file).members()
 
-    fun value(file: File): Any? = file.strictUtf8Reader().use { JsonReader(it).readValue() }
+    fun value(file: File): Any? = file.readJson(Long.MAX_VALUE) { readValue(Int.MAX_VALUE) }
+
+    /** What Python, the browser module and this one run as tests alike. */
+    fun spec(name: String): Map<String, Any?> = json(File(repository, "spec/$name.json"))
 
     /** A copy of a package that a test may damage; small files are copied, the model too. */
     fun copyOf(name: String, to: File): File = packageFolder(name).also { it.copyRecursively(to) }.let { to }
+
+    /** Makes the manifest agree with a file that a test has changed or added. */
+    fun listAnew(folder: File, name: String) {
+        val file = File(folder, name)
+        changeManifest(folder) { manifest ->
+            manifest["files"].changeable()[name] =
+                mapOf("bytes" to file.length(), "sha256" to file.sha256())
+        }
+    }
+
+    /** Rewrites manifest.json after [change] to its members. */
+    fun changeManifest(folder: File, change: (MutableMap<String, Any?>) -> Unit) {
+        val file = File(folder, MANIFEST_FILE)
+        file.writeText(toJson(value(file).changeable().also(change)))
+    }
 
     /** Rewrites manifest.json by replacing text that must be there. */
     fun editManifest(folder: File, old: String, new: String) {
@@ -41,6 +59,18 @@ internal fun Any?.members(): Map<String, Any?> = this as Map<String, Any?>
 @Suppress("UNCHECKED_CAST")
 internal fun Any?.list(): List<Any?> = this as List<Any?>
 
+@Suppress("UNCHECKED_CAST")
+internal fun Any?.changeable(): MutableMap<String, Any?> = this as MutableMap<String, Any?>
+
+internal fun toJson(value: Any?): String =
+    when (value) {
+        is Map<*, *> -> value.entries.joinToString(", ", "{", "}") { "${toJson(it.key)}: ${toJson(it.value)}" }
+        is List<*> -> value.joinToString(", ", "[", "]") { toJson(it) }
+        is String -> value.map { if (it in ' '..'~' && it != '"' && it != '\\') "$it" else "\\u%04x".format(it.code) }
+            .joinToString("", "\"", "\"")
+        else -> value.toString()
+    }
+
 internal fun Any?.ints(): IntArray = list().map { (it as Long).toInt() }.toIntArray()
 
 internal fun Any?.floats(): FloatArray = list().map { (it as Number).toFloat() }.toFloatArray()
@@ -53,7 +83,8 @@ internal fun Any?.double(): Double = (this as Number).toDouble()
 internal inline fun <reified T : GPT2EdgeException> failure(crossinline action: () -> Unit): String {
     val error = assertThrows(T::class.java) { action() }
     val message = error.message!!
-    assertFalse('\n' in message, "one line: $message")
+    assertTrue(message.length <= 1000, "${message.length} characters: $message")
+    assertFalse(message.any { it.isISOControl() }, "one printable line: $message")
     return message
 }
 

@@ -62,4 +62,13 @@ class ThreadsTest {
     fun `this machine has at least one`() {
         assertTrue(Threads.bigCores() in 1..Runtime.getRuntime().availableProcessors())
     }
+
+    @Test
+    fun `a number of threads that no device has is refused before any is started`() {
+        for (threads in listOf(-1, 1025, Int.MAX_VALUE)) {
+            val message =
+                failure<GenerationException> { Generator.load(TestData.packageFolder("int4"), threads).close() }
+            assertContains(message, "threads is $threads")
+        }
+    }
 }

@@ -30,6 +30,12 @@ class TokenizerTest {
         for (case in texts.map { it.members() }) {
             val text = case["text"] as String
             assertEquals(case["ids"].ints().toList(), tokenizer.encode(text).toList(), "of: $text")
+            case["without_special"]?.let {
+                assertEquals(it.ints().toList(), tokenizer.encode(text, addSpecialTokens = false).toList(), text)
+            }
+            case["plain"]?.let {
+                assertEquals(it.ints().toList(), tokenizer.encode(text, parseSpecial = false).toList(), text)
+            }
         }
         for (case in kind["decode"].list().map { it.members() }) {
             val ids = case["ids"].ints()
@@ -84,9 +90,9 @@ class TokenizerTest {
         val cases =
             mapOf(
                 plain.replace("\"normalizer\": null", "\"normalizer\": {\"type\": \"NFC\"}") to
-                    "the normalizer NFC",
-                plain.replace(pattern, "\"type\": \"Whitespace\"") to "the pre_tokenizer Whitespace",
-                plain.replace("\"type\": \"BPE\"", "\"type\": \"WordPiece\"") to "the model WordPiece",
+                    "the normalizer 'NFC'",
+                plain.replace(pattern, "\"type\": \"Whitespace\"") to "the pre_tokenizer 'Whitespace'",
+                plain.replace("\"type\": \"BPE\"", "\"type\": \"WordPiece\"") to "the model 'WordPiece'",
                 plain.replace("\"dropout\": null", "\"dropout\": 0.1") to "dropout",
                 plain.replace("\"byte_fallback\": false", "\"byte_fallback\": true") to "byte_fallback",
                 plain.replace(
@@ -94,7 +100,21 @@ class TokenizerTest {
                     "\"end_of_word_suffix\": \"</w>\"",
                 ) to "end_of_word_suffix",
             )
+        val processor = Regex("\"post_processor\": \\{[^}]*\\}")
+        val more =
+            mapOf(
+                "{\"type\": \"Surprise\"}" to "the post_processor 'Surprise'",
+                "{\"type\": \"TemplateProcessing\", \"single\": []}" to "a template with the text 0 times",
+            )
         assertEquals(6, cases.size, "every replacement replaced something")
+        assertTrue(processor.containsMatchIn(plain))
+        for ((content, named) in more) {
+            assertContains(
+                failure<PackageException> { read(processor.replace(plain, "\"post_processor\": $content")) },
+                named,
+                "byte-level BPE",
+            )
+        }
         for ((content, named) in cases) {
             assertTrue(content != plain, named)
             assertContains(failure<PackageException> { read(content) }, named, "byte-level BPE")
@@ -114,6 +134,10 @@ class TokenizerTest {
                 sample.readText() + "}",
                 sample.readText().replace("\"id\": 0", "\"id\": -4"),
                 sample.readText().replaceFirst("\"!\": ", "\"!\": 1e9, \"x\": "),
+                sample.readText().replaceFirst("\"!\": ", "\"\\\"\": 7, \"!\": "), // one key twice
+                sample.readText().replaceFirst("{", "{\"x\": ${"[".repeat(100_000)},"),
+                sample.readText().replaceFirst("{", "{\"x\": ${"1".repeat(5_000)},"),
+                sample.readText().replaceFirst("{", "{\"model\": {},"),
             )
         for (content in contents) {
             val file = File(temporary, "tokenizer.json")
@@ -124,6 +148,18 @@ class TokenizerTest {
             failure<PackageException> { Tokenizer.read(File(temporary, "tokenizer.json")) },
             "is no tokenizer",
         )
+    }
+
+    @Test
+    fun `an id far above the others takes no room for those between`() {
+        val content = sample.readText().replaceFirst("\"added_tokens\": [", """"added_tokens": [
+            {"id": 9999999, "content": "<far>", "special": false, "normalized": false},""")
+        val before = Runtime.getRuntime().run { gc(); totalMemory() - freeMemory() }
+        val tokenizer = read(content)
+        val after = Runtime.getRuntime().run { gc(); totalMemory() - freeMemory() }
+        assertTrue(after - before < 10_000_000, "${after - before} bytes")
+        assertEquals("<far>", tokenizer.decode(tokenizer.encode("<far>")))
+        assertEquals(9999999, tokenizer.encode("<far>").single())
     }
 
     private fun read(content: String): Tokenizer =
