@@ -17,8 +17,11 @@ onnxruntime_android() {
   local folder=$TOOLS/android name=onnxruntime-android-$ONNXRUNTIME_VERSION.aar
   if [[ -z ${ONNXRUNTIME_AAR:-} ]]; then
     ONNXRUNTIME_AAR=$folder/$name
-    fetch_file "$folder" "com.microsoft.onnxruntime:onnxruntime-android:$ONNXRUNTIME_VERSION:aar" ||
+    # What Maven says of it is an error only if npm has it not either.
+    local log=$TOOLS/onnxruntime-android.log
+    fetch_file "$folder" "com.microsoft.onnxruntime:onnxruntime-android:$ONNXRUNTIME_VERSION:aar" 2>"$log" ||
       _onnxruntime_from_npm || {
+      cat "$log" >&2
       echo "onnxruntime-android $ONNXRUNTIME_VERSION cannot be fetched: set ONNXRUNTIME_AAR to the file" >&2
       return 2
     }
@@ -28,7 +31,7 @@ onnxruntime_android() {
 
 _onnxruntime_from_npm() {
   _require_command npm npm || return
-  echo "fetching $ONNXRUNTIME_NPM instead" >&2
+  echo "Maven has no onnxruntime-android $ONNXRUNTIME_VERSION: fetching $ONNXRUNTIME_NPM (README.md)" >&2
   (
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT

@@ -8,6 +8,7 @@
 #   CORE_CP               class path to compile android_demo/core against
 #   fetch_jars FOLDER group:artifact:version...   downloads more jars, dependencies included
 #   fetch_file FOLDER group:artifact:version:type downloads one file (an aar, say)
+#   shown_if_it_fails LOG PATTERN COMMAND...      runs a command whose output is worth reading only then
 # Safe to repeat and to run twice at once. Needs Java 17 or later and Maven; installs them on a
 # Debian where it is root.
 
@@ -20,11 +21,31 @@ _require_command() { # command, Debian package
   command -v "$1" >/dev/null && return
   if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
     echo "installing $2" >&2
-    { apt-get update -qq && apt-get install -y -qq --no-install-recommends "$2"; } >/dev/null
+    local log
+    log=$(mktemp)
+    { apt-get update -qq && apt-get install -y -qq --no-install-recommends "$2"; } >"$log" 2>&1 || {
+      cat "$log" >&2
+      rm -f "$log"
+      return 2
+    }
+    rm -f "$log"
   else
     echo "android_demo needs $1: install it (Debian: apt-get install $2)" >&2
     return 2
   fi
+}
+
+# Everything goes into the file LOG. Of a success only the lines that match PATTERN are shown.
+shown_if_it_fails() {
+  local log=$1 pattern=$2 status=0
+  "${@:3}" >"$log" 2>&1 || status=$?
+  if [[ $status == 0 ]]; then
+    grep -E -e "$pattern" "$log" || true
+  else
+    cat "$log"
+    echo "this is all of $log" >&2
+  fi
+  return "$status"
 }
 
 _mvn() {

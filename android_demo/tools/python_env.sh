@@ -14,7 +14,7 @@ elif [[ $PYTHON == */* && $PYTHON != /* && -x ${OLDPWD:-}/$PYTHON ]]; then
 fi
 _onnxruntime_folder=
 
-python() { PYTHONPATH=$_onnxruntime_folder "$PYTHON" "$@"; }
+python() { PYTHONPATH=$_onnxruntime_folder${PYTHONPATH:+:$PYTHONPATH} "$PYTHON" "$@"; }
 
 _set_up_python() {
   if ! "$PYTHON" -c 'import gpt2_edge, gpt2_edge_export.cli' 2>/dev/null; then

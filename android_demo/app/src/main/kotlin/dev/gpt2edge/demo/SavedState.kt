@@ -9,12 +9,15 @@ import java.util.Properties
 /**
  * What outlives the process. Android keeps it in the instance state, and [StateFile] on disk, for a
  * text too long for that and for an application that was swiped away; [revision] says which is newer.
+ *
+ * defaults: the settings that the user had not changed, by which another package knows its own.
  */
 data class SavedState(
     val revision: Long,
     val text: String,
     val earlier: List<String>,
     val settings: Settings,
+    val defaults: Settings,
     val packageFolder: String?,
 ) {
     fun encode(): String {
@@ -22,15 +25,22 @@ data class SavedState(
         properties["revision"] = revision.toString()
         properties["text"] = text
         earlier.forEachIndexed { index, step -> properties["earlier.$index"] = step }
-        properties["temperature"] = settings.temperature
-        properties["topK"] = settings.topK
-        properties["seed"] = settings.seed
-        properties["length"] = settings.length
+        put(properties, "", settings)
+        put(properties, DEFAULTS, defaults)
         packageFolder?.let { properties["package"] = it }
         return StringWriter().also { properties.store(it, null) }.toString()
     }
 
+    private fun put(properties: Properties, prefix: String, settings: Settings) {
+        properties[prefix + "temperature"] = settings.temperature
+        properties[prefix + "topK"] = settings.topK
+        properties[prefix + "seed"] = settings.seed
+        properties[prefix + "length"] = settings.length
+    }
+
     companion object {
+        private const val DEFAULTS = "default."
+
         /** Null for what is none, as a file that was cut off. */
         fun decode(encoded: String): SavedState? {
             val properties = Properties()
@@ -40,17 +50,21 @@ data class SavedState(
                 return null // a \u without its digits
             }
             fun value(name: String): String? = properties.getProperty(name)
+            fun settings(prefix: String): Settings? {
+                return Settings(
+                    value(prefix + "temperature") ?: return null,
+                    value(prefix + "topK") ?: return null,
+                    value(prefix + "seed") ?: return null,
+                    value(prefix + "length") ?: return null,
+                )
+            }
             return SavedState(
                 value("revision")?.toLongOrNull() ?: return null,
                 value("text") ?: return null,
                 generateSequence(0) { it + 1 }.map { value("earlier.$it") }.takeWhile { it != null }
                     .filterNotNull().toList(),
-                Settings(
-                    value("temperature") ?: return null,
-                    value("topK") ?: return null,
-                    value("seed") ?: return null,
-                    value("length") ?: return null,
-                ),
+                settings("") ?: return null,
+                settings(DEFAULTS) ?: Settings(),
                 value("package"),
             )
         }

@@ -8,18 +8,27 @@ data class Settings(
     val temperature: String = "0.8",
     val topK: String = "40",
     val seed: String = "",
-    val length: String = "100",
+    val length: String = "$LENGTH",
 ) {
+    /** These, with those that are still as [before] had them replaced by what [after] has. */
+    fun where(before: Settings, after: Settings) =
+        Settings(
+            if (temperature == before.temperature) after.temperature else temperature,
+            if (topK == before.topK) after.topK else topK,
+            if (seed == before.seed) after.seed else seed,
+            if (length == before.length) after.length else length,
+        )
+
     /**
      * What they ask of the generator. Empty: temperature 0 (always the likeliest token), every token
-     * a candidate, another seed each time, 100 tokens. GPT2EdgeException for what is no number.
+     * a candidate, another seed each time, 128 tokens. GPT2EdgeException for what is no number.
      */
     fun config(): GenerationConfig {
         val wantedTemperature = temperature.number("temperature", "a number, 0 for the likeliest word") { it.toFloatOrNull() }
         return GenerationConfig(
             maxNewTokens = length.number("length", "a whole number of tokens") { it.toIntOrNull() } ?: LENGTH,
             temperature = wantedTemperature ?: 0f,
-            topK = topK.number("top-k", "a whole number, or nothing for all words") { it.toIntOrNull() } ?: ALL,
+            topK = topK.number("top-k", "a whole number, or nothing for all words") { it.toIntOrNull() } ?: 0,
             seed = seed.number("seed", "a whole number, or nothing") { it.toLongOrNull() },
         )
     }
@@ -30,8 +39,26 @@ data class Settings(
         return parse(written) ?: throw GPT2EdgeException("$name is '$written'; it must be $expected")
     }
 
-    private companion object {
-        const val LENGTH = 100
-        const val ALL = Int.MAX_VALUE
+    companion object {
+        private const val LENGTH = 128
+
+        /**
+         * What stands on the screen for a package whose own settings are [own], where the user has
+         * changed nothing: those of the package; the application's, which sample, where it has none.
+         */
+        fun of(own: GenerationConfig): Settings {
+            val screen = Settings()
+            val samples = own.doSample == true
+            return Settings(
+                temperature =
+                    if (own.doSample == false) "0"
+                    else own.temperature?.plain() ?: if (samples) "1" else screen.temperature,
+                topK = own.topK?.let { if (it == 0) "" else "$it" } ?: if (samples) "50" else screen.topK,
+                length = own.maxNewTokens?.toString() ?: screen.length,
+            )
+        }
+
+        /** 1 and not 1.0, as people write it. */
+        private fun Float.plain(): String = toString().removeSuffix(".0")
     }
 }

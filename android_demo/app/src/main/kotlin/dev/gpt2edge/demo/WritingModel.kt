@@ -37,6 +37,7 @@ class WritingModel(
     private val history: TextHistory
     private var revision: Long
     private var wantedFolder: String?
+    private var defaults: Settings // what stands on the screen where the user has changed nothing
     private var savedAt = System.nanoTime()
 
     // Of the worker thread.
@@ -58,6 +59,7 @@ class WritingModel(
         history = TextHistory(saved?.text ?: firstText, saved?.earlier.orEmpty())
         revision = saved?.revision ?: 0
         wantedFolder = saved?.packageFolder
+        defaults = saved?.defaults ?: Settings()
         state = ScreenState(history.text, canUndo = history.canUndo, settings = saved?.settings ?: Settings())
     }
 
@@ -92,8 +94,12 @@ class WritingModel(
         wantedFolder = chosen.folder.path
         show(state.copy(selected = chosen, statistics = null, options = emptyList()))
         work(Work.LOADING) {
-            load(chosen)
-            onScreen { requestOptions() }
+            val own = Settings.of(load(chosen).generationConfig)
+            onScreen {
+                change(state.settings.where(defaults, own))
+                defaults = own
+                requestOptions()
+            }
         }
     }
 
@@ -177,7 +183,7 @@ class WritingModel(
 
     /** Keeps everything in the state file, and returns it for the instance state. */
     fun save(): SavedState {
-        val saved = SavedState(++revision, history.text, history.earlier, state.settings, wantedFolder)
+        val saved = SavedState(++revision, history.text, history.earlier, state.settings, defaults, wantedFolder)
         stateFile.write(saved)
         savedAt = System.nanoTime()
         return saved
@@ -233,7 +239,7 @@ class WritingModel(
             when {
                 result.finishReason == "eos" -> "The model ended the text here."
                 result.finishReason == "cancelled" -> "Stopped."
-                result.finishReason == "length" && result.ids.size < config.maxNewTokens ->
+                result.finishReason == "length" && result.ids.size != config.maxNewTokens ->
                     "The model's context is full: shorten the text to go on."
                 else -> null
             }

@@ -38,6 +38,16 @@ object Packages {
         manifest.writeText(text.replace(from, to))
     }
 
+    /** The package's own settings, listed anew. */
+    fun generationConfig(folder: File, content: String) {
+        File(folder, "generation_config.json").writeText(content)
+        val manifest = File(folder, "manifest.json")
+        val record = Regex("\"generation_config.json\": \\{[^}]*\\}")
+        val listed = "\"generation_config.json\": {\"bytes\": ${content.length}, \"sha256\": \"${sha256(content.toByteArray())}\"}"
+        check(record.containsMatchIn(manifest.readText()))
+        manifest.writeText(manifest.readText().replace(record, listed))
+    }
+
     /** A graph with an operator that no ONNX Runtime has, under the right hash. */
     fun unknownOperator(folder: File) {
         val model = File(folder, "model.onnx")

@@ -106,6 +106,28 @@ class WritingTest {
     }
 
     @Test
+    fun `a package's own settings stand on the screen where the user has changed none`() {
+        val screen = Screen().untilReady()
+        fun shown() = listOf(R.id.temperature, R.id.top_k, R.id.length).map { screen.field(it).text.toString() }
+        assertEquals(listOf("0.8", "40", "128"), shown())
+        Packages.copy(File(Screen.ownPackages(screen), "sample-int4"), File(Screen.pushedPackages(screen), "own")).let {
+            Packages.generationConfig(it, """{"do_sample": true, "temperature": 0.5, "top_k": 0, "max_new_tokens": 9}""")
+        }
+        screen.controller.pause().resume()
+        screen.choose("own (adb)")
+        screen.untilReady()
+        assertEquals(listOf("0.5", "", "9"), shown())
+        screen.write()
+        assertTrue(screen.statistics, " 9 tokens" in screen.statistics)
+        screen.type(R.id.length, "7")
+        screen.choose("sample-int4")
+        screen.untilReady()
+        assertEquals(listOf("0.8", "40", "7"), shown())
+        val again = Screen(screen.die()).untilReady()
+        assertEquals("7", again.field(R.id.length).text.toString())
+    }
+
+    @Test
     fun `a setting out of its range is a message`() {
         val screen = Screen().untilReady()
         screen.settings(length = "0")
