@@ -1,7 +1,5 @@
 package dev.gpt2edge
 
-private val VERSION = Regex("[0-9]{1,9}(\\.[0-9]{1,9}){0,9}")
-
 // Types as onnx.proto numbers them.
 private const val FLOAT = 1
 private const val INT64 = 7
@@ -11,11 +9,6 @@ private const val ANY = -1L
 /** PackageException if this ONNX Runtime is older than the package needs. */
 internal fun checkOnnxRuntime(modelPackage: ModelPackage, version: String) {
     val minimum = modelPackage.manifest.graph.minOnnxRuntime
-    if (!VERSION.matches(minimum)) {
-        throw PackageException(
-            "${modelPackage.folder}: the manifest asks for ONNX Runtime ${shown(minimum)}, which is no version"
-        )
-    }
     val (thisMajor, thisMinor) = numbers(version)
     val (major, minor) = numbers(minimum)
     if (thisMajor < major || thisMajor == major && thisMinor < minor) {

@@ -18,6 +18,7 @@ private const val MOST_HIDDEN = 1_000_000
 private const val MOST_TOKENS = 10_000_000 // of the vocabulary, and of the context
 private const val LONGEST_NAME = 255
 private const val HASH_DIGITS = 64
+private val VERSION = Regex("[0-9]{1,6}(\\.[0-9]{1,6}){0,3}")
 
 /** The manifest of the package in [folder]; PackageException in one line if it cannot be used. */
 internal fun readManifest(folder: File): Manifest {
@@ -139,7 +140,10 @@ private class Fields(private val members: Map<*, *>, private val where: String) 
                         "graph.cache_dtype ${shown(type)}; this gpt2-edge knows " +
                             known.joinToString { it.jsonName }
                     ),
-            minOnnxRuntime = string("min_onnxruntime"),
+            minOnnxRuntime =
+                string("min_onnxruntime").also {
+                    if (!VERSION.matches(it)) wrong("min_onnxruntime", "it must be a version, such as 1.23")
+                },
             names = fields("names").names(),
         )
     }

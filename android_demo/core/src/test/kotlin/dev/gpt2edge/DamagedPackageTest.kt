@@ -95,7 +95,7 @@ class DamagedPackageTest {
         edit("\"min_onnxruntime\": \"1.23\"", "\"min_onnxruntime\": \"1.9.300\"")
         Generator.load(folder).close()
         edit("\"min_onnxruntime\": \"1.9.300\"", "\"min_onnxruntime\": \"soon\"")
-        assertContains(problem(), "'soon', which is no version")
+        assertContains(problem(), "min_onnxruntime is 'soon'; it must be a version")
     }
 
     @Test

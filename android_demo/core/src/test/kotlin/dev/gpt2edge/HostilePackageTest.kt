@@ -163,14 +163,14 @@ class HostilePackageTest {
                 whole.replace("\"num_layers\": 6", "\"num_layers\": 6.0") to "num_layers is 6.0",
                 whole.replace(tolerance, "\"tolerance\": NaN") to "tolerance is NaN",
                 whole.replace(tolerance, "\"tolerance\": ${"9".repeat(400)}") to "tolerance is 9999",
-                whole.replace("\"min_onnxruntime\": \"1.23\"", "\"min_onnxruntime\": \"1${".1".repeat(50_000)}\"") to "no version",
+                whole.replace("\"min_onnxruntime\": \"1.23\"", "\"min_onnxruntime\": \"1${".1".repeat(50_000)}\"") to "it must be a version",
                 whole.replace("\"name\": \"int4\"", "\"name\": {\"a\": [\"${"x".repeat(100_000)}\"]}") to "recipe.name is an object",
             )
         assertEquals(14, cases.size)
         for ((content, expected) in cases) {
             assertTrue(content != whole, expected)
             File(folder, MANIFEST_FILE).writeText(content)
-            assertContains(problem(), folder.path, expected)
+            assertContains(problem(), File(folder, MANIFEST_FILE).path, expected)
         }
     }
 
