@@ -16,10 +16,10 @@ def whole_number(value: Any) -> int | None:
     """`value` as an int; None if it is no whole number."""
     if type(value) is int:
         return value
-    if isinstance(value, bool):
+    if isinstance(value, bool) or _is_numpy_bool(value):
         return None
     try:
-        # Every kind of integer has __index__, NumPy's too; NumPy's bool and arrays have not.
+        # Every kind of integer has __index__, NumPy's too; before NumPy 2 its bool has it as well.
         return operator.index(value)
     except (TypeError, ValueError):
         return None
@@ -38,6 +38,9 @@ def real_number(value: Any) -> float | None:
 
 def truth_value(value: Any) -> bool | None:
     """`value` as a bool; None if it is none, as 0, 1 and "yes" are not."""
+    return bool(value) if isinstance(value, bool) or _is_numpy_bool(value) else None
+
+
+def _is_numpy_bool(value: Any) -> bool:
     kind = type(value)
-    numpy_bool = kind.__module__ == "numpy" and kind.__name__ in ("bool", "bool_")
-    return bool(value) if isinstance(value, bool) or numpy_bool else None
+    return kind.__module__ == "numpy" and kind.__name__ in ("bool", "bool_")
