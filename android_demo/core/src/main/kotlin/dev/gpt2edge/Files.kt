@@ -31,7 +31,7 @@ internal fun <T> File.readJson(limit: Long, sha256: String? = null, read: JsonRe
     try {
         if (!isFile) throw UnreadableException(if (exists()) "it is no regular file" else "there is no such file")
         if (length() > limit) throw tooLarge(limit)
-        return CheckedInput(this, limit).use { input ->
+        return CheckedInput(this, limit, hashed = sha256 != null).use { input ->
             try {
                 JsonReader(input.strictUtf8()).run { read().also { finish() } }
             } finally {
@@ -61,7 +61,7 @@ internal fun File.requireHash(actual: String, expected: String) {
 }
 
 /** Hexadecimal SHA-256 of the file. */
-internal fun File.sha256(): String = CheckedInput(this, Long.MAX_VALUE).use { it.sha256() }
+internal fun File.sha256(): String = CheckedInput(this, Long.MAX_VALUE, hashed = true).use { it.sha256() }
 
 /** Bytes that are not UTF-8 are a CharacterCodingException, as in Python, and not replaced. */
 internal fun InputStream.strictUtf8(): Reader {
@@ -72,10 +72,10 @@ internal fun InputStream.strictUtf8(): Reader {
     return BufferedReader(InputStreamReader(this, decoder))
 }
 
-/** A file's bytes, no more than [limit] of them, with their hash. */
-private class CheckedInput(private val file: File, private val limit: Long) : InputStream() {
+/** A file's bytes, no more than [limit] of them, with their hash if it will be asked for. */
+private class CheckedInput(file: File, private val limit: Long, hashed: Boolean) : InputStream() {
     private val input = FileInputStream(file)
-    private val digest = MessageDigest.getInstance("SHA-256")
+    private val digest = if (hashed) MessageDigest.getInstance("SHA-256") else null
     private var count = 0L
 
     override fun read(): Int {
@@ -88,7 +88,7 @@ private class CheckedInput(private val file: File, private val limit: Long) : In
         if (read <= 0) return read
         count += read
         if (count > limit) throw tooLarge(limit)
-        digest.update(buffer, offset, read)
+        digest?.update(buffer, offset, read)
         return read
     }
 
@@ -96,7 +96,7 @@ private class CheckedInput(private val file: File, private val limit: Long) : In
     fun sha256(): String {
         val buffer = ByteArray(BUFFER)
         while (read(buffer, 0, buffer.size) >= 0) Unit
-        return digest.digest().joinToString("") { byte ->
+        return checkNotNull(digest).digest().joinToString("") { byte ->
             (byte.toInt() and 0xff).toString(16).padStart(2, '0')
         }
     }

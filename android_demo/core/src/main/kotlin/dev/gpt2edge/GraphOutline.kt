@@ -83,8 +83,8 @@ internal class GraphOutline private constructor(private val proto: ProtoFile) {
         var operator = ""
         proto.read(node) { field ->
             when (field) {
-                1 -> proto.text(node)?.let { if (inputs.size < 2) inputs.add(it) }
-                2 -> proto.text(node)?.let { if (output == null) output = it }
+                1 -> if (inputs.size < 2) proto.text(node)?.let { inputs.add(it) }
+                2 -> if (output == null) output = proto.text(node)
                 4 -> proto.text(node)?.let { operator = it }
                 5 -> proto.message(node)?.let { readAttribute(it) }
             }

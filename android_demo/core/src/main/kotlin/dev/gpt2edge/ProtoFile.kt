@@ -52,7 +52,13 @@ internal class ProtoFile(file: File) : Closeable {
     fun text(outer: Message): String? {
         val end = bytes(outer) ?: return null
         if (end - position > LONGEST_TEXT) throw UnreadableException("it has a name of ${end - position} bytes")
-        val bytes = ByteArray((end - position).toInt()) { next() }
+        val bytes = ByteArray((end - position).toInt())
+        var isAscii = true
+        for (index in bytes.indices) {
+            bytes[index] = next()
+            if (bytes[index] < 0) isAscii = false
+        }
+        if (isAscii) return String(bytes, Charsets.ISO_8859_1)
         return try {
             Charsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes)).toString()
         } catch (error: CharacterCodingException) {
@@ -116,13 +122,18 @@ internal class ProtoFile(file: File) : Closeable {
     }
 
     private fun next(): Byte {
-        if (position !in bufferStart until bufferStart + bufferSize) {
-            input.seek(position)
-            bufferStart = position
-            bufferSize = input.read(buffer).coerceAtLeast(0)
-            if (bufferSize == 0) throw cutOff()
-        }
-        return buffer[(position++ - bufferStart).toInt()]
+        val index = position - bufferStart
+        if (index < 0 || index >= bufferSize) return fill()
+        position++
+        return buffer[index.toInt()]
+    }
+
+    private fun fill(): Byte {
+        input.seek(position)
+        bufferStart = position++
+        bufferSize = input.read(buffer).coerceAtLeast(0)
+        if (bufferSize == 0) throw cutOff()
+        return buffer[0]
     }
 
     private fun cutOff() = UnreadableException("it ends in the middle of something")
