@@ -83,24 +83,21 @@ class Batch(Iterator[tuple[int, TextEvent]]):
                 self._running += [
                     _Running(number, job.maker.single(seed), seed) for seed in job.maker.seeds()
                 ]
-        self._by_request = {running.request: running for running in self._running}
         self._decoder = decoder or new_decoder(session, jobs)
         for running in self._running:
             self._decoder.submit(running.request)
 
     def __next__(self) -> tuple[int, TextEvent]:
-        while not self._unread:
-            decoder = self._decoder
-            if decoder is None or all(running.request.over for running in self._running):
+        while True:
+            # In this order: other threads may take steps of these requests, too.
+            decoder, over = self._decoder, all(running.request.over for running in self._running)
+            self._collect()
+            if self._unread:
+                break
+            if decoder is None or over:
                 raise StopIteration
             try:
-                for request, event in decoder.step():
-                    running = self._by_request.get(request)  # type: ignore[call-overload]
-                    if running is None:  # of another, on the same decoder
-                        continue
-                    running.events.append(event)
-                    if self._jobs[running.job].rows == 1:
-                        self._unread.append((running.job, event))
+                decoder.step()
                 failed = next((r.request.error for r in self._running if r.request.error), None)
                 if failed is not None:
                     raise failed
@@ -114,7 +111,17 @@ class Batch(Iterator[tuple[int, TextEvent]]):
         decoder, self._decoder = self._decoder, None
         if decoder is not None:
             for running in self._running:
-                running.events += decoder.cancel(running.request)
+                decoder.cancel(running.request)
+            self._collect()
+
+    def _collect(self) -> None:
+        """Take what the requests have to tell."""
+        for running in self._running:
+            told = running.request.events
+            while told:
+                running.events.append(told.popleft())
+                if self._jobs[running.job].rows == 1:
+                    self._unread.append((running.job, running.events[-1]))
 
     def __enter__(self) -> Batch:
         return self

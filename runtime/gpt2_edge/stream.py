@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from types import TracebackType
 
@@ -27,25 +26,25 @@ class EventStream(Iterator[TextEvent]):
         self._decoder: Decoder | None = decoder
         self._request, self._session, self._seed = request, session, seed
         self._events: list[TextEvent] = []
-        self._unread: deque[TextEvent] = deque()
         decoder.submit(request)
 
     def __next__(self) -> TextEvent:
         request = self._request
         try:
-            while not self._unread:
-                decoder = self._decoder  # which another thread may close
+            while True:
+                # In this order: other threads may close it, or take its steps.
+                decoder, over = self._decoder, request.over
+                if request.events:
+                    break
                 if request.error is not None:
                     raise request.error
-                if request.over or decoder is None:
+                if over or decoder is None:
                     raise StopIteration
-                for owner, event in decoder.step():
-                    if owner is request:
-                        self._unread.append(event)
+                decoder.step()
         except BaseException:  # the end, an error or Ctrl-C: nothing comes after it
             self.close()
             raise
-        event = self._unread.popleft()
+        event = request.events.popleft()
         self._events.append(event)
         return event
 
@@ -56,8 +55,9 @@ class EventStream(Iterator[TextEvent]):
         """
         decoder, self._decoder = self._decoder, None
         if decoder is not None:
-            self._events += [*self._unread, *decoder.cancel(self._request)]
-            self._unread.clear()
+            decoder.cancel(self._request)
+            self._events += self._request.events
+            self._request.events.clear()
 
     def __enter__(self) -> EventStream:
         return self

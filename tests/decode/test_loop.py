@@ -101,8 +101,10 @@ def run(decoder: Decoder, wishes: list[Wish]) -> list[tuple[SingleText, list[Eve
         for wish, request in zip(wishes, requests, strict=True):
             if wish.cancelled_after == steps:
                 decoder.cancel(request)
-        for request, event in decoder.step():
-            events[request].append(event)
+        decoder.step()
+        for request in requests:
+            events[request] += request.events
+            request.events.clear()
         steps += 1
         assert steps < 1000
     return [(request, events[request]) for request in requests]

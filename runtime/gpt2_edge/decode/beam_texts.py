@@ -9,7 +9,6 @@ import numpy as np
 from gpt2_edge.decode.beam import Beams, EarlyStopping, Hypothesis
 from gpt2_edge.decode.processors import Logits, Processor
 from gpt2_edge.decode.request import Criterion, Limits, Request, ShouldStop
-from gpt2_edge.result import TextEvent
 from gpt2_edge.sampling import log_probabilities
 
 
@@ -43,7 +42,7 @@ class BeamTexts(Request):
         """See Request."""
         return [text[-1] for text in self._texts]
 
-    def accept(self, logits: Logits, full: bool) -> tuple[list[TextEvent], list[int]]:
+    def accept(self, logits: Logits, full: bool) -> list[int]:
         """See Request. The first logits are the prompt's, [1, vocab]: all beams begin there."""
         self.started, self.pending = True, [0]
         if len(logits) < self.width:
@@ -63,9 +62,9 @@ class BeamTexts(Request):
         running = self._beams.advance(found, texts, ended)
         if not running:
             self.finish_reason = "length" if all(ended) else "eos"
-            return [], []
+            return []
         self._texts = [[*self._texts[beam.parent], beam.token] for beam in running]
-        return [], [beam.parent for beam in running]
+        return [beam.parent for beam in running]
 
     def _ended(self, text: list[int]) -> bool:
         return (

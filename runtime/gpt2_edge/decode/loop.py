@@ -17,10 +17,8 @@ import numpy.typing as npt
 
 from gpt2_edge.decode.request import Request
 from gpt2_edge.decode.window import slid
-from gpt2_edge.result import TextEvent
 
 Floats = npt.NDArray[np.float32]
-Happened = list[tuple[Request, TextEvent]]
 T = TypeVar("T")
 
 
@@ -75,6 +73,11 @@ class Decoder:
         """Requests that have rows."""
         return len(self._active)
 
+    @property
+    def idle(self) -> list[int]:
+        """Rows that no request has."""
+        return list(self._idle)
+
     def submit(self, request: Request) -> None:
         """Let `request` take part from the next step on, as soon as there are rows for it."""
         if request.width > len(self._rows.ids):
@@ -82,40 +85,37 @@ class Decoder:
         with self._lock:
             self._waiting.append(request)
 
-    def cancel(self, request: Request, reason: str = "cancelled") -> list[TextEvent]:
-        """End `request` now, unless it has ended, and free its rows; the text it held back."""
+    def cancel(self, request: Request, reason: str = "cancelled") -> None:
+        """End `request` now, unless it has ended, and free its rows."""
         with self._lock:
             if request in self._waiting:
                 self._waiting.remove(request)
-            events = request.end(reason)
+            request.end(reason)
             self._release(request)
-            return events
 
-    def step(self) -> Happened:
-        """A step of every request: a part of its prompt, or its next token; what came of it.
+    def step(self) -> None:
+        """A step of every request: a part of its prompt, or its next token.
 
         An exception of a request's own making (its processors, its callbacks) becomes its `error`
         and ends it alone; one of the graph passes through and ends all.
         """
         with self._lock:
             self._admit()
-            happened: Happened = []
             together: list[Request] = []
             for request in list(self._active):
                 reason = self._guarded(request, request.interruption, None)
                 if request.over:
                     continue
                 if reason is not None:
-                    happened += [(request, event) for event in self.cancel(request, reason)]
+                    self.cancel(request, reason)
                 elif request.started and len(request.pending) == 1:
-                    if not self._drafted(request, happened):
+                    if not self._drafted(request):
                         together.append(request)
                 else:
-                    self._read(request, happened)
+                    self._read(request)
             together = [request for request in together if not request.over]
             if together:
-                self._step_together(together, happened)
-            return happened
+                self._step_together(together)
 
     def _admit(self) -> None:
         """Give rows to waiting requests, in their order."""
@@ -151,17 +151,17 @@ class Decoder:
         reading = (request for request in self._active if not request.started)
         return any(common_prefix(other.prompt, prompt[:-1]) > common for other in reading)
 
-    def _read(self, request: Request, happened: Happened) -> None:
+    def _read(self, request: Request) -> None:
         """Feed the next part of what is pending; behind all of it comes the next token."""
         started = time.perf_counter()
         count, logits = self._rows.read(request.rows[0], request.pending)
         request.pending = request.pending[count:]
         first = not request.started
         if logits is not None:
-            self._accept(request, logits[None], happened)
+            self._accept(request, logits[None])
         _count(request, time.perf_counter() - started, first)
 
-    def _drafted(self, request: Request, happened: Happened) -> bool:
+    def _drafted(self, request: Request) -> bool:
         """If the request has a draft, feed it behind the pending token and keep what agrees."""
         started = time.perf_counter()
         row = request.rows[0]
@@ -176,7 +176,7 @@ class Decoder:
         # From here on the row is as the text is: behind a token that differs nothing counts.
         agreed = 0
         for position in range(len(tokens)):
-            self._accept(request, logits[position : position + 1], happened, length + position + 1)
+            self._accept(request, logits[position : position + 1], length + position + 1)
             if request.over or position == len(draft) or request.pending != [draft[position]]:
                 break
             agreed += 1
@@ -186,7 +186,7 @@ class Decoder:
         _count(request, time.perf_counter() - started)
         return True
 
-    def _step_together(self, requests: list[Request], happened: Happened) -> None:
+    def _step_together(self, requests: list[Request]) -> None:
         """Feed one token to every row of `requests`."""
         started = time.perf_counter()
         rows = [row for request in requests for row in request.rows]
@@ -195,21 +195,18 @@ class Decoder:
         taken = 0
         for request in requests:
             width = request.width
-            self._accept(request, logits[taken : taken + width], happened)
+            self._accept(request, logits[taken : taken + width])
             taken += width
         seconds = time.perf_counter() - started
         for request in requests:
             _count(request, seconds)
 
-    def _accept(
-        self, request: Request, logits: Floats, happened: Happened, length: int | None = None
-    ) -> None:
+    def _accept(self, request: Request, logits: Floats, length: int | None = None) -> None:
         """Let the texts of `request` take their next tokens; `length` are in its first row."""
         row = request.rows[0]
         full = (len(self._rows.ids[row]) if length is None else length) == self._rows.capacity
-        nothing: tuple[list[TextEvent], list[int]] = ([], [])
-        events, parents = self._guarded(request, lambda: request.accept(logits, full), nothing)
-        happened += [(request, event) for event in events]
+        nothing: list[int] = []
+        parents = self._guarded(request, lambda: request.accept(logits, full), nothing)
         if request.over:
             self._release(request)
         elif request.width > 1:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -53,7 +54,8 @@ class Request:
 
     width: how many rows of the cache it wants; rows: those that it has, one for each of its texts,
     in their order. pending: tokens of its first row that are not fed yet; a lone one behind a
-    started text is a step that it can share with others.
+    started text is a step that it can share with others. events: what steps added to the text,
+    whoever took them; its reader takes them out.
     """
 
     width = 1
@@ -70,6 +72,7 @@ class Request:
         self.limits = limits
         self.rows: list[int] = []
         self.pending: list[int] = list(prompt)
+        self.events: deque[TextEvent] = deque()
         self.started = False  # has a first token
         self.finish_reason: str | None = None
         self.error: Exception | None = None
@@ -87,18 +90,17 @@ class Request:
         """What each of its rows is fed in a step that it shares."""
         raise NotImplementedError
 
-    def accept(self, logits: Logits, full: bool) -> tuple[list[TextEvent], list[int]]:
+    def accept(self, logits: Logits, full: bool) -> list[int]:
         """Take the next token of each text, from logits [width, vocab].
 
-        full: the cache has no room for another token. What there is to tell, and for each text that
-        goes on the number of the one that it continues.
+        full: the cache has no room for another token. For each text that goes on, the number of the
+        one that it continues.
         """
         raise NotImplementedError
 
-    def end(self, reason: str) -> list[TextEvent]:
+    def end(self, reason: str) -> None:
         """End it here, with what there is, unless it has ended."""
         self.finish_reason = self.finish_reason or reason
-        return []
 
     def interruption(self) -> str | None:
         """Why it should end before its next step, if it should."""
@@ -191,7 +193,7 @@ class SingleText(Request):
         self.agreed += agreed
         self._pace.learn(proposed, agreed)
 
-    def accept(self, logits: Logits, full: bool) -> tuple[list[TextEvent], list[int]]:
+    def accept(self, logits: Logits, full: bool) -> list[int]:
         """See Request."""
         raw = logits[0]
         number = len(self.ids) - len(self.prompt)
@@ -199,28 +201,23 @@ class SingleText(Request):
         self.started = True
         self.ids.append(token)
         self.pending = [token]
-        text = ""
-        if self._writer is not None:
-            text = self._writer.push(token)
-        if self._writer is not None and self._writer.stopped:
-            self.finish_reason = "stop"
-        elif token in self.limits.eos_ids:
-            self.finish_reason = "eos"
-        elif self.stopped(self.ids):
-            self.finish_reason = "stop"
-        elif number + 1 == self.limits.max_new_tokens or (full and not self.limits.slide):
-            self.finish_reason = "length"
-        if self.finish_reason is not None:
-            text += self._rest()
-        return [self._event(token, raw, text)], [0]
+        text = self._writer.push(token) if self._writer is not None else ""
+        reason = self._reason(token, number + 1, full)
+        if reason is not None:
+            rest, reason = self._rest(reason)
+            text += rest
+        self.events.append(self._event(token, raw, text))
+        self.finish_reason = reason  # last: who sees it sees all events
+        return [0]
 
-    def end(self, reason: str) -> list[TextEvent]:
+    def end(self, reason: str) -> None:
         """See Request."""
         if self.over:
-            return []
+            return
+        rest, reason = self._rest(reason)
+        if rest:
+            self.events.append(TextEvent(rest))
         self.finish_reason = reason
-        rest = self._rest()
-        return [TextEvent(rest)] if rest else []
 
     def _event(self, token: int, logits: Logits, text: str) -> TextEvent:
         logprobs = (log_probability(logits, token),) if self.with_logprobs else ()
@@ -230,10 +227,20 @@ class SingleText(Request):
         alternatives = tuple((other, log_probability(logits, other)) for other in best)
         return TextEvent(text, (token,), logprobs, (alternatives,))
 
-    def _rest(self) -> str:
+    def _reason(self, token: int, written: int, full: bool) -> str | None:
+        """Why the text ends behind `token`, the last of `written` ones; None if it goes on."""
+        if self._writer is not None and self._writer.stopped:
+            return "stop"
+        if token in self.limits.eos_ids:
+            return "eos"
+        if self.stopped(self.ids):
+            return "stop"
+        over = written == self.limits.max_new_tokens or (full and not self.limits.slide)
+        return "length" if over else None
+
+    def _rest(self, reason: str) -> tuple[str, str]:
+        """What the writer still holds back of a text that ended, and the reason behind that."""
         if self._writer is None or self._writer.stopped:
-            return ""
+            return "", reason
         rest = self._writer.finish()
-        if self._writer.stopped:
-            self.finish_reason = "stop"
-        return rest
+        return rest, "stop" if self._writer.stopped else reason
