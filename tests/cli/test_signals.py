@@ -232,7 +232,7 @@ def test_a_signal_during_an_export_leaves_nothing(
     assert process.stdout is not None
     assert process.stdout.readline() == "waiting\n"
     (partial,) = tmp_path.iterdir()
-    assert (partial / "model.onnx").stat().st_size > 1000
+    assert (partial / "new" / "model.onnx").stat().st_size > 1000
     process.send_signal(number)
     _, errors = process.communicate()
     assert (process.returncode, errors) == (status, message)

@@ -26,7 +26,7 @@ def test_a_text_is_read_as_everywhere_else(tmp_path: Path) -> None:
         (None, "cannot be read: there is no such file"),
         (b"", "is empty"),
         (b" \n\n", "is empty"),
-        ("text".encode("utf-16"), "is not UTF-8; save it as UTF-8"),
+        ("text".encode("utf-16"), "byte 0 is not UTF-8 text; save it as UTF-8"),
     ],
     ids=["missing", "empty", "blank", "utf-16"],
 )
