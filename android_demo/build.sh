@@ -23,7 +23,7 @@ onnxruntime_android
 
 abis=(arm64-v8a x86_64)
 main=app/src/main
-probe=../runtime/gpt2_edge/int8_probe.onnx
+probe=../runtime/gpt2_edge/graph/int8_probe.onnx
 build=$ANDROID_DEMO/build
 work=$build/work
 apk=$build/gpt2-edge-demo.apk

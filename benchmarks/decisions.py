@@ -24,8 +24,8 @@ from random_checkpoint import write_random_checkpoint
 from run import ROOT, gpt2_edge
 
 from gpt2_edge import Generator
-from gpt2_edge_export import onnx_builder
 from gpt2_edge_export.export import ExportOptions, export_package
+from gpt2_edge_export.graph.fused_graph import onnx_builder
 from gpt2_edge_export.texts import REPORT_TEXT
 
 SAMPLE = ROOT / "models" / "sample"

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from gpt2_edge_export.checkpoint import open_checkpoint
+from gpt2_edge_export.checkpoint.checkpoint import open_checkpoint
 from gpt2_edge_export.export import ExportOptions, export_package
 
 SAMPLE = Path(__file__).resolve().parent.parent / "models" / "sample"

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from gpt2_edge import GenerationConfig, Generator
-from gpt2_edge_export.checkpoint import open_checkpoint
+from gpt2_edge_export.checkpoint.checkpoint import open_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 CHECKPOINT = Path("models/sample")

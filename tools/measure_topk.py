@@ -1,6 +1,6 @@
 """Does choosing candidates on the device pay? Time from logits on a device to what a sampler needs.
 
-    python tools/measure_topk.py webgpu          (a name of gpt2_edge.providers.PROVIDERS)
+    python tools/measure_topk.py webgpu          (a name of gpt2_edge.graph.providers.PROVIDERS)
 
 GPT-2's 50,257 logits are made on the device. Then either the whole row comes back and the CPU looks
 for candidates, or a graph of one operator, bound to the logits where they lie, looks for them there
@@ -19,7 +19,7 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-from gpt2_edge.providers import PROVIDERS, onnx_providers
+from gpt2_edge.graph.providers import PROVIDERS, onnx_providers
 from gpt2_edge.sampling import greedy, largest
 
 VOCAB, K, REPEATS = 50_257, 50, 30

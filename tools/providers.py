@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gpt2_edge.providers import PROVIDERS
+from gpt2_edge.graph.providers import PROVIDERS
 from gpt2_edge_export.export import ExportOptions, export_package
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -26,7 +26,7 @@ from tokenizers import (
     trainers,
 )
 
-from gpt2_edge_export.clean_up import with_clean_up
+from gpt2_edge_export.tokenizer.clean_up import with_clean_up
 
 ABOUT = (
     "Tokenizers, and what transformers {} (tokenizers {}) makes of texts and of ids. kind: "

@@ -82,7 +82,7 @@ EOF
   cat >"$environment/bin/python" <<EOF
 #!/bin/sh
 # aarch64 Python with the runtime's dependencies, under qemu.
-export PYTHONPATH='$environment/site:$PWD/runtime:$PWD/export' PYTHONNOUSERSITE=1
+export PYTHONPATH='$environment/site:$PWD/runtime:$PWD/export:$PWD/cli' PYTHONNOUSERSITE=1
 exec '$qemu' -cpu $cpu -L '$environment/root' '$environment/root/usr/bin/$python' "\$@"
 EOF
   chmod +x "$environment/bin/python"

@@ -18,7 +18,7 @@ command -v "$PYTHON" >/dev/null || {
 
 run_tests() { # name
   echo "test-providers: tests on $1" >&2
-  PYTHONPATH=$PWD/runtime:$PWD/export OPENBLAS_NUM_THREADS=1 \
+  PYTHONPATH=$PWD/runtime:$PWD/export:$PWD/cli OPENBLAS_NUM_THREADS=1 \
     timeout 900 ".venv-$1/bin/python" -m pytest -q "tests/providers/test_$1.py"
 }
 
@@ -65,7 +65,7 @@ else
     "webgpu is not run" >&2
 fi
 
-export PYTHONPATH=$PWD/runtime:$PWD/export OPENBLAS_NUM_THREADS=1
+export PYTHONPATH=$PWD/runtime:$PWD/export:$PWD/cli OPENBLAS_NUM_THREADS=1
 failed=0
 pythons=()
 for provider in "${providers[@]}"; do

@@ -33,7 +33,7 @@ kotlin {
 }
 
 tasks.processResources {
-    from("../../runtime/gpt2_edge/int8_probe.onnx") { into("dev/gpt2edge") }
+    from("../../runtime/gpt2_edge/graph/int8_probe.onnx") { into("dev/gpt2edge") }
 }
 
 // The tests compare with what Python computed: run android_demo/test-core.sh first, which writes it.

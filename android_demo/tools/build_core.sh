@@ -29,7 +29,7 @@ build_core() {
   (
     exec 9>"$CORE/build/lock"
     flock 9
-    cp "$ANDROID_DEMO/../runtime/gpt2_edge/int8_probe.onnx" "$resources/" || exit
+    cp "$ANDROID_DEMO/../runtime/gpt2_edge/graph/int8_probe.onnx" "$resources/" || exit
     _compile "$CORE/src/main/kotlin" "$CORE/build/classes/main" -module-name core -cp "$CORE_CP"
   )
 }

@@ -17,7 +17,7 @@ _onnxruntime_folder=
 python() { PYTHONPATH=$_onnxruntime_folder${PYTHONPATH:+:$PYTHONPATH} "$PYTHON" "$@"; }
 
 _set_up_python() {
-  if ! "$PYTHON" -c 'import gpt2_edge, gpt2_edge_export.cli' 2>/dev/null; then
+  if ! "$PYTHON" -c 'import gpt2_edge, gpt2_edge_cli.verbs.export' 2>/dev/null; then
     echo "$PYTHON has no gpt2-edge with its export: make .venv/ready, or set PYTHON" >&2
     return 2
   fi

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from gpt2_edge_export.checkpoint import Checkpoint
+from gpt2_edge_export.checkpoint.checkpoint import Checkpoint
 from gpt2_edge_export.quantize import EMBEDDING_SCALE, HEAD_BIAS, RoundedWeights, cache_head_size
 
 

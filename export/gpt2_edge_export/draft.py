@@ -17,37 +17,37 @@ from gpt2_edge import Generator
 from gpt2_edge._version import __version__
 from gpt2_edge.config import GENERATION_CONFIG_FILE
 from gpt2_edge.errors import ExportError
-from gpt2_edge.manifest import FORMAT_VERSION, MANIFEST_FILE, Architecture, Graph, Manifest
-from gpt2_edge.package import open_package
-from gpt2_edge.session import Session
+from gpt2_edge.files.manifest import FORMAT_VERSION, MANIFEST_FILE, Architecture, Graph, Manifest
+from gpt2_edge.files.package import open_package
+from gpt2_edge.graph.session import Session
 from gpt2_edge.status import status_line
-from gpt2_edge.tokenizer import Tokenizer
+from gpt2_edge.text.tokenizer import Tokenizer
 from gpt2_edge_export.blank_weights import BlankWeights
-from gpt2_edge_export.checkpoint import Checkpoint
-from gpt2_edge_export.config import GPT2Config
-from gpt2_edge_export.flavours import CHUNK_FILE, write_graph
-from gpt2_edge_export.genai_config import genai_config
-from gpt2_edge_export.generation_file import GenerationFile, read_generation_file
-from gpt2_edge_export.license_files import license_files
-from gpt2_edge_export.model_card import model_card
-from gpt2_edge_export.onnx_builder import DATA_FILE, MODEL_FILE
-from gpt2_edge_export.optimum_engine import export_with_optimum
-from gpt2_edge_export.package import file_records, write_json, write_text
+from gpt2_edge_export.calibrate import activation_ranges, calibrate
+from gpt2_edge_export.checkpoint.checkpoint import Checkpoint
+from gpt2_edge_export.checkpoint.config import GPT2Config
+from gpt2_edge_export.graph.flavours import CHUNK_FILE, write_graph
+from gpt2_edge_export.graph.onnx_builder import DATA_FILE, MODEL_FILE
+from gpt2_edge_export.graph.optimum_engine import export_with_optimum
+from gpt2_edge_export.graph.plan import EXACT, GraphPlan
+from gpt2_edge_export.measure.report import group_sizes, measure
+from gpt2_edge_export.measure.self_test import make_self_test
+from gpt2_edge_export.output.genai_config import genai_config
+from gpt2_edge_export.output.generation_file import GenerationFile, read_generation_file
+from gpt2_edge_export.output.license_files import license_files
+from gpt2_edge_export.output.model_card import model_card
+from gpt2_edge_export.output.package import file_records, write_json, write_text
 from gpt2_edge_export.progress import progress_bar
 from gpt2_edge_export.quantize import (
     Recipe,
     RoundedWeights,
     Weights,
     cache_head_size,
-    calibrate,
     input_width,
-    make_recipe,
 )
-from gpt2_edge_export.quantize.ranges import activation_ranges
-from gpt2_edge_export.report import group_sizes, measure
-from gpt2_edge_export.self_test import make_self_test
 from gpt2_edge_export.texts import Text
-from gpt2_edge_export.tokenizer_files import TOKENIZER_FILE, TokenizerFiles
+from gpt2_edge_export.tokenizer.files import TokenizerFiles
+from gpt2_edge_export.tokenizer.source import TOKENIZER_FILE
 
 # Enough for the covariance of 4 x 768 inputs, in windows as long as GPT-2 ever sees.
 _CALIBRATION_TOKENS, _CALIBRATION_WINDOW = 8192, 1024
@@ -61,11 +61,7 @@ class Draft:
     tokenizer: TokenizerFiles | None
     folder: Path
     name: str
-    engine: str = "fused"
-    cache_dtype: str = "float32"
-    flavour: str = "fused"
-    past: int | None = None
-    halves: bool = False
+    plan: GraphPlan = EXACT
 
     @cached_property
     def generation(self) -> GenerationFile:
@@ -83,10 +79,10 @@ class Draft:
                 write_text(self.folder / name, content)
         return notes
 
-    def weights(self, recipe: Recipe, calibration: Text | None) -> Weights:
-        """The weights in the formats of `recipe`: calibrated on a text, or rounded to nearest."""
-        weights = RoundedWeights(self.checkpoint)
-        if calibration is None or not (recipe.quantized or self.cache_dtype == "int8"):
+    def weights(self, calibration: Text | None) -> Weights:
+        """The weights in the plan's formats: calibrated on a text, or rounded to nearest."""
+        weights, recipe = RoundedWeights(self.checkpoint), self.plan.recipe
+        if calibration is None or not (recipe.quantized or self.plan.cache_dtype == "int8"):
             return weights
         matrices = 4 * self.checkpoint.config.n_layer + 1
         with progress_bar(matrices, f"weights to {recipe.name}", "matrices") as bar:
@@ -97,20 +93,20 @@ class Draft:
         window = min(self.checkpoint.config.n_positions, _CALIBRATION_WINDOW)
         return text.windows(window, _CALIBRATION_TOKENS)
 
-    def write(self, recipe: Recipe, weights: Weights, calibration: Text | None = None) -> Manifest:
+    def write(self, weights: Weights, calibration: Text | None = None) -> Manifest:
         """Write graph, manifest and self-test; an older graph is replaced.
 
         calibration: a static graph in 8 bits needs it for the ranges of activations.
         """
         for name in (MODEL_FILE, CHUNK_FILE, DATA_FILE, MANIFEST_FILE):
             (self.folder / name).unlink(missing_ok=True)
-        if self.engine == "optimum":
+        if self.plan.engine == "optimum":
             with status_line() as show:
                 show("optimum is tracing the model")
                 graph = export_with_optimum(self.checkpoint, self.folder)
         else:
-            graph = self._write_graph(recipe, weights, calibration)
-        manifest = self._manifest(recipe, graph)
+            graph = self._write_graph(weights, calibration)
+        manifest = self._manifest(graph)
         if graph.static is None:  # onnxruntime-genai has no such loop
             write_json(
                 self.folder / "genai_config.json",
@@ -120,11 +116,15 @@ class Draft:
             show("self-test")
             return self._with_self_test(manifest)
 
-    def blank_size(self, recipe: Recipe) -> int:
-        """Bytes that the model file has in `recipe`, whatever the weights are."""
+    def planned(self, recipe: Recipe) -> Draft:
+        """The same package in other formats."""
+        return dataclasses.replace(self, plan=self.plan.in_formats(recipe))
+
+    def blank_size(self) -> int:
+        """Bytes that the model file will have, whatever the weights are."""
         with TemporaryDirectory(prefix="blank-", dir=self.folder.parent) as folder:
             blank = dataclasses.replace(self, folder=Path(folder))
-            blank._write_graph(recipe, BlankWeights(self.checkpoint), None)
+            blank._write_graph(BlankWeights(self.checkpoint), None)
             return blank.model_bytes()
 
     def model_bytes(self) -> int:
@@ -132,14 +132,14 @@ class Draft:
         paths = [self.folder / name for name in (MODEL_FILE, DATA_FILE)]
         return sum(path.stat().st_size for path in paths if path.exists())
 
-    def measure(self, manifest: Manifest, recipe: Recipe, text: Text) -> Manifest:
+    def measure(self, manifest: Manifest, text: Text) -> Manifest:
         """The manifest with what quantization cost on `text`."""
         self._write_manifest(manifest)
-        exact = recipe.table.bits == 32 and self.cache_dtype == "float32" and not self.halves
         sizes = {
             group: dataclasses.asdict(size)
-            for group, size in group_sizes(recipe, self.checkpoint.config).items()
+            for group, size in group_sizes(self.plan.recipe, self.checkpoint.config).items()
         }
+        exact = self.plan.exact
         quality = measure(self.folder, text, None if exact else self._write_reference)
         return dataclasses.replace(manifest, quality=quality | {"groups": sizes})
 
@@ -158,23 +158,13 @@ class Draft:
     def _write_reference(self, folder: Path) -> None:
         """The same model in fp32 with this package's tokenizer, as plain as can be."""
         folder.mkdir()
-        recipe = make_recipe("fp32")
-        draft = dataclasses.replace(
-            self,
-            tokenizer=None,
-            folder=folder,
-            engine="fused",
-            cache_dtype="float32",
-            flavour="fused",
-            past=None,
-            halves=False,
-        )
-        graph = draft._write_graph(recipe, RoundedWeights(self.checkpoint), None)
-        draft._write_manifest(draft._manifest(recipe, graph))
+        draft = dataclasses.replace(self, tokenizer=None, folder=folder, plan=EXACT)
+        graph = draft._write_graph(RoundedWeights(self.checkpoint), None)
+        draft._write_manifest(draft._manifest(graph))
 
-    def _write_graph(self, recipe: Recipe, weights: Weights, calibration: Text | None) -> Graph:
+    def _write_graph(self, weights: Weights, calibration: Text | None) -> Graph:
         ranges = None
-        if self.flavour == "static" and recipe.quantized:
+        if self.plan.flavour == "static" and self.plan.recipe.quantized:
             if calibration is None:
                 raise ExportError(
                     "--flavour static in 8 bits rounds activations with fixed scales, which it "
@@ -183,23 +173,15 @@ class Draft:
             windows = self.calibration_windows(calibration)
             with status_line() as show:
                 show("ranges of activations")
-                ranges = activation_ranges(weights, recipe, windows)
+                ranges = activation_ranges(weights, self.plan.recipe, windows)
         tensors = len(weights.config.tensor_shapes())
         with progress_bar(tensors, "writing the graph", "tensors") as bar:
             counted = _Counted(weights, bar.update)
-            return write_graph(
-                self.flavour,
-                counted,
-                recipe,
-                self.folder,
-                self.cache_dtype,
-                self.past,
-                ranges,
-                self.halves,
-            )
+            return write_graph(self.plan, counted, self.folder, ranges)
 
-    def _manifest(self, recipe: Recipe, graph: Graph) -> Manifest:
-        config = self.checkpoint.config
+    def _manifest(self, graph: Graph) -> Manifest:
+        config, traced = self.checkpoint.config, self.plan.engine == "optimum"
+        recipe = self.plan.recipe
         return Manifest(
             format_version=FORMAT_VERSION,
             name=self.name,
@@ -207,7 +189,7 @@ class Draft:
             architecture=Architecture(
                 num_layers=config.n_layer,
                 num_heads=config.n_head,
-                head_size=config.head_size if self.engine == "optimum" else cache_head_size(config),
+                head_size=config.head_size if traced else cache_head_size(config),
                 hidden_size=config.n_embd,
                 vocab_size=config.vocab_size,
                 context_length=graph.static.past if graph.static else config.n_positions,

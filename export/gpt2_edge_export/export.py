@@ -10,26 +10,23 @@ from pathlib import Path
 import numpy as np
 
 from gpt2_edge.errors import CheckpointError, ExportError
-from gpt2_edge.manifest import Manifest
-from gpt2_edge.package import Package
-from gpt2_edge.tokenizer import Tokenizer
+from gpt2_edge.files.manifest import Manifest
+from gpt2_edge.files.package import Package
+from gpt2_edge.text.tokenizer import Tokenizer
 from gpt2_edge.untrusted import printable, shown
-from gpt2_edge_export.checkpoint import Checkpoint, open_checkpoint
+from gpt2_edge_export.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from gpt2_edge_export.draft import Draft
-from gpt2_edge_export.flavours import flavour_recipe
-from gpt2_edge_export.generation_file import GenerationFile, read_generation_file
-from gpt2_edge_export.graph import CACHE_MIN_ONNXRUNTIME
 from gpt2_edge_export.mixed import write_mixed
-from gpt2_edge_export.options import ExportOptions
-from gpt2_edge_export.package import prepare_destination, write_atomically
-from gpt2_edge_export.quantize import Recipe
+from gpt2_edge_export.options import ExportOptions, graph_plan
+from gpt2_edge_export.output.generation_file import GenerationFile, read_generation_file
+from gpt2_edge_export.output.package import prepare_destination, write_atomically
 from gpt2_edge_export.search import Candidate
 from gpt2_edge_export.texts import CALIBRATION_TEXT, REPORT_TEXT, Text, read_text
-from gpt2_edge_export.tokenizer_files import TOKENIZER_FILE, TokenizerFiles, read_tokenizer
+from gpt2_edge_export.tokenizer.files import TokenizerFiles, read_tokenizer
+from gpt2_edge_export.tokenizer.source import TOKENIZER_FILE
 
 __all__ = ["ExportOptions", "ExportReport", "export_package"]
 
-ENGINES = ("fused", "optimum")
 # Fewer tokens than this say little about a model; 20,480 are used where there are so many.
 _LEAST_CALIBRATION, _LEAST_REPORT = 1024, 256
 _NO_SEARCH = (
@@ -75,7 +72,7 @@ def export_package(
 def _export(source: str | Path, destination: str | Path, options: ExportOptions) -> ExportReport:
     started = time.perf_counter()
     destination = Path(destination)
-    recipe = _recipe(options)
+    plan = graph_plan(options)
     prepare_destination(destination, options.force)
     checkpoint = open_checkpoint(source, options.activation_function)
     _check_past(options.past, checkpoint.config.n_positions)
@@ -85,18 +82,8 @@ def _export(source: str | Path, destination: str | Path, options: ExportOptions)
     notes = [*checkpoint.notes, *generation.notes, *notes]
 
     def write(folder: Path) -> tuple[Manifest, tuple[Candidate, ...]]:
-        draft = Draft(
-            checkpoint,
-            tokenizer,
-            folder,
-            _name(checkpoint, destination),
-            options.engine,
-            options.cache_dtype,
-            options.flavour,
-            options.past,
-            halves=options.compute_dtype == "float16",
-        )
-        return _write(draft, recipe, options, notes)
+        draft = Draft(checkpoint, tokenizer, folder, _name(checkpoint, destination), plan)
+        return _write(draft, options, notes)
 
     manifest, tried = write_atomically(destination, options.force, write)
     package = Package(destination, manifest)
@@ -104,11 +91,11 @@ def _export(source: str | Path, destination: str | Path, options: ExportOptions)
 
 
 def _write(
-    draft: Draft, recipe: Recipe, options: ExportOptions, notes: list[str]
+    draft: Draft, options: ExportOptions, notes: list[str]
 ) -> tuple[Manifest, tuple[Candidate, ...]]:
     """Write all of the package; its manifest, and what a search looked at."""
     notes += draft.write_beside()
-    calibration, report_text = _texts(draft, recipe, options, notes)
+    calibration, report_text = _texts(draft, options, notes)
     tried: tuple[Candidate, ...] = ()
     if options.max_kl is not None or options.max_megabytes is not None:
         if calibration is None or report_text is None:
@@ -117,52 +104,10 @@ def _write(
             draft, calibration, report_text, options.max_kl, options.max_megabytes
         )
     else:
-        manifest = draft.write(recipe, draft.weights(recipe, calibration), calibration)
+        manifest = draft.write(draft.weights(calibration), calibration)
         if report_text is not None:
-            manifest = draft.measure(manifest, recipe, report_text)
+            manifest = draft.measure(manifest, report_text)
     return draft.finish(manifest), tried
-
-
-def _recipe(options: ExportOptions) -> Recipe:
-    if options.engine not in ENGINES:
-        raise ExportError(f"engine {shown(options.engine)} is not one of {', '.join(ENGINES)}")
-    if options.engine == "optimum" and (options.recipe != "fp32" or options.activation_function):
-        raise ExportError("--engine optimum exports fp32 as the checkpoint says; add --recipe fp32")
-    if options.cache_dtype not in CACHE_MIN_ONNXRUNTIME:
-        raise ExportError(
-            f"cache {shown(options.cache_dtype)} is not one of {', '.join(CACHE_MIN_ONNXRUNTIME)}"
-        )
-    if options.engine == "optimum" and options.cache_dtype != "float32":
-        raise ExportError("--engine optimum has a float32 cache; leave out --cache")
-    searched = options.max_kl is not None or options.max_megabytes is not None
-    if options.flavour != "fused":
-        if options.engine == "optimum":
-            raise ExportError("--engine optimum has a graph of its own; leave out --flavour")
-        if options.cache_dtype != "float32":
-            raise ExportError(f"--flavour {options.flavour} has a float32 cache; leave out --cache")
-        if searched:
-            raise ExportError("--max-kl and --max-size choose formats of --flavour fused")
-    if options.cache_dtype == "int8" and False in (options.calibration, options.tokenizer):
-        left_out = "--no-calibration" if options.calibration is False else "--no-tokenizer"
-        raise ExportError(
-            "an int8 cache has scales that calibration finds on a text: leave out "
-            f"{left_out}, or take --cache float16"
-        )
-    if options.compute_dtype not in ("float32", "float16"):
-        raise ExportError(f"compute {shown(options.compute_dtype)} is not one of float32, float16")
-    recipe = flavour_recipe(options.flavour, options.recipe, options.block_size)
-    if options.compute_dtype == "float16" and (
-        options.flavour != "fused"
-        or options.engine != "fused"
-        or recipe.name == "fp32"
-        or recipe.linear.by_row
-    ):
-        raise ExportError(
-            "--compute float16 goes with --flavour fused and --recipe fp16, int4 or int4-small"
-        )
-    if options.past is not None and options.flavour != "static":
-        raise ExportError("--past is the fixed size of --flavour static; others have none")
-    return recipe
 
 
 def _check_past(past: int | None, context_length: int) -> None:
@@ -173,7 +118,7 @@ def _check_past(past: int | None, context_length: int) -> None:
 
 
 def _texts(
-    draft: Draft, recipe: Recipe, options: ExportOptions, notes: list[str]
+    draft: Draft, options: ExportOptions, notes: list[str]
 ) -> tuple[Text | None, Text | None]:
     """The texts to calibrate and to measure on, None where that is not to be done."""
     given = [
@@ -184,13 +129,13 @@ def _texts(
         named = next((path for path in given if path is not None), None)
         if named is not None:
             raise ExportError(f"{named} cannot be read without a tokenizer; give --tokenizer PATH")
-        if recipe.quantized and options.calibration is None:
+        if draft.plan.recipe.quantized and options.calibration is None:
             notes.append("without a tokenizer, weights are rounded to nearest and not measured")
         return None, None
     tokenizer = Tokenizer(draft.folder / TOKENIZER_FILE)
     vocab_size = draft.checkpoint.config.vocab_size
     calibration = report = None
-    calibrates = recipe.quantized or options.cache_dtype == "int8"
+    calibrates = draft.plan.recipe.quantized or options.cache_dtype == "int8"
     own = given[0]
     if options.calibration is not False and (calibrates or own is not None):
         calibration = read_text(own or CALIBRATION_TEXT, tokenizer, vocab_size, _LEAST_CALIBRATION)

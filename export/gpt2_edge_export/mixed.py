@@ -6,7 +6,7 @@ import dataclasses
 import time
 
 from gpt2_edge.errors import ExportError
-from gpt2_edge.manifest import Manifest
+from gpt2_edge.files.manifest import Manifest
 from gpt2_edge_export.draft import Draft
 from gpt2_edge_export.progress import stage
 from gpt2_edge_export.quantize import RoundedWeights
@@ -33,7 +33,8 @@ def write_mixed(
     """
     config = draft.checkpoint.config
     if max_megabytes is not None:  # before minutes of calibration
-        smallest = draft.blank_size(Candidate(tuple(matrix_names(config)), 0, 0).recipe()) / 1e6
+        coarsest = Candidate(tuple(matrix_names(config)), 0, 0).recipe()
+        smallest = draft.planned(coarsest).blank_size() / 1e6
         if smallest > max_megabytes:
             raise ExportError(
                 f"4 bits everywhere make a model file of {smallest:.2f} MB, more than --max-size "
@@ -123,7 +124,7 @@ class _Attempts:
         return self._last[1]
 
     def _size(self, number: int) -> int:
-        return self._draft.blank_size(self._candidates[number].recipe())
+        return self._draft.planned(self._candidates[number].recipe()).blank_size()
 
     def _largest_predicted_under(self, kl: float, first: int, end: int) -> int:
         """The last candidate of [first, end) whose predicted KL is at most `kl`, else the first."""
@@ -148,10 +149,9 @@ class _Attempts:
         return kl
 
     def _write(self, number: int) -> Manifest:
-        recipe = self._candidates[number].recipe()
-        weights = self._draft.weights(recipe, self._calibration)
-        manifest = self._draft.write(recipe, weights)
-        return self._draft.measure(manifest, recipe, self._text)
+        draft = self._draft.planned(self._candidates[number].recipe())
+        manifest = draft.write(draft.weights(self._calibration))
+        return draft.measure(manifest, self._text)
 
     def _stage(self) -> str:
         """Which attempt it is, for people who wait."""

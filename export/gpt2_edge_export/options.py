@@ -1,4 +1,4 @@
-"""What an export may be told."""
+"""What an export may be told, and the graph that follows from it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from typing import Any
 from gpt2_edge.errors import ExportError
 from gpt2_edge.untrusted import shown
 from gpt2_edge.values import real_number, whole_number
+from gpt2_edge_export.graph.flavours import flavour_recipe
+from gpt2_edge_export.graph.fused_graph import CACHE_MIN_ONNXRUNTIME
+from gpt2_edge_export.graph.plan import GraphPlan
 
+ENGINES = ("fused", "optimum")
 # Fields by kind, with how the command calls the limits.
 _NAMES = ("recipe", "engine", "cache_dtype", "flavour", "compute_dtype")
 _SWITCHED_PATHS = ("tokenizer", "calibration")
@@ -59,6 +63,56 @@ class ExportOptions:
         for field in dataclasses.fields(self):
             given = getattr(self, field.name)
             object.__setattr__(self, field.name, _checked(field.name, given))
+
+
+def graph_plan(options: ExportOptions) -> GraphPlan:
+    """The graph that `options` ask for; ExportError where they do not go together."""
+    if options.engine not in ENGINES:
+        raise ExportError(f"engine {shown(options.engine)} is not one of {', '.join(ENGINES)}")
+    if options.engine == "optimum" and (options.recipe != "fp32" or options.activation_function):
+        raise ExportError("--engine optimum exports fp32 as the checkpoint says; add --recipe fp32")
+    if options.cache_dtype not in CACHE_MIN_ONNXRUNTIME:
+        raise ExportError(
+            f"cache {shown(options.cache_dtype)} is not one of {', '.join(CACHE_MIN_ONNXRUNTIME)}"
+        )
+    if options.engine == "optimum" and options.cache_dtype != "float32":
+        raise ExportError("--engine optimum has a float32 cache; leave out --cache")
+    searched = options.max_kl is not None or options.max_megabytes is not None
+    if options.flavour != "fused":
+        if options.engine == "optimum":
+            raise ExportError("--engine optimum has a graph of its own; leave out --flavour")
+        if options.cache_dtype != "float32":
+            raise ExportError(f"--flavour {options.flavour} has a float32 cache; leave out --cache")
+        if searched:
+            raise ExportError("--max-kl and --max-size choose formats of --flavour fused")
+    if options.cache_dtype == "int8" and False in (options.calibration, options.tokenizer):
+        left_out = "--no-calibration" if options.calibration is False else "--no-tokenizer"
+        raise ExportError(
+            "an int8 cache has scales that calibration finds on a text: leave out "
+            f"{left_out}, or take --cache float16"
+        )
+    if options.compute_dtype not in ("float32", "float16"):
+        raise ExportError(f"compute {shown(options.compute_dtype)} is not one of float32, float16")
+    recipe = flavour_recipe(options.flavour, options.recipe, options.block_size)
+    if options.compute_dtype == "float16" and (
+        options.flavour != "fused"
+        or options.engine != "fused"
+        or recipe.name == "fp32"
+        or recipe.linear.by_row
+    ):
+        raise ExportError(
+            "--compute float16 goes with --flavour fused and --recipe fp16, int4 or int4-small"
+        )
+    if options.past is not None and options.flavour != "static":
+        raise ExportError("--past is the fixed size of --flavour static; others have none")
+    return GraphPlan(
+        recipe,
+        options.flavour,
+        options.engine,
+        options.cache_dtype,
+        options.compute_dtype,
+        options.past,
+    )
 
 
 def _checked(name: str, value: Any) -> Any:

@@ -12,21 +12,20 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gpt2_edge_export.config import GPT2Config
+from gpt2_edge_export.calibrate import CalibratedWeights, calibrate
+from gpt2_edge_export.calibrate.forward import Forward
+from gpt2_edge_export.checkpoint.config import GPT2Config
+from gpt2_edge_export.measure.quality import Softmax
+from gpt2_edge_export.measure.report import matrix_shape
 from gpt2_edge_export.progress import progress_bar
-from gpt2_edge_export.quality import Softmax
 from gpt2_edge_export.quantize import (
-    CalibratedWeights,
-    Forward,
     MatrixFormat,
     Recipe,
-    calibrate,
     dequantize,
     input_width,
 )
 from gpt2_edge_export.quantize.recipe import MATRICES
 from gpt2_edge_export.quantize.weights import TensorSource, as_rows
-from gpt2_edge_export.report import matrix_shape
 
 Floats = npt.NDArray[np.float32]
 

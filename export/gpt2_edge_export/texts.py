@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpt2_edge.errors import ExportError
-from gpt2_edge.tokenizer import Tokenizer
+from gpt2_edge.text.tokenizer import Tokenizer
 from gpt2_edge.untrusted import UnreadableError, printable, read_text_file
 
 _FOLDER = Path(__file__).resolve().parent / "texts"

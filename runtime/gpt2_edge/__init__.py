@@ -40,23 +40,23 @@ if TYPE_CHECKING:
     from gpt2_edge.errors import PackageError as PackageError
     from gpt2_edge.errors import ProviderError as ProviderError
     from gpt2_edge.generate import Generator as Generator
+    from gpt2_edge.graph.providers import PROVIDERS as PROVIDERS
     from gpt2_edge.jobs import Batch as Batch
+    from gpt2_edge.measure.score import ContinuationScorer as ContinuationScorer
+    from gpt2_edge.measure.score import bos_token as bos_token
+    from gpt2_edge.measure.score import continuation as continuation
+    from gpt2_edge.measure.score import perplexity as perplexity
+    from gpt2_edge.measure.score import score_tokens as score_tokens
+    from gpt2_edge.measure.score import text_perplexity as text_perplexity
+    from gpt2_edge.measure.score import token_logprobs as token_logprobs
+    from gpt2_edge.measure.scores import Continuation as Continuation
+    from gpt2_edge.measure.scores import Perplexity as Perplexity
+    from gpt2_edge.measure.scores import ScoredToken as ScoredToken
     from gpt2_edge.prompt_cache import PromptCache as PromptCache
-    from gpt2_edge.providers import PROVIDERS as PROVIDERS
     from gpt2_edge.result import GenerationResult as GenerationResult
     from gpt2_edge.result import NextToken as NextToken
     from gpt2_edge.result import TextEvent as TextEvent
     from gpt2_edge.result import Token as Token
-    from gpt2_edge.score import Continuation as Continuation
-    from gpt2_edge.score import ContinuationScorer as ContinuationScorer
-    from gpt2_edge.score import Perplexity as Perplexity
-    from gpt2_edge.score import ScoredToken as ScoredToken
-    from gpt2_edge.score import bos_token as bos_token
-    from gpt2_edge.score import continuation as continuation
-    from gpt2_edge.score import perplexity as perplexity
-    from gpt2_edge.score import score_tokens as score_tokens
-    from gpt2_edge.score import text_perplexity as text_perplexity
-    from gpt2_edge.score import token_logprobs as token_logprobs
     from gpt2_edge.stream import EventStream as EventStream
     from gpt2_edge.stream import TextStream as TextStream
 
@@ -66,8 +66,8 @@ _MODULES = {
     "Batch": "jobs",
     "CheckpointError": "errors",
     "ContextOverflowError": "errors",
-    "Continuation": "score",
-    "ContinuationScorer": "score",
+    "Continuation": "measure.scores",
+    "ContinuationScorer": "measure.score",
     "EffectiveSettings": "config",
     "EvaluationError": "errors",
     "EventStream": "stream",
@@ -79,21 +79,21 @@ _MODULES = {
     "Generator": "generate",
     "MissingDependencyError": "errors",
     "NextToken": "result",
-    "PROVIDERS": "providers",
+    "PROVIDERS": "graph.providers",
     "PackageError": "errors",
     "PromptCache": "prompt_cache",
-    "Perplexity": "score",
+    "Perplexity": "measure.scores",
     "ProviderError": "errors",
-    "ScoredToken": "score",
+    "ScoredToken": "measure.scores",
     "TextEvent": "result",
     "TextStream": "stream",
     "Token": "result",
-    "bos_token": "score",
-    "continuation": "score",
-    "perplexity": "score",
-    "score_tokens": "score",
-    "text_perplexity": "score",
-    "token_logprobs": "score",
+    "bos_token": "measure.score",
+    "continuation": "measure.score",
+    "perplexity": "measure.score",
+    "score_tokens": "measure.score",
+    "text_perplexity": "measure.score",
+    "token_logprobs": "measure.score",
 }
 
 __all__ = [*_MODULES, "__version__"]

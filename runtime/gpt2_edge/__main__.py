@@ -1,8 +1,10 @@
-"""python -m gpt2_edge: the command gpt2-edge."""
+"""python -m gpt2_edge: the command gpt2-edge, for who knows the library's name.
 
+The command is a package of its own above this one, so nothing here imports it by statement.
+"""
+
+import importlib
 import sys
 
-from gpt2_edge.cli import main
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(importlib.import_module("gpt2_edge_cli.main").main())

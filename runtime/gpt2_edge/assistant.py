@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from gpt2_edge.decode.draft import Drafter
 from gpt2_edge.decode.loop import Rows, common_prefix
 from gpt2_edge.decode.rows import make_rows
 from gpt2_edge.errors import GenerationError
+from gpt2_edge.model import Model
 from gpt2_edge.sampling import greedy
-
-if TYPE_CHECKING:
-    from gpt2_edge.generate import Generator
+from gpt2_edge.untrusted import shown
 
 
-def drafts_of(assistant: Generator, target: Generator) -> Drafter:
+def drafts_of(assistant: Model, target: Model) -> Drafter:
     """What `assistant` would write next, greedily. Its cache follows the text.
 
-    Raises GenerationError unless both have the same tokens.
+    Raises GenerationError unless it is a loaded package with the same tokens.
     """
+    if not isinstance(assistant, Model):
+        raise GenerationError(f"assistant is {shown(assistant)}; give another Generator")
     if not _same_tokens(assistant, target):
         raise GenerationError(
             f"the assistant {assistant.name} has other tokens than {target.name}; take one with "
@@ -50,7 +50,7 @@ def _continue(rows: Rows, text: list[int], count: int) -> list[int]:
     return found
 
 
-def _same_tokens(one: Generator, other: Generator) -> bool:
+def _same_tokens(one: Model, other: Model) -> bool:
     if one.vocab_size != other.vocab_size:
         return False
     if one.tokenizer is None or other.tokenizer is None:

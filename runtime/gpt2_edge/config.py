@@ -7,17 +7,11 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 from gpt2_edge.errors import GenerationError
 from gpt2_edge.settings import RULES
 from gpt2_edge.untrusted import UnreadableError, read_json_object, shown
-
-if TYPE_CHECKING:
-    from gpt2_edge.decode.processors import Processor
-    from gpt2_edge.decode.request import Criterion
-    from gpt2_edge.generate import Generator
-    from gpt2_edge.prompt_cache import PromptCache
 
 GENERATION_CONFIG_FILE = "generation_config.json"
 # What such a file may set; its other settings do not count.
@@ -65,25 +59,6 @@ class Settings(TypedDict, total=False):
     json_schema: str | Mapping[str, Any] | None
     choices: Sequence[str] | None
     lark: str | None
-
-
-class CallSettings(Settings, total=False):
-    """Settings, and what else a generation may be given by keyword.
-
-    cache: of Generator.new_cache; of the prompt, only what it does not hold is read. assistant:
-    another Generator, small and with the same tokenizer, whose guesses at the next tokens are
-    checked several at a time. logits_processor: functions (ids, logits [vocab]) -> logits, called
-    for every token behind those of the settings; pure in both. stopping_criteria: functions
-    (ids) -> whether the text ends here.
-    """
-
-    cache: PromptCache | None
-    assistant: Generator | None
-    logits_processor: Sequence[Processor] | None
-    stopping_criteria: Sequence[Criterion] | None
-
-
-CALL_ARGUMENTS = ("cache", "assistant", "logits_processor", "stopping_criteria")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,17 +7,18 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from gpt2_edge.closing import Closing
 from gpt2_edge.config import EffectiveSettings
 from gpt2_edge.decode.beam_texts import BeamTexts
 from gpt2_edge.decode.loop import Decoder
 from gpt2_edge.decode.request import SingleText
 from gpt2_edge.decode.rows import make_rows
 from gpt2_edge.errors import GenerationError
+from gpt2_edge.graph.session import Session
 from gpt2_edge.records import beam_results, single_result
 from gpt2_edge.requests import RequestMaker
 from gpt2_edge.result import GenerationResult, TextEvent
-from gpt2_edge.session import Session
-from gpt2_edge.tokenizer import Tokenizer
+from gpt2_edge.text.tokenizer import Tokenizer
 
 # Rows that take a step together: with more, a step takes as much longer as it has rows, and the
 # caches of long texts need memory.
@@ -56,7 +57,7 @@ class _Running:
     events: list[TextEvent] = field(default_factory=list)
 
 
-class Batch(Iterator[tuple[int, TextEvent]]):
+class Batch(Closing, Iterator[tuple[int, TextEvent]]):
     """What the steps of several jobs add to their texts, each with its job's number; `results`.
 
     Of beams, and of more than one text of a prompt, there is nothing to tell before the end.
@@ -122,12 +123,6 @@ class Batch(Iterator[tuple[int, TextEvent]]):
                 running.events.append(told.popleft())
                 if self._jobs[running.job].rows == 1:
                     self._unread.append((running.job, running.events[-1]))
-
-    def __enter__(self) -> Batch:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     @property
     def results(self) -> list[GenerationResult]:

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from gpt2_edge.decode.loop import Decoder
 from gpt2_edge.decode.rows import SharedRows, make_rows
 from gpt2_edge.errors import GenerationError, MissingDependencyError, PackageError
-from gpt2_edge.package import Package
-from gpt2_edge.session import Session
+from gpt2_edge.files.package import Package
+from gpt2_edge.graph.session import Session
 from gpt2_edge.untrusted import one_line
 
 _FORMAT = "gpt2-edge prompt cache 1"

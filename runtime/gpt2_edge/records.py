@@ -8,10 +8,10 @@ from gpt2_edge.config import EffectiveSettings
 from gpt2_edge.decode.beam import Hypothesis
 from gpt2_edge.decode.beam_texts import BeamTexts
 from gpt2_edge.decode.request import SingleText
+from gpt2_edge.graph.session import Session
 from gpt2_edge.result import GenerationResult, TextEvent
-from gpt2_edge.session import Session
-from gpt2_edge.tokenizer import Tokenizer
-from gpt2_edge.writer import TextWriter
+from gpt2_edge.text.tokenizer import Tokenizer
+from gpt2_edge.text.writer import TextWriter
 
 
 def single_result(

@@ -16,8 +16,8 @@ from gpt2_edge.decode.processors import Processor
 from gpt2_edge.decode.request import Criterion, Limits, ShouldStop, SingleText
 from gpt2_edge.errors import GenerationError
 from gpt2_edge.sampling import SplitMix64, make_chooser
-from gpt2_edge.tokenizer import Tokenizer
-from gpt2_edge.writer import TextWriter
+from gpt2_edge.text.tokenizer import Tokenizer
+from gpt2_edge.text.writer import TextWriter
 
 _ASSISTANT_TOKENS = 8  # that an assistant drafts at most
 _NEW_SEED_BITS = 53  # so that JSON readers with float64 numbers keep a reported seed exact

@@ -11,11 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from gpt2_edge.config import EffectiveSettings
 from gpt2_edge.errors import GenerationError
 
 Logits = npt.NDArray[np.float32]
@@ -50,7 +50,24 @@ class SplitMix64:
         return (self.next() >> 11) / (1 << 53)
 
 
-def make_chooser(settings: EffectiveSettings, seed: int) -> Chooser:
+class SamplingSettings(Protocol):
+    """What of EffectiveSettings says how tokens are chosen."""
+
+    @property
+    def do_sample(self) -> bool: ...
+    @property
+    def temperature(self) -> float: ...
+    @property
+    def top_k(self) -> int: ...
+    @property
+    def top_p(self) -> float: ...
+    @property
+    def min_p(self) -> float: ...
+    @property
+    def typical_p(self) -> float: ...
+
+
+def make_chooser(settings: SamplingSettings, seed: int) -> Chooser:
     """The function from logits [vocab] and the number of the draw to the token that `settings` ask.
     It raises GenerationError for logits that are not numbers.
     """

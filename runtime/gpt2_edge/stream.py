@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import TracebackType
 
+from gpt2_edge.closing import Closing
 from gpt2_edge.decode.loop import Decoder
 from gpt2_edge.decode.request import SingleText
 from gpt2_edge.errors import GenerationError
+from gpt2_edge.graph.session import Session
 from gpt2_edge.records import single_result
 from gpt2_edge.result import GenerationResult, TextEvent
-from gpt2_edge.session import Session
 
 
-class EventStream(Iterator[TextEvent]):
+class EventStream(Closing, Iterator[TextEvent]):
     """What each step adds to a text; then `result`.
 
     Closing it ends the generation and frees its rows: by `close`, as a context manager, or by
@@ -59,17 +59,6 @@ class EventStream(Iterator[TextEvent]):
             self._events += self._request.events
             self._request.events.clear()
 
-    def __enter__(self) -> EventStream:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     @property
     def ids(self) -> tuple[int, ...]:
         """All new token ids so far."""
@@ -97,7 +86,7 @@ class EventStream(Iterator[TextEvent]):
         return f"<{type(self).__name__} {len(self._request.new_ids)} tokens, {state}>"
 
 
-class TextStream(Iterator[str]):
+class TextStream(Closing, Iterator[str]):
     """Pieces of text as they become certain, never half a character; then `result`.
 
     Where the package has no tokenizer, an empty piece comes with every token; `ids` has them.
@@ -115,17 +104,6 @@ class TextStream(Iterator[str]):
     def close(self) -> None:
         """See EventStream."""
         self.events.close()
-
-    def __enter__(self) -> TextStream:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def ids(self) -> tuple[int, ...]:

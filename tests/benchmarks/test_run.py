@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from gpt2_edge_export.checkpoint import open_checkpoint
+from gpt2_edge_export.checkpoint.checkpoint import open_checkpoint
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 

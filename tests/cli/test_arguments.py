@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 import gpt2_edge
-from gpt2_edge.cli import main
-from gpt2_edge.commands.parsing import HelpAskedError, UsageError
-from gpt2_edge.commands.verbs import VERBS, find_verb, load_verb
+import gpt2_edge_cli
+from gpt2_edge_cli.main import main
+from gpt2_edge_cli.parsing import HelpAskedError, UsageError
+from gpt2_edge_cli.registry import VERBS, find_verb, load_verb
 
 
 def parse(line: str) -> argparse.Namespace:
@@ -278,7 +279,7 @@ def test_other_pythons_parse_the_same(python: str) -> None:
     # Nothing but the standard library is needed for it. argparse differs from one to the next.
     found = shutil.which(python)
     code = (
-        "from gpt2_edge.commands.verbs import load_verb\n"
+        "from gpt2_edge_cli.registry import load_verb\n"
         "import sys\n"
         "parse = load_verb('generate').parser.parse\n"
         "for line in (['P', '-n', '5', '- a'], ['-n5', 'P', '- a'], ['--', 'P', '- a'],\n"
@@ -288,7 +289,7 @@ def test_other_pythons_parse_the_same(python: str) -> None:
         "assert parse(['P', '--', '--']).prompt == '--'\n"
         "print(sys.version_info[:2])\n"
     )
-    roots = [Path(gpt2_edge.__file__).parents[1]]
+    roots = [Path(module.__file__).parents[1] for module in (gpt2_edge, gpt2_edge_cli)]
     if found is None:
         pytest.skip(f"there is no {python} here")
     process = subprocess.run(

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from cli.command import Output
-from gpt2_edge.cli import main
-from gpt2_edge.commands.eval import _number
-from gpt2_edge.evaluate import TASKS
+from gpt2_edge.measure.evaluate.tasks import TASKS
+from gpt2_edge_cli.main import main
+from gpt2_edge_cli.verbs.eval import _number
 
 PASSAGES = ["What do you want", "The rest of the day was spent in zoology", "It was a long day"]
 SCHEMA = {

@@ -12,7 +12,7 @@ import pytest
 from byte_model import write_byte_checkpoint
 from cli.command import Output
 from gpt2_edge import Generator
-from gpt2_edge.selftest import run_self_test
+from gpt2_edge.measure.selftest import run_self_test
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from cli.command import Output
 from gpt2_edge import GenerationConfig, Generator
-from gpt2_edge.cli import main
+from gpt2_edge_cli.main import main
 
 PROMPT = "The man in the boat said that he"
 

@@ -15,7 +15,7 @@ import pytest
 
 from cli.command import COMMAND, ENVIRONMENT, Output
 from gpt2_edge import Generator
-from gpt2_edge.selftest import run_self_test
+from gpt2_edge.measure.selftest import run_self_test
 
 PLAIN = ("--no-calibration",)  # reaches the graph and the report sooner
 WAIT = 60  # seconds at most for a moment to come

@@ -11,7 +11,7 @@ import pytest
 
 from cli.command import Cli, Output
 from gpt2_edge import Generator, __version__
-from gpt2_edge.cli import main
+from gpt2_edge_cli.main import main
 
 PROMPT = "What do you"
 

@@ -11,7 +11,7 @@ import onnxruntime as ort
 import pytest
 
 from cli.command import Output
-from gpt2_edge.providers import PROVIDERS
+from gpt2_edge.graph.providers import PROVIDERS
 
 Export = Callable[..., Path]
 ABSENT = next(

@@ -11,7 +11,7 @@ import pytest
 
 from cli.command import Cli, Output
 from gpt2_edge import Generator
-from gpt2_edge.score import score_tokens, text_perplexity
+from gpt2_edge.measure.score import score_tokens, text_perplexity
 from gpt2_edge_export.texts import REPORT_TEXT
 
 TEXT = "It was the best\nof times"

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from cli.command import COMMAND, ENVIRONMENT
-from gpt2_edge.commands.signals import Loading, Signals
+from gpt2_edge_cli.signals import Loading, Signals
 
 # Stops where all files are written but for the manifest, and waits for the signal there.
 EXPORT_THAT_WAITS = """
 import signal, sys, time
-from gpt2_edge.cli import main
+from gpt2_edge_cli.main import main
 from gpt2_edge_export import draft
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
@@ -39,7 +39,7 @@ ENDLESS = ("--ignore-eos", "--slide", "-n", "1000000")
 # there into an ImportError, Python code may catch it, and a callback of the importer drops it.
 INTERRUPTED_IMPORT = """
 import importlib.abc, sys, time
-from gpt2_edge.cli import main
+from gpt2_edge_cli.main import main
 
 class Waits(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
@@ -113,7 +113,7 @@ def test_a_second_interrupt_ends_the_command(sample_int4: Path) -> None:
 @pytest.mark.parametrize("number", ENDS)
 @pytest.mark.parametrize(
     ("verb", "module"),
-    [("next", "gpt2_edge.commands.next_words"), ("next", "onnxruntime"), ("bench", "onnxruntime"),
+    [("next", "gpt2_edge_cli.verbs.next_words"), ("next", "onnxruntime"), ("bench", "onnxruntime"),
      ("export", "onnx"), ("export", "argparse")],
 )  # fmt: skip
 def test_a_signal_while_modules_load(
@@ -153,8 +153,8 @@ def test_a_signal_that_is_ignored_stays_ignored(number: signal.Signals, sample_i
 def test_verify_interrupted_is_no_difference(sample_int4: Path) -> None:
     code = (
         "import sys, time\n"
-        "from gpt2_edge.cli import main\n"
-        "from gpt2_edge.session import TokenSequence\n"
+        "from gpt2_edge_cli.main import main\n"
+        "from gpt2_edge.graph.session import TokenSequence\n"
         "def wait(*_, **__):\n"
         "    print('waiting', flush=True)\n"
         "    time.sleep(60)\n"

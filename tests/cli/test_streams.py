@@ -15,9 +15,9 @@ import pytest
 
 from cli.command import COMMAND, ENVIRONMENT
 from gpt2_edge import GenerationConfig, Generator
-from gpt2_edge.cli import main
-from gpt2_edge.commands import verbs
-from gpt2_edge.commands.arguments import PROMPT_LIMIT
+from gpt2_edge_cli import registry as verbs
+from gpt2_edge_cli.arguments import PROMPT_LIMIT
+from gpt2_edge_cli.main import main
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="POSIX")
 
@@ -77,7 +77,7 @@ def test_what_libraries_print_goes_into_no_file(tmp_path: Path) -> None:
     # With 0, 1 and 2 closed, the next files that are opened would take these numbers.
     code = (
         "import os, sys\n"
-        "from gpt2_edge.commands.streams import hold_places\n"
+        "from gpt2_edge_cli.streams import hold_places\n"
         "hold_places()\n"
         "file = open('file', 'wb')\n"
         "os._exit(0 if file.fileno() > 2 else 1)"
@@ -228,7 +228,7 @@ def test_whatever_a_verb_raises_is_one_line(
         raise error
 
     verb = verbs.load_verb("completion")
-    monkeypatch.setattr("gpt2_edge.commands.completion.run", fail)
+    monkeypatch.setattr("gpt2_edge_cli.verbs.completion.run", fail)
     assert verb.run is not fail
     assert main(["completion", "bash"]) == (130 if isinstance(error, KeyboardInterrupt) else 2)
     output = capsys.readouterr()

@@ -16,8 +16,8 @@ import pytest
 
 from cli.command import COMMAND, ENVIRONMENT
 from gpt2_edge import GenerationConfig, Generator
-from gpt2_edge.cli import main
-from gpt2_edge.commands.terminal import Screen, counted, json_line, without_steering
+from gpt2_edge_cli.main import main
+from gpt2_edge_cli.terminal import Screen, counted, json_line, without_steering
 
 pty = pytest.importorskip("pty")  # POSIX
 

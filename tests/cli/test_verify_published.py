@@ -12,11 +12,10 @@ import pytest
 
 from cli.command import Output as Run
 from gpt2_edge import Generator
-from gpt2_edge.cli import main
 from gpt2_edge.errors import PackageError
-from gpt2_edge.package import Package, open_package
-from gpt2_edge.published import outputs as published
-from gpt2_edge.published.outputs import (
+from gpt2_edge.files.package import Package, open_package
+from gpt2_edge.measure.reference_outputs import outputs as published
+from gpt2_edge.measure.reference_outputs.outputs import (
     GPT2,
     Greedy,
     Loss,
@@ -27,8 +26,9 @@ from gpt2_edge.published.outputs import (
     read_outputs,
     require_gpt2,
 )
-from gpt2_edge_export.config import GPT2Config
-from gpt2_edge_export.tokenizer_files import TOKENIZER_FILE, read_tokenizer
+from gpt2_edge_cli.main import main
+from gpt2_edge_export.checkpoint.config import GPT2Config
+from gpt2_edge_export.tokenizer.files import TOKENIZER_FILE, read_tokenizer
 from helpers import assert_one_line
 from oracle import Oracle
 

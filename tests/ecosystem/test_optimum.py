@@ -13,7 +13,7 @@ import pytest
 
 from ecosystem.variants import NEW_TOKENS, Prompt, Variant, assert_same, continuation
 from gpt2_edge import GenerationConfig, Generator
-from gpt2_edge.int8_overflow import signed_weights_overflow
+from gpt2_edge.graph.int8_overflow import signed_weights_overflow
 
 optimum = pytest.importorskip(
     "optimum.onnxruntime", reason="needs the extra [optimum]; tools/test-ecosystem.sh has it"

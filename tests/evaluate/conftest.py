@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gpt2_edge import Generator
-from gpt2_edge.evaluate.scoring import TextScorer
+from gpt2_edge.measure.evaluate.scoring import TextScorer
 from oracle import Oracle
 
 WriteRows = Callable[..., Path]

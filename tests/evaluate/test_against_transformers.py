@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from gpt2_edge import Generator
-from gpt2_edge.evaluate import lambada, wikitext2, winograd
-from gpt2_edge.evaluate.scoring import TextScorer
+from gpt2_edge.measure.evaluate import lambada, wikitext2, winograd
+from gpt2_edge.measure.evaluate.scoring import TextScorer
 
 pytestmark = [pytest.mark.optimum, pytest.mark.shared]
 

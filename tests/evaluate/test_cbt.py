@@ -10,10 +10,10 @@ import pytest
 
 from gpt2_edge import Generator
 from gpt2_edge.errors import EvaluationError
-from gpt2_edge.evaluate import cbt
-from gpt2_edge.evaluate.cbt import Example
-from gpt2_edge.evaluate.detokenize import detokenize
-from gpt2_edge.evaluate.scoring import TextScorer
+from gpt2_edge.measure.evaluate import cbt
+from gpt2_edge.measure.evaluate.cbt import Example
+from gpt2_edge.measure.evaluate.detokenize import detokenize
+from gpt2_edge.measure.evaluate.scoring import TextScorer
 from helpers import assert_one_line
 
 LogProbabilities = Callable[[Sequence[int], Sequence[int]], np.ndarray]

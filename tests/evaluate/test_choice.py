@@ -10,9 +10,9 @@ import pytest
 
 from gpt2_edge import Generator
 from gpt2_edge.errors import EvaluationError
-from gpt2_edge.evaluate import choice
-from gpt2_edge.evaluate.choice import Outcome, Question
-from gpt2_edge.evaluate.scoring import TextScorer
+from gpt2_edge.measure.evaluate import choice
+from gpt2_edge.measure.evaluate.choice import Outcome, Question
+from gpt2_edge.measure.evaluate.scoring import TextScorer
 from helpers import assert_one_line
 
 LogProbabilities = Callable[[Sequence[int], Sequence[int]], np.ndarray]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gpt2_edge.errors import EvaluationError, GPT2EdgeError
-from gpt2_edge.evaluate import TASKS, prepare
-from gpt2_edge.evaluate.data import read_jsonl, read_text
+from gpt2_edge.measure.evaluate.data import read_jsonl, read_text
+from gpt2_edge.measure.evaluate.tasks import TASKS, prepare
 from gpt2_edge.untrusted import read_text_file
 from helpers import assert_one_line
 

@@ -11,8 +11,8 @@ import pytest
 
 from gpt2_edge import Generator
 from gpt2_edge.errors import EvaluationError
-from gpt2_edge.evaluate import lambada
-from gpt2_edge.evaluate.lambada import Passage
+from gpt2_edge.measure.evaluate import lambada
+from gpt2_edge.measure.evaluate.lambada import Passage
 from helpers import assert_one_line
 from oracle import Oracle
 

@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from gpt2_edge.evaluate import paper
-from gpt2_edge.evaluate.record import accuracy, perplexity
-from gpt2_edge.score import exponential
+from gpt2_edge.measure.evaluate import paper
+from gpt2_edge.measure.evaluate.record import accuracy, perplexity
+from gpt2_edge.measure.scores import exponential
 
 
 def test_accuracy_is_in_percent_with_the_error_of_a_binomial() -> None:

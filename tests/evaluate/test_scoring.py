@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from gpt2_edge import Generator
 from gpt2_edge.errors import ContextOverflowError, EvaluationError
-from gpt2_edge.evaluate.scoring import TextScorer, likeliest, score_all, split_ids
-from gpt2_edge.tokenizer import Tokenizer
+from gpt2_edge.measure.evaluate.scoring import TextScorer, likeliest, score_all, split_ids
+from gpt2_edge.text.tokenizer import Tokenizer
 
 LogProbabilities = Callable[[Sequence[int], Sequence[int]], np.ndarray]
 

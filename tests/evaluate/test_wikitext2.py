@@ -11,7 +11,7 @@ import pytest
 
 from gpt2_edge import Generator, text_perplexity
 from gpt2_edge.errors import EvaluationError, GenerationError
-from gpt2_edge.evaluate import wikitext2
+from gpt2_edge.measure.evaluate import wikitext2
 from helpers import assert_one_line
 
 LogProbabilities = Callable[[Sequence[int], Sequence[int]], np.ndarray]

@@ -11,9 +11,9 @@ import pytest
 
 from gpt2_edge import Generator
 from gpt2_edge.errors import EvaluationError
-from gpt2_edge.evaluate import winograd
-from gpt2_edge.evaluate.scoring import TextScorer
-from gpt2_edge.evaluate.winograd import substitute
+from gpt2_edge.measure.evaluate import winograd
+from gpt2_edge.measure.evaluate.scoring import TextScorer
+from gpt2_edge.measure.evaluate.winograd import substitute
 from helpers import assert_one_line
 
 LogProbabilities = Callable[[Sequence[int], Sequence[int]], np.ndarray]

@@ -12,12 +12,16 @@ import pytest
 from onnx import TensorProto, helper
 
 from gpt2_edge import Generator
-from gpt2_edge_export.config import ACTIVATIONS as EXPORTED
-from gpt2_edge_export.config import parse_config
+from gpt2_edge_export.calibrate.forward import Forward, _Nodes
+from gpt2_edge_export.checkpoint.config import ACTIVATIONS as EXPORTED
+from gpt2_edge_export.checkpoint.config import parse_config
 from gpt2_edge_export.export import ExportOptions, export_package
-from gpt2_edge_export.onnx_builder import IR_VERSION, MICROSOFT, OPSET
-from gpt2_edge_export.operators import least_activation, takes_bias, write_activation
-from gpt2_edge_export.quantize.forward import Forward, _Nodes
+from gpt2_edge_export.graph.onnx_builder import IR_VERSION, MICROSOFT, OPSET
+from gpt2_edge_export.graph.operators import (
+    least_activation,
+    takes_bias,
+    write_activation,
+)
 from helpers import random_config, write_random_checkpoint
 from oracle import ACTIVATIONS, Oracle
 
@@ -112,7 +116,7 @@ def test_every_activation_of_transformers_is_known() -> None:
     pytest.importorskip("transformers")
     from transformers.activations import ACT2CLS
 
-    from gpt2_edge_export.config import LEARNED_ACTIVATIONS
+    from gpt2_edge_export.checkpoint.config import LEARNED_ACTIVATIONS
 
     assert ACT2CLS.keys() <= {*EXPORTED, *LEARNED_ACTIVATIONS}
 

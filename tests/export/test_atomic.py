@@ -16,7 +16,7 @@ from gpt2_edge import Generator
 from gpt2_edge.errors import ExportError
 from gpt2_edge_export import draft as draft_module
 from gpt2_edge_export.export import ExportOptions, export_package
-from gpt2_edge_export.package import write_atomically
+from gpt2_edge_export.output.package import write_atomically
 from helpers import assert_one_line, random_config, write_random_checkpoint
 
 OPTIONS = ExportOptions(tokenizer=False)

@@ -14,11 +14,12 @@ import pytest
 
 from gpt2_edge import Generator
 from gpt2_edge.errors import ExportError, PackageError
-from gpt2_edge.manifest import MANIFEST_FILE, Architecture, Graph, Manifest
-from gpt2_edge_export.checkpoint import open_checkpoint
-from gpt2_edge_export.graph import CACHE_MIN_ONNXRUNTIME, NAMES, build_fused_graph
-from gpt2_edge_export.onnx_builder import OnnxBuilder
-from gpt2_edge_export.package import file_records
+from gpt2_edge.files.manifest import MANIFEST_FILE, Architecture, Graph, Manifest
+from gpt2_edge_export.checkpoint.checkpoint import open_checkpoint
+from gpt2_edge_export.graph.fused_graph import CACHE_MIN_ONNXRUNTIME, NAMES, build_fused_graph
+from gpt2_edge_export.graph.onnx_builder import OnnxBuilder
+from gpt2_edge_export.graph.plan import GraphPlan
+from gpt2_edge_export.output.package import file_records
 from gpt2_edge_export.quantize import RoundedWeights, cache_head_size, make_recipe
 from gpt2_edge_export.quantize.weights import TensorSource
 from helpers import assert_one_line, random_config, write_random_checkpoint
@@ -91,7 +92,7 @@ def write_package(folder: Path, weights: RoundedWeights, cache_dtype: str) -> Pa
     config = weights.config
     builder = OnnxBuilder(folder)
     try:
-        build_fused_graph(builder, weights, make_recipe("fp32"), cache_dtype)
+        build_fused_graph(builder, weights, GraphPlan(make_recipe("fp32"), cache_dtype=cache_dtype))
         files = builder.save("gpt2", "0")
     finally:
         builder.close()
@@ -244,10 +245,10 @@ def test_int8_without_scales_is_refused(tmp_path: Path) -> None:
 
 def test_an_unknown_type_is_refused_by_the_builder(tmp_path: Path) -> None:
     source = open_checkpoint(write_random_checkpoint(tmp_path / "checkpoint", random_config()))
-    builder = OnnxBuilder(tmp_path)
+    builder, plan = OnnxBuilder(tmp_path), GraphPlan(make_recipe("fp32"), cache_dtype="int4")
     try:
         with pytest.raises(ExportError) as refused:
-            build_fused_graph(builder, RoundedWeights(source), make_recipe("fp32"), "int4")
+            build_fused_graph(builder, RoundedWeights(source), plan)
     finally:
         builder.close()
     assert_one_line(refused.value, "'int4'", "float32, float16, int8")

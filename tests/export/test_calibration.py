@@ -12,20 +12,20 @@ import pytest
 
 from gpt2_edge import Generator
 from gpt2_edge.errors import ExportError
-from gpt2_edge.tokenizer import Tokenizer
-from gpt2_edge_export.checkpoint import open_checkpoint
+from gpt2_edge.text.tokenizer import Tokenizer
+from gpt2_edge_export.calibrate import CalibratedWeights, calibrate
+from gpt2_edge_export.calibrate.forward import Forward
+from gpt2_edge_export.checkpoint.checkpoint import open_checkpoint
 from gpt2_edge_export.draft import Draft
 from gpt2_edge_export.export import ExportOptions, export_package
-from gpt2_edge_export.quality import Quality, compare
+from gpt2_edge_export.graph.plan import GraphPlan
+from gpt2_edge_export.measure.quality import Quality, compare
 from gpt2_edge_export.quantize import (
     EMBEDDING_SCALE,
     HEAD_BIAS,
-    CalibratedWeights,
-    Forward,
     MatrixFormat,
     Recipe,
     RoundedWeights,
-    calibrate,
     dequantize,
     make_recipe,
 )
@@ -67,10 +67,10 @@ def package_of(checkpoint: Path, folder: Path, recipe: Recipe, ids: np.ndarray |
     """A package with weights calibrated on `ids`; None: rounded to nearest."""
     opened = open_checkpoint(checkpoint)
     folder.mkdir()
-    draft = Draft(opened, None, folder, "tested")
+    draft = Draft(opened, None, folder, "tested", GraphPlan(recipe))
     draft.write_beside()
     weights = RoundedWeights(opened) if ids is None else calibrated(checkpoint, recipe, ids)
-    draft.finish(draft.write(recipe, weights))
+    draft.finish(draft.write(weights))
     return folder
 
 

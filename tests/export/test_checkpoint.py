@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gpt2_edge.errors import CheckpointError, ExportError
-from gpt2_edge_export.checkpoint import open_checkpoint
+from gpt2_edge_export.checkpoint.checkpoint import open_checkpoint
 from gpt2_edge_export.export import ExportOptions, export_package
 from helpers import (
     assert_one_line,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gpt2_edge.errors import CheckpointError
-from gpt2_edge_export.checkpoint import Checkpoint, open_checkpoint
+from gpt2_edge_export.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from helpers import assert_one_line, random_config, random_tensors, write_checkpoint
 
 CONFIG = random_config()
@@ -242,7 +242,7 @@ def test_override_that_is_no_activation(tmp_path: Path) -> None:
 )
 def test_config_is_read_as_transformers_reads_it(said: dict[str, Any]) -> None:
     transformers = pytest.importorskip("transformers")
-    from gpt2_edge_export.config import canonical_config, parse_config
+    from gpt2_edge_export.checkpoint.config import canonical_config, parse_config
 
     theirs = transformers.GPT2Config.from_dict(said)
     ours = parse_config(canonical_config(said, Path("config.json"))[0], Path("config.json"))

@@ -18,11 +18,11 @@ import pytest
 
 from gpt2_edge import Generator
 from gpt2_edge.errors import ExportError, GPT2EdgeError
-from gpt2_edge.manifest import read_manifest
-from gpt2_edge.package import open_package
-from gpt2_edge.selftest import run_self_test
-from gpt2_edge_export import onnx_builder
+from gpt2_edge.files.manifest_file import read_manifest
+from gpt2_edge.files.package import open_package
+from gpt2_edge.measure.selftest import run_self_test
 from gpt2_edge_export.export import ExportOptions, export_package
+from gpt2_edge_export.graph import onnx_builder
 from helpers import (
     assert_one_line,
     random_config,

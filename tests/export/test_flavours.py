@@ -15,10 +15,10 @@ import pytest
 from byte_model import write_byte_checkpoint
 from gpt2_edge import ContextOverflowError, GenerationConfig, Generator
 from gpt2_edge.errors import ExportError
-from gpt2_edge.int8_overflow import signed_weights_overflow
+from gpt2_edge.graph.int8_overflow import signed_weights_overflow
+from gpt2_edge_export.calibrate.ranges import full_range
 from gpt2_edge_export.export import ExportOptions, export_package
-from gpt2_edge_export.flavours import CHUNK, TARGETS, flavour_recipe
-from gpt2_edge_export.quantize.ranges import full_range
+from gpt2_edge_export.graph.flavours import CHUNK, TARGETS, flavour_recipe
 from helpers import random_config, random_tensors, write_checkpoint
 
 IDS = np.random.default_rng(4).integers(0, 101, 50).tolist()

@@ -11,11 +11,11 @@ import pytest
 
 from gpt2_edge import Generator
 from gpt2_edge.errors import CheckpointError
-from gpt2_edge.manifest import read_manifest
-from gpt2_edge_export.checkpoint import open_checkpoint
+from gpt2_edge.files.manifest_file import read_manifest
+from gpt2_edge_export.checkpoint.checkpoint import open_checkpoint
 from gpt2_edge_export.export import ExportOptions, ExportReport, export_package
-from gpt2_edge_export.generation_file import read_generation_file
-from gpt2_edge_export.special_tokens import special_tokens
+from gpt2_edge_export.output.generation_file import read_generation_file
+from gpt2_edge_export.tokenizer.special_tokens import special_tokens
 from helpers import assert_one_line, random_config, write_random_checkpoint
 
 ABSENT: Any = object()

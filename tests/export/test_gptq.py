@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gpt2_edge.errors import ExportError
+from gpt2_edge_export.calibrate.gptq import InputCovariance, _Rounding, quantize_compensated
 from gpt2_edge_export.quantize import QuantizedMatrix, dequantize, quantize_round_to_nearest
-from gpt2_edge_export.quantize.gptq import InputCovariance, _Rounding, quantize_compensated
 from gpt2_edge_export.quantize.pack import pack, unpack
 from helpers import assert_one_line
 
@@ -233,7 +233,7 @@ def test_constant_rows(bits: int, block_size: int | None, value: float) -> None:
 def test_rounding_outputs_in_parts_is_rounding_each(
     monkeypatch: pytest.MonkeyPatch, outputs_at_once: int
 ) -> None:
-    from gpt2_edge_export.quantize import gptq
+    from gpt2_edge_export.calibrate import gptq
 
     weight, covariance = normal(20, 64), correlated(64)
     whole = quantize_compensated(weight, InputCovariance(covariance), 4, 32)

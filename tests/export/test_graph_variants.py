@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gpt2_edge import GenerationConfig, Generator
-from gpt2_edge_export.flavours import FLAVOURS
+from gpt2_edge_export.graph.flavours import FLAVOURS
 from oracle import ACTIVATIONS, Oracle
 
 LOGIT_TOLERANCE = 1e-4  # logits are around 1; float32 leaves some 1e-6
@@ -75,7 +75,7 @@ def test_variant(random_package: Callable[..., Path], name: str, flavour: str) -
 
 
 def test_every_activation_that_the_export_takes_is_in_the_oracle() -> None:
-    from gpt2_edge_export.config import ACTIVATIONS as EXPORTED
+    from gpt2_edge_export.checkpoint.config import ACTIVATIONS as EXPORTED
 
     assert ACTIVATIONS.keys() == EXPORTED.keys()
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from gpt2_edge_export import held_signals, package, workspace
-from gpt2_edge_export.held_signals import HeldSignals
-from gpt2_edge_export.package import write_atomically
+from gpt2_edge_export.output import held_signals, package, workspace
+from gpt2_edge_export.output.held_signals import HeldSignals
+from gpt2_edge_export.output.package import write_atomically
 
 _FILES = {module.__file__ for module in (package, workspace, held_signals)}
 

@@ -14,8 +14,8 @@ import ml_dtypes
 import pytest
 
 from gpt2_edge.errors import CheckpointError
-from gpt2_edge_export.checkpoint import open_checkpoint
-from gpt2_edge_export.hub import download
+from gpt2_edge_export.checkpoint.checkpoint import open_checkpoint
+from gpt2_edge_export.checkpoint.hub import download
 from helpers import assert_one_line, random_config, random_tensors, write_random_checkpoint
 
 CONFIG = random_config()
@@ -34,7 +34,7 @@ def offline(code: str, home: Path) -> str:
 def test_hub_name_that_is_not_cached(tmp_path: Path) -> None:
     code = """
 from gpt2_edge.errors import CheckpointError
-from gpt2_edge_export.checkpoint import open_checkpoint
+from gpt2_edge_export.checkpoint.checkpoint import open_checkpoint
 try:
     open_checkpoint("nobody/no-such-gpt2")
 except CheckpointError as error:
@@ -53,7 +53,7 @@ def test_hub_name_that_is_cached(tmp_path: Path) -> None:
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(commit, "utf-8")
     code = """
-from gpt2_edge_export.checkpoint import open_checkpoint
+from gpt2_edge_export.checkpoint.checkpoint import open_checkpoint
 print(float(open_checkpoint("someone/small-gpt2").tensor("wte.weight")[3, 4]))
 """
     expected = random_tensors(CONFIG)["wte.weight"][3, 4].astype(ml_dtypes.bfloat16)

@@ -13,9 +13,9 @@ import pytest
 
 from gpt2_edge.errors import ExportError
 from gpt2_edge_export.export import ExportOptions, export_package
-from gpt2_edge_export.leftovers import remove_leftovers
-from gpt2_edge_export.package import write_atomically
-from gpt2_edge_export.workspace import Workspace, workspace_prefix
+from gpt2_edge_export.output.leftovers import remove_leftovers
+from gpt2_edge_export.output.package import write_atomically
+from gpt2_edge_export.output.workspace import Workspace, workspace_prefix
 from helpers import random_config, write_random_checkpoint
 
 
@@ -72,7 +72,8 @@ def killed(destination: Path, code: str = "") -> None:
     program = f"""
 import os
 from pathlib import Path
-from gpt2_edge_export import package, workspace
+from gpt2_edge_export.output import package
+from gpt2_edge_export.output import workspace
 def write(folder):
     (folder / "model.onnx").write_text("half")
     os._exit(9)
@@ -143,7 +144,7 @@ def test_the_workspace_of_a_live_export_stays(room: Path) -> None:
     live.make()
     fill(live.new, "model.onnx")
     program = (
-        "from pathlib import Path\nfrom gpt2_edge_export.leftovers import remove_leftovers\n"
+        "from pathlib import Path\nfrom gpt2_edge_export.output.leftovers import remove_leftovers\n"
         f"remove_leftovers(Path({str(room / 'package')!r}))"
     )
     subprocess.run([sys.executable, "-c", program], check=True)  # another process

@@ -10,7 +10,7 @@ import pytest
 
 from gpt2_edge import GenerationConfig, Generator
 from gpt2_edge.errors import CheckpointError
-from gpt2_edge_export.checkpoint import open_checkpoint
+from gpt2_edge_export.checkpoint.checkpoint import open_checkpoint
 from gpt2_edge_export.export import ExportOptions, export_package
 from helpers import assert_one_line, random_config, random_tensors
 from oracle import Oracle

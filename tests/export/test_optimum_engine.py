@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from gpt2_edge import GenerationConfig, Generator
 from gpt2_edge.errors import ExportError, MissingDependencyError, install_hint
-from gpt2_edge.selftest import run_self_test
+from gpt2_edge.measure.selftest import run_self_test
 from gpt2_edge_export.export import ExportOptions, export_package
 from helpers import assert_one_line, random_config, random_tensors, write_random_checkpoint
 from oracle import Oracle

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from gpt2_edge.errors import CheckpointError
-from gpt2_edge_export import checkpoint as module
-from gpt2_edge_export.checkpoint import open_checkpoint
+from gpt2_edge_export.checkpoint import checkpoint as module
+from gpt2_edge_export.checkpoint.checkpoint import open_checkpoint
 from helpers import assert_one_line, random_config, write_random_checkpoint
 
 CONFIG = random_config()

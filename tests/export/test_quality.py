@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gpt2_edge import Generator
-from gpt2_edge_export.quality import compare
+from gpt2_edge_export.measure.quality import compare
 from gpt2_edge_export.texts import REPORT_TEXT
 from oracle import Oracle
 

@@ -12,7 +12,7 @@ import pytest
 from onnx import numpy_helper
 
 from gpt2_edge import Generator
-from gpt2_edge.manifest import read_manifest
+from gpt2_edge.files.manifest_file import read_manifest
 from oracle import Oracle
 
 RECIPES = ("int8", "int8-row", "int4", "int4-small")

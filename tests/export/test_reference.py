@@ -17,10 +17,10 @@ import pytest
 
 from gpt2_edge import GenerationConfig, Generator
 from gpt2_edge.errors import CheckpointError
-from gpt2_edge.session import Session
+from gpt2_edge.graph.session import Session
 from gpt2_edge_export.export import ExportOptions, export_package
+from gpt2_edge_export.measure.verify import compare_with_transformers
 from gpt2_edge_export.texts import REPORT_TEXT
-from gpt2_edge_export.verify import compare_with_transformers
 from helpers import assert_one_line, random_config, write_random_checkpoint
 from oracle import ACTIVATIONS, Oracle
 

@@ -13,10 +13,11 @@ from onnx import numpy_helper
 
 from byte_model import write_byte_checkpoint
 from gpt2_edge import Generator
-from gpt2_edge.manifest import Manifest, read_manifest
-from gpt2_edge.package import open_package
+from gpt2_edge.files.manifest import Manifest
+from gpt2_edge.files.manifest_file import read_manifest
+from gpt2_edge.files.package import open_package
 from gpt2_edge_export.export import ExportOptions, export_package
-from gpt2_edge_export.report import measure, quality_lines
+from gpt2_edge_export.measure.report import measure, quality_lines
 from gpt2_edge_export.texts import CALIBRATION_TEXT, REPORT_TEXT, Text
 from oracle import Oracle
 
@@ -191,7 +192,7 @@ def test_measuring_changes_no_file_of_the_package(
 def test_a_long_text_is_measured_in_part(
     package: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gpt2_edge_export import report
+    from gpt2_edge_export.measure import report
 
     monkeypatch.setattr(report, "_TOKENS", 70)
     ids = tuple(np.random.default_rng(0).integers(0, 256, 100).tolist())

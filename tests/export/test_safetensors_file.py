@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from gpt2_edge.errors import CheckpointError
-from gpt2_edge_export.checkpoint import open_checkpoint
-from gpt2_edge_export.readers import as_float32
-from gpt2_edge_export.safetensors_file import SafetensorsReader
+from gpt2_edge_export.checkpoint.checkpoint import open_checkpoint
+from gpt2_edge_export.checkpoint.readers import as_float32
+from gpt2_edge_export.checkpoint.safetensors_file import SafetensorsReader
 from helpers import assert_one_line, random_config, write_random_checkpoint
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:7cb1\nsize 548105171\n"

@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 from byte_model import write_byte_checkpoint
 from gpt2_edge import Generator
 from gpt2_edge.errors import ExportError
-from gpt2_edge.selftest import run_self_test
+from gpt2_edge.measure.selftest import run_self_test
 from gpt2_edge_export import mixed
-from gpt2_edge_export.checkpoint import open_checkpoint
-from gpt2_edge_export.config import GPT2Config
+from gpt2_edge_export.checkpoint.checkpoint import open_checkpoint
+from gpt2_edge_export.checkpoint.config import GPT2Config
 from gpt2_edge_export.draft import Draft
 from gpt2_edge_export.export import ExportOptions, ExportReport, export_package
+from gpt2_edge_export.measure.report import group_sizes, matrix_shape
 from gpt2_edge_export.quantize import RoundedWeights, input_width
-from gpt2_edge_export.report import group_sizes, matrix_shape
 from gpt2_edge_export.search import (
     Candidate,
     Sensitivity,
@@ -330,7 +330,7 @@ def test_the_size_of_a_model_file_is_known_before_any_work(
     monkeypatch.setattr(
         Draft,
         "blank_size",
-        lambda draft, recipe: foreseen.append(blank_size(draft, recipe)) or foreseen[-1],
+        lambda draft: foreseen.append(blank_size(draft)) or foreseen[-1],
     )
     report = export(checkpoint, tmp_path, max_megabytes=9.0)
     assert foreseen[-1] == (report.package.folder / "model.onnx").stat().st_size

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 from gpt2_edge import Generator
 from gpt2_edge.errors import CheckpointError
-from gpt2_edge_export.checkpoint import open_checkpoint
+from gpt2_edge_export.checkpoint.checkpoint import open_checkpoint
 from gpt2_edge_export.export import ExportOptions, export_package
 from helpers import Tensors, assert_one_line, random_config, random_tensors
 from oracle import Oracle

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from byte_model import VOCABULARY, write_byte_checkpoint
 from gpt2_edge.errors import ExportError
-from gpt2_edge.tokenizer import Tokenizer
+from gpt2_edge.text.tokenizer import Tokenizer
 from gpt2_edge_export.export import ExportOptions, export_package
 from gpt2_edge_export.texts import CALIBRATION_TEXT, REPORT_TEXT, Text, read_text
 from helpers import assert_one_line

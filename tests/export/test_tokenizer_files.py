@@ -12,10 +12,10 @@ from tokenizers import Tokenizer
 
 from gpt2_edge import Generator
 from gpt2_edge.errors import CheckpointError
-from gpt2_edge.tokenizer import Tokenizer as RuntimeTokenizer
-from gpt2_edge_export.config import GPT2Config
+from gpt2_edge.text.tokenizer import Tokenizer as RuntimeTokenizer
+from gpt2_edge_export.checkpoint.config import GPT2Config
 from gpt2_edge_export.export import ExportOptions, export_package
-from gpt2_edge_export.tokenizer_files import TokenizerFiles, read_tokenizer
+from gpt2_edge_export.tokenizer.files import TokenizerFiles, read_tokenizer
 from helpers import assert_one_line, random_config, write_random_checkpoint
 
 CONFIG = GPT2Config(8192, 64, 32, 2, 2, 128, bos_token_id=0, eos_token_ids=(0,))

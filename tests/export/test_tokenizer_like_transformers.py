@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from gpt2_edge.tokenizer import Tokenizer
-from gpt2_edge_export.config import GPT2Config
-from gpt2_edge_export.tokenizer_files import read_tokenizer
+from gpt2_edge.text.tokenizer import Tokenizer
+from gpt2_edge_export.checkpoint.config import GPT2Config
+from gpt2_edge_export.tokenizer.files import read_tokenizer
 
 pytestmark = pytest.mark.optimum
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from gpt2_edge.errors import CheckpointError
-from gpt2_edge_export.checkpoint import open_checkpoint
+from gpt2_edge_export.checkpoint.checkpoint import open_checkpoint
 from helpers import assert_one_line, random_config, random_tensors
 
 pytestmark = pytest.mark.optimum

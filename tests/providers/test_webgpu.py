@@ -19,7 +19,7 @@ import pytest
 from cli.command import run
 from gpt2_edge import GenerationConfig, Generator
 from gpt2_edge.errors import ProviderError
-from gpt2_edge.session import TokenSequence
+from gpt2_edge.graph.session import TokenSequence
 from gpt2_edge_export.export import ExportOptions, export_package
 from helpers import assert_one_line
 

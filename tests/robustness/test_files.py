@@ -11,7 +11,7 @@ import onnxruntime as ort
 import pytest
 
 from gpt2_edge import Generator
-from gpt2_edge.package import open_package
+from gpt2_edge.files.package import open_package
 from robustness.packages import (
     a_few_ids,
     change_graph,
@@ -187,7 +187,7 @@ def test_a_graph_that_is_swapped_while_it_is_loaded(
     path = package / "model.onnx"
     expected, genuine = a_few_ids(package), path.read_bytes()
     if large:  # than what is kept in memory
-        monkeypatch.setattr("gpt2_edge.package_files._IN_MEMORY", 0)
+        monkeypatch.setattr("gpt2_edge.files.package_files._IN_MEMORY", 0)
     plain = ort.InferenceSession
 
     def swapped(*arguments: object, **options: object) -> ort.InferenceSession:

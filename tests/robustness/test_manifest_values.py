@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from gpt2_edge.cli import main
-from gpt2_edge.package import open_package
+from gpt2_edge.files.package import open_package
 from gpt2_edge.untrusted import one_line
+from gpt2_edge_cli.main import main
 from robustness.packages import a_few_ids, edit, refusal
 
 _STEERING = "\x1b]0;pwned\x07\x1b[2J\nsecond line\x9b31m\u202e"

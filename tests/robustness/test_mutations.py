@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 
 from byte_model import write_byte_checkpoint
 from gpt2_edge import GenerationConfig, Generator, GPT2EdgeError
-from gpt2_edge.commands.info import _printable_json, _rows
-from gpt2_edge.package import open_package
-from gpt2_edge.selftest import run_self_test
-from gpt2_edge.tokenizer import Tokenizer
-from gpt2_edge_export.checkpoint import open_checkpoint
+from gpt2_edge.files.package import open_package
+from gpt2_edge.measure.selftest import run_self_test
+from gpt2_edge.text.tokenizer import Tokenizer
+from gpt2_edge_cli.verbs.info import _printable_json, _rows
+from gpt2_edge_export.checkpoint.checkpoint import open_checkpoint
 from helpers import random_config, write_random_checkpoint
 from robustness.mutations import spoiled, spoiled_bytes
 from robustness.packages import assert_line

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpt2_edge.onnx_file import OnnxFile, OnnxFileError, read_onnx
+from gpt2_edge.files.onnx_file import OnnxFile, read_onnx
+from gpt2_edge.files.protobuf import OnnxFileError
 
 
 @pytest.mark.parametrize("kind", ["package", "static", "portable"])

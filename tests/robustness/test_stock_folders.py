@@ -11,7 +11,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from gpt2_edge.cli import main
+from gpt2_edge_cli.main import main
 from robustness.packages import a_few_ids, refusal
 
 

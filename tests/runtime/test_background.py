@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from gpt2_edge.background import Beside
+from gpt2_edge.graph.background import Beside
 
 
 def test_it_is_done_in_a_thread_of_its_own() -> None:

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import models
 
-from gpt2_edge.decoder_steps import step_of
-from gpt2_edge.tokenizer import Tokenizer
+from gpt2_edge.text.decoder_chain import step_of
+from gpt2_edge.text.tokenizer import Tokenizer
 
 TOKENS = [
     *("a", "b", " ", "  a ", ".", " .", "'", " ' ", "n't", " n", "'t", "▁a", "▁", "▁▁b▁", "##a"),

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from gpt2_edge import GenerationConfig, GenerationError, Generator
-from gpt2_edge.graph_run import GraphRun
-from gpt2_edge.package import Package
+from gpt2_edge.files.package import Package
+from gpt2_edge.graph.run import GraphRun
 from helpers import assert_one_line
 
 PROMPT = "The man in the boat said that he"

@@ -23,8 +23,8 @@ from gpt2_edge import (
     GPT2EdgeError,
     PackageError,
 )
-from gpt2_edge.graph_run import GraphRun
-from gpt2_edge.token_sequence import TokenSequence
+from gpt2_edge.graph.run import GraphRun
+from gpt2_edge.graph.token_sequence import TokenSequence
 from helpers import assert_one_line
 
 PROMPT = "The man in the boat said that he"

@@ -32,7 +32,7 @@ def test_the_runtime_imports_its_three_dependencies_only() -> None:
 def test_the_runtime_imports_nothing_of_the_exporter() -> None:
     heavy = {"onnx", "torch", "safetensors", "transformers", "gpt2_edge_export"}
     assert not heavy & imported_by(
-        "import gpt2_edge.generate, gpt2_edge.benchmark, gpt2_edge.selftest"
+        "import gpt2_edge.generate, gpt2_edge.measure.benchmark, gpt2_edge.measure.selftest"
     )
 
 
@@ -41,8 +41,10 @@ def test_importing_the_package_imports_nothing_else() -> None:
 
 
 def test_the_command_imports_nothing_else_for_its_help() -> None:
-    modules = imported_by("from gpt2_edge.cli import build_parser; build_parser().format_help()")
-    assert modules - imported_by("pass") <= {"gpt2_edge", "gpt2_edge_export"}
+    modules = imported_by(
+        "from gpt2_edge_cli.main import build_parser; build_parser().format_help()"
+    )
+    assert modules - imported_by("pass") <= {"gpt2_edge", "gpt2_edge_export", "gpt2_edge_cli"}
 
 
 def test_telemetry_is_off_before_onnxruntime_is_imported() -> None:

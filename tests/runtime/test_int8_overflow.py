@@ -8,14 +8,14 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from gpt2_edge import session as session_module
-from gpt2_edge.int8_overflow import signed_weights_overflow
-from gpt2_edge.package import open_package
-from gpt2_edge.session import Session
+from gpt2_edge.files.package import open_package
+from gpt2_edge.graph import session as session_module
+from gpt2_edge.graph.int8_overflow import signed_weights_overflow
+from gpt2_edge.graph.session import Session
 
 
 def test_the_probe_is_one_multiplication_of_the_largest_values() -> None:
-    probe = onnx.load_from_string((files("gpt2_edge") / "int8_probe.onnx").read_bytes())
+    probe = onnx.load_from_string((files("gpt2_edge.graph") / "int8_probe.onnx").read_bytes())
     weights = numpy_helper.from_array(np.full((32, 16), 127, np.int8), "b")
     expected = helper.make_graph(
         [helper.make_node("MatMulInteger", ["a", "b"], ["y"])],

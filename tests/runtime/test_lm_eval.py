@@ -17,8 +17,8 @@ from lm_eval.api.registry import get_model  # noqa: E402
 from lm_eval.tasks import TaskManager  # noqa: E402
 
 from gpt2_edge import GenerationConfig, GenerationError, Generator  # noqa: E402
-from gpt2_edge.lm_eval_adapter import GPT2EdgeLM  # noqa: E402
-from gpt2_edge.score import continuation, perplexity, token_logprobs  # noqa: E402
+from gpt2_edge.measure.lm_eval_adapter import GPT2EdgeLM  # noqa: E402
+from gpt2_edge.measure.score import continuation, perplexity, token_logprobs  # noqa: E402
 from gpt2_edge_export.texts import REPORT_TEXT  # noqa: E402
 from helpers import assert_one_line  # noqa: E402
 

@@ -19,14 +19,14 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_importing_it_names_what_is_missing() -> None:
-    process = python("import gpt2_edge.lm_eval_adapter")
+    process = python("import gpt2_edge.measure.lm_eval_adapter")
     last = process.stderr.splitlines()[-1]
     assert last.startswith("gpt2_edge.errors.MissingDependencyError: lm-evaluation-harness is")
     assert MESSAGE in last
 
 
 def test_running_it_is_one_line() -> None:
-    process = python("runpy.run_module('gpt2_edge.lm_eval_adapter', run_name='__main__')")
+    process = python("runpy.run_module('gpt2_edge.measure.lm_eval_adapter', run_name='__main__')")
     assert process.returncode == 2
     assert process.stderr.startswith("gpt2-edge: ")
     assert process.stderr.count("\n") == 1
@@ -34,5 +34,5 @@ def test_running_it_is_one_line() -> None:
 
 
 def test_the_command_and_the_scores_do_not_need_it() -> None:
-    process = python("import gpt2_edge.score, gpt2_edge.cli as c; c.build_parser()")
+    process = python("import gpt2_edge.measure.score, gpt2_edge_cli.main as c; c.build_parser()")
     assert (process.returncode, process.stderr) == (0, "")

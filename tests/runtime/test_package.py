@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from gpt2_edge import GenerationConfig, Generator, PackageError
-from gpt2_edge.manifest import read_manifest
-from gpt2_edge.package import open_package, sha256_of
+from gpt2_edge.files.manifest_file import read_manifest
+from gpt2_edge.files.package import open_package, sha256_of
 
 Edit = Callable[[dict[str, Any]], Any]
 

@@ -13,7 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt2_edge import GenerationError, Generator
-from gpt2_edge.score import Perplexity, _windows, perplexity, text_perplexity, token_logprobs
+from gpt2_edge.measure.score import (
+    _windows,
+    perplexity,
+    text_perplexity,
+    token_logprobs,
+)
+from gpt2_edge.measure.scores import Perplexity
 from gpt2_edge_export.texts import REPORT_TEXT
 from helpers import assert_one_line
 from oracle import Oracle

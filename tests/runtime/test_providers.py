@@ -15,16 +15,16 @@ import pytest
 
 from gpt2_edge import GenerationConfig, Generator
 from gpt2_edge.errors import ProviderError
-from gpt2_edge.package import open_package
-from gpt2_edge.providers import (
+from gpt2_edge.files.package import open_package
+from gpt2_edge.graph.providers import (
     PROVIDERS,
     candidates,
     check_options,
     check_placed,
     onnx_providers,
 )
-from gpt2_edge.session import Session, TokenSequence
-from gpt2_edge.static_sequence import StaticSequence
+from gpt2_edge.graph.session import Session, TokenSequence
+from gpt2_edge.graph.static_sequence import StaticSequence
 
 ABSENT = [
     name

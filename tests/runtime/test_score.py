@@ -10,15 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpt2_edge import (
-    ContextOverflowError,
-    GenerationConfig,
-    GenerationError,
-    Generator,
-    predictions,
-)
-from gpt2_edge.score import ContinuationScorer, continuation, score_tokens, token_logprobs
-from gpt2_edge.session import TokenSequence
+from gpt2_edge import ContextOverflowError, GenerationConfig, GenerationError, Generator
+from gpt2_edge.graph.session import TokenSequence
+from gpt2_edge.measure import predictions
+from gpt2_edge.measure.score import ContinuationScorer, continuation, score_tokens, token_logprobs
 from gpt2_edge_export.texts import REPORT_TEXT
 from helpers import assert_one_line
 from oracle import Oracle

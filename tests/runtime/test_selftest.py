@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from gpt2_edge import Generator
-from gpt2_edge.manifest import SelfTest
-from gpt2_edge.package import Package
-from gpt2_edge.selftest import run_self_test
+from gpt2_edge.files.manifest import SelfTest
+from gpt2_edge.files.package import Package
+from gpt2_edge.measure.selftest import run_self_test
 
 
 def problems(generator: Generator, test: SelfTest | None) -> list[str]:

@@ -11,8 +11,8 @@ import pytest
 
 from gpt2_edge import ContextOverflowError, GenerationError, Generator
 from gpt2_edge.errors import ProviderError
-from gpt2_edge.package import open_package
-from gpt2_edge.session import Session, TokenSequence
+from gpt2_edge.files.package import open_package
+from gpt2_edge.graph.session import Session, TokenSequence
 
 FLOAT = 1e-4  # fp32 graphs, by any kernel; logits have a standard deviation of 2.4
 QUANTIZED = 1e-3  # where the same kernels run in another order
@@ -246,7 +246,7 @@ def test_auto_remembers_why_it_fell_back(
     package = open_package(random_package())
     assert Session(package).fallback_reason is None
     names = ["cuda", "webgpu", "cpu"]
-    monkeypatch.setattr("gpt2_edge.session.candidates", lambda *_: names)
+    monkeypatch.setattr("gpt2_edge.graph.session.candidates", lambda *_: names)
     load_on = Session._load_on
 
     def fail(self: Session, files: Any, name: str, *more: Any) -> None:

@@ -18,7 +18,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from gpt2_edge import GenerationConfig, Generator, PackageError
-from gpt2_edge.package import open_package
+from gpt2_edge.files.package import open_package
 from gpt2_edge_export.export import ExportOptions, export_package
 from helpers import assert_one_line, random_config, write_random_checkpoint
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpt2_edge.stopping import StopStrings
+from gpt2_edge.text.stopping import StopStrings
 
 # Few letters, so that stop strings occur, overlap themselves and begin without going on.
 texts = st.text("ab", max_size=20)

@@ -13,8 +13,8 @@ import pytest
 
 from gpt2_edge import GenerationConfig, GenerationError, Generator
 from gpt2_edge.decode.rows import SharedRows, make_rows
-from gpt2_edge.graph_run import GraphRun
-from gpt2_edge.session import Session
+from gpt2_edge.graph.run import GraphRun
+from gpt2_edge.graph.session import Session
 
 PROMPT = "The man in the boat said that he"
 MANY = GenerationConfig(max_new_tokens=60)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import processors
 
 from gpt2_edge import PackageError
-from gpt2_edge.tokenizer import Tokenizer
+from gpt2_edge.text.tokenizer import Tokenizer
 
 END_OF_TEXT = "<|endoftext|>"
 VOCAB_SIZE = 8192

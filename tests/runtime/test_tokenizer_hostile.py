@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from gpt2_edge import PackageError
-from gpt2_edge.regex_check import is_risky
-from gpt2_edge.tokenizer import Tokenizer
+from gpt2_edge.text.regex_check import is_risky
+from gpt2_edge.text.tokenizer import Tokenizer
 from helpers import assert_one_line
 
 

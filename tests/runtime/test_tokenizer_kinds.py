@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import decoders, models, pre_tokenizers
 
-from gpt2_edge.tokenizer import Tokenizer
+from gpt2_edge.text.tokenizer import Tokenizer
 
 WORDS = ["[UNK]", "the", "cat", "cats", "café", "##s", "un", "##like", "##ly", ".", "'", "s", "n't"]
 VOCABULARY = {word: number for number, word in enumerate(WORDS)}

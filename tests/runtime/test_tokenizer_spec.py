@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gpt2_edge.tokenizer import Tokenizer
+from gpt2_edge.text.tokenizer import Tokenizer
 
 SPEC = Path(__file__).parents[2] / "spec" / "tokenizers.json"
 TOKENIZERS = {item["name"]: item for item in json.loads(SPEC.read_text("utf-8"))["tokenizers"]}

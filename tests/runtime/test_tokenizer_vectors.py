@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gpt2_edge.tokenizer import Tokenizer
-from gpt2_edge_export.config import GPT2Config
-from gpt2_edge_export.tokenizer_files import TOKENIZER_FILE, read_tokenizer
+from gpt2_edge.text.tokenizer import Tokenizer
+from gpt2_edge_export.checkpoint.config import GPT2Config
+from gpt2_edge_export.tokenizer.files import TOKENIZER_FILE, read_tokenizer
 
 pytestmark = pytest.mark.shared
 

@@ -1,8 +1,11 @@
 """Turning float weights into the packed integers that ONNX Runtime's kernels read."""
 
-from gpt2_edge_export.quantize.calibration import CalibratedWeights, calibrate
-from gpt2_edge_export.quantize.forward import Forward
-from gpt2_edge_export.quantize.pack import QuantizedMatrix, dequantize, quantize_round_to_nearest
+from gpt2_edge_export.quantize.pack import (
+    QuantizedMatrix,
+    Range,
+    dequantize,
+    quantize_round_to_nearest,
+)
 from gpt2_edge_export.quantize.recipe import RECIPES, MatrixFormat, Recipe, make_recipe
 from gpt2_edge_export.quantize.weights import (
     EMBEDDING_SCALE,
@@ -17,15 +20,13 @@ __all__ = [
     "EMBEDDING_SCALE",
     "HEAD_BIAS",
     "RECIPES",
-    "CalibratedWeights",
-    "Forward",
     "MatrixFormat",
     "QuantizedMatrix",
+    "Range",
     "Recipe",
     "RoundedWeights",
     "Weights",
     "cache_head_size",
-    "calibrate",
     "dequantize",
     "input_width",
     "make_recipe",

@@ -20,6 +20,14 @@ _VALUES_AT_ONCE = 4 << 20
 
 
 @dataclass(frozen=True)
+class Range:
+    """What 8 bits of an activation stand for: value = (integer - zero_point) * scale."""
+
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True)
 class QuantizedMatrix:
     """packed: uint8 [N, blocks, block_size * bits / 8]; scales: float16 [N, blocks]."""
 

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gpt2_edge.errors import ExportError
-from gpt2_edge_export.checkpoint import Checkpoint
-from gpt2_edge_export.config import GPT2Config
+from gpt2_edge_export.checkpoint.checkpoint import Checkpoint
+from gpt2_edge_export.checkpoint.config import GPT2Config
 from gpt2_edge_export.quantize.pack import QuantizedMatrix, quantize_round_to_nearest
 from gpt2_edge_export.quantize.recipe import MatrixFormat
 

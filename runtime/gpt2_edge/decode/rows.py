@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpt2_edge.cache import SharedCache, shared_buffers
 from gpt2_edge.decode.loop import Floats, Rows, common_prefix
-from gpt2_edge.decode.prefill import next_part
 from gpt2_edge.errors import ContextOverflowError
-from gpt2_edge.graph_run import GraphRun
-from gpt2_edge.session import FedSequence, Session
+from gpt2_edge.graph.cache import SharedCache, shared_buffers
+from gpt2_edge.graph.prefill import next_part
+from gpt2_edge.graph.run import GraphRun
+from gpt2_edge.graph.session import FedSequence, Session
 
 
 def make_rows(session: Session, rows: int, capacity: int) -> Rows:

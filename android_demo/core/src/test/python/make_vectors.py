@@ -27,10 +27,11 @@ import sampling_vectors
 import tokenizer_vectors
 import tokenizers
 
-from gpt2_edge_export.checkpoint import open_checkpoint
+from gpt2_edge_export.checkpoint.checkpoint import open_checkpoint
 from gpt2_edge_export.draft import Draft
+from gpt2_edge_export.graph.plan import GraphPlan
 from gpt2_edge_export.quantize import MatrixFormat, Recipe
-from gpt2_edge_export.tokenizer_files import read_tokenizer
+from gpt2_edge_export.tokenizer.files import read_tokenizer
 
 ROOT = Path(__file__).resolve().parents[5]
 SAMPLE = ROOT / "models" / "sample"
@@ -124,9 +125,10 @@ def mixed_package(folder: Path) -> None:
     """A recipe whose layers differ, as `--max-kl` writes it after a search of minutes."""
     checkpoint = open_checkpoint(str(SAMPLE))
     folder.mkdir()
-    draft = Draft(checkpoint, read_tokenizer(SAMPLE, checkpoint.config), folder, "sample")
+    tokenizer = read_tokenizer(SAMPLE, checkpoint.config)
+    draft = Draft(checkpoint, tokenizer, folder, "sample", GraphPlan(_MIXED_RECIPE))
     draft.write_beside()
-    draft.finish(draft.write(_MIXED_RECIPE, draft.weights(_MIXED_RECIPE, None)))
+    draft.finish(draft.write(draft.weights(None)))
 
 
 def large_checkpoint(folder: Path) -> Path:

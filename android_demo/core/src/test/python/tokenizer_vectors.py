@@ -11,9 +11,9 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from gpt2_edge.tokenizer import Tokenizer as RuntimeTokenizer
-from gpt2_edge_export.config import GPT2Config
-from gpt2_edge_export.tokenizer_files import read_tokenizer
+from gpt2_edge.text.tokenizer import Tokenizer as RuntimeTokenizer
+from gpt2_edge_export.checkpoint.config import GPT2Config
+from gpt2_edge_export.tokenizer.files import read_tokenizer
 
 _FUZZED = 300
 _PLAIN = [

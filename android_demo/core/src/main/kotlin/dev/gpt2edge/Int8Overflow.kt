@@ -10,7 +10,7 @@ import java.nio.ByteOrder
 
 /**
  * Whether this processor overflows when ONNX Runtime multiplies signed 8-bit weights, as x86 with
- * AVX2 but without VNNI does; runtime/gpt2_edge/int8_overflow.py tells more. Arm never does.
+ * AVX2 but without VNNI does; runtime/gpt2_edge/graph/int8_overflow.py tells more. Arm never does.
  */
 internal object Int8Overflow {
     // The Python runtime's file, copied into the build: y = A B for A uint8 [2, 32], B all 127.

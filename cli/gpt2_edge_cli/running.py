@@ -1,0 +1,119 @@
+"""A run of the command: arguments are parsed, the verb runs, whatever it raises is one line."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import NoReturn
+
+from gpt2_edge._version import __version__
+from gpt2_edge.errors import GPT2EdgeError
+from gpt2_edge.untrusted import one_line, printable
+from gpt2_edge_cli import streams
+from gpt2_edge_cli.arguments import require_package
+from gpt2_edge_cli.parsing import HelpAskedError, UsageError
+from gpt2_edge_cli.registry import build_parser, find_verb, load_verb
+from gpt2_edge_cli.signals import Signals
+
+EXIT_ERROR = 2
+
+
+def run(arguments: Sequence[str], signals: Signals) -> int:
+    """The exit status of the command with these arguments; SystemExit(0) for help and version."""
+    if signals.own_process:
+        streams.hold_places()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show a character
+    debug = "--debug" in arguments
+    with warnings.catch_warnings():
+        if not debug and not sys.warnoptions:
+            # Libraries warn of what a user cannot change, and some of them reset the filters.
+            warnings.simplefilter("ignore")
+            warnings.showwarning = lambda *_, **__: None
+        try:
+            status = _dispatch(arguments, signals)
+            streams.flush_output()
+            return status
+        except BaseException as error:
+            return _status_of(error, signals, debug)
+
+
+def _dispatch(arguments: Sequence[str], signals: Signals) -> int:
+    if sys.stdout is None:
+        raise UsageError(f"standard output is closed; to do without it: > {os.devnull}")
+    if not arguments:
+        sys.stdout.write(build_parser().format_help())
+        return 0
+    first, *others = arguments
+    if first == "--debug" and others:
+        return _dispatch([*others, first], signals)
+    if first == "help":
+        first, *others = [*others[:1], "--help"]
+    if first in ("-h", "--help"):
+        _print_and_end(build_parser().format_help())
+    if first == "--version":
+        _print_and_end(f"gpt2-edge {__version__}\n")
+    verb = load_verb(find_verb(first))
+    try:
+        options = verb.parser.parse(others)
+    except HelpAskedError:
+        _print_and_end(verb.parser.format_help())
+    if hasattr(options, "package"):
+        require_package(options.package)
+    signals.unwind()
+    return verb.run(options)
+
+
+def _print_and_end(text: str) -> NoReturn:
+    sys.stdout.write(text)
+    streams.flush_output()
+    raise SystemExit(0)
+
+
+def _status_of(error: BaseException, signals: Signals, debug: bool) -> int:
+    """Tell `error` in one line; the exit status that goes with it."""
+    try:
+        streams.flush_output()
+    except (OSError, ValueError):
+        streams.drop_output()
+    if signals.status is not None:  # whatever modules made of the exception on its way here
+        if signals.status == 128 + signal.SIGINT:
+            streams.say("interrupted")
+        return signals.status
+    if isinstance(error, KeyboardInterrupt):
+        streams.say("interrupted")
+        return 128 + signal.SIGINT
+    if isinstance(error, BrokenPipeError):
+        # The reader of our output went away (head, a pager): not an error of ours.
+        streams.drop_output()
+        return 0
+    if isinstance(error, SystemExit):
+        raise error
+    if debug and not isinstance(error, UsageError):
+        raise error
+    if isinstance(error, UsageError) and error.verb:
+        streams.note(f"gpt2-edge {error.verb}: {error}")
+    else:
+        streams.say(_line(error))
+    return EXIT_ERROR
+
+
+def _line(error: BaseException) -> str:
+    if isinstance(error, GPT2EdgeError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for this"
+    if isinstance(error, OSError) and error.strerror:  # such as a full disk behind standard output
+        where = f"{printable(os.fsdecode(error.filename))}: " if _has_name(error) else ""
+        return one_line(where + error.strerror)
+    # Not foreseen, so a bug of ours: still one line.
+    what = one_line(f"{type(error).__name__}: {error}", 300)
+    return f"internal error: {what} (--debug shows where)"
+
+
+def _has_name(error: OSError) -> bool:
+    return isinstance(error.filename, (str, bytes, os.PathLike))

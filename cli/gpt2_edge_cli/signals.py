@@ -1,0 +1,124 @@
+"""What Ctrl-C, SIGTERM and a closed terminal do to the command.
+
+While there is nothing to clean up (modules and the model are loading), a signal ends the process
+at once: an exception out of a handler would be lost, or turned into another, by the modules that
+are being imported. Elsewhere it unwinds the stack, so that finally clauses remove what is half
+written.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+
+from gpt2_edge_cli.streams import say
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType, TracebackType
+
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+# Signals that come as close as this are one wish; a later one is heard again, should the first
+# have been swallowed on its way.
+_ONE_WISH_SECONDS = 2.0
+_AGAIN_SECONDS = 0.05
+
+
+class Signals:
+    """The handlers of one run of the command, as a context manager.
+
+    A signal that was ignored before (nohup, a shell's background job) stays ignored. own_process:
+    the process does nothing else, so it may be ended at once, and what arrives behind the run, when
+    Python shuts down, is ignored. Otherwise the handlers are put back as they were.
+    """
+
+    current: Signals | None = None
+
+    def __init__(self, own_process: bool) -> None:
+        self.own_process = own_process
+        self.received: int | None = None
+        self._received_at = 0.0
+        self._at_once = own_process
+        self._before: dict[int, object] = {}
+        self._hook_before = sys.unraisablehook
+
+    def __enter__(self) -> Signals:
+        if threading.current_thread() is not threading.main_thread():
+            return self  # only the main thread may set handlers
+        Signals.current = self
+        for number in _numbers():
+            before = signal.getsignal(number)
+            if before is not signal.SIG_IGN and before is not None:
+                self._before[number] = before
+                signal.signal(number, self._handle)
+        self._hook_before = sys.unraisablehook
+        sys.unraisablehook = self._unraisable
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if Signals.current is not self:
+            return
+        Signals.current = None
+        for number, before in self._before.items():
+            signal.signal(number, signal.SIG_IGN if self.own_process else before)  # type: ignore[arg-type]
+        if not self.own_process:
+            sys.unraisablehook = self._hook_before
+
+    @property
+    def status(self) -> int | None:
+        """The exit status that the received signal means; None before there was one."""
+        return None if self.received is None else 128 + self.received
+
+    def unwind(self) -> None:
+        """From here on there is something to clean up."""
+        self._at_once = False
+
+    def at_once(self) -> None:
+        """From here on there is nothing to clean up, so a signal may end the process itself."""
+        self._at_once = self.own_process
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._at_once:
+            if number == signal.SIGINT:
+                say("interrupted")
+            os._exit(128 + number)
+        now = time.monotonic()
+        if self.received is not None and now - self._received_at < _ONE_WISH_SECONDS:
+            return  # the clean-up that the first one began is not to be disturbed
+        self.received, self._received_at = number, now
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    def _unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Python drops what is raised in a destructor or a callback: raise it again elsewhere."""
+        if self.received is None or unraisable.exc_type not in (KeyboardInterrupt, SystemExit):
+            self._hook_before(unraisable)
+            return
+        number, self._received_at = self.received, 0.0
+        self.received = None
+        timer = threading.Timer(_AGAIN_SECONDS, signal.raise_signal, (number,))
+        timer.daemon = True
+        timer.start()
+
+
+class Loading:
+    """`with Loading():` modules and models are loaded here, and nothing is written."""
+
+    def __enter__(self) -> None:
+        if Signals.current is not None:
+            Signals.current.at_once()
+
+    def __exit__(self, *_: object) -> None:
+        if Signals.current is not None:
+            Signals.current.unwind()
+
+
+def _numbers() -> list[signal.Signals]:
+    return [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]

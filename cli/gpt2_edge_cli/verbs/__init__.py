@@ -1,0 +1,1 @@
+"""The verbs of the command, each with `add_parser` and `run`."""

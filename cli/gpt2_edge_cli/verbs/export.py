@@ -1,0 +1,191 @@
+"""gpt2-edge export: a checkpoint in, a package out."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpt2_edge.errors import ExportError
+from gpt2_edge.untrusted import printable
+from gpt2_edge_cli.signals import Loading
+from gpt2_edge_cli.terminal import json_line
+
+if TYPE_CHECKING:
+    from gpt2_edge_export.export import ExportReport
+
+_EXAMPLES = """CHECKPOINT is a Hugging Face folder, a name on the hub, or a nanoGPT ckpt.pt.
+
+examples:
+  gpt2-edge export gpt2 -o gpt2-int4
+  gpt2-edge export ./my-fine-tune -o package --recipe int8
+  gpt2-edge export out/ckpt.pt -o shakespeare --tokenizer gpt2-folder
+  gpt2-edge export ./my-fine-tune -o package --max-kl 0.002
+  gpt2-edge export ./my-fine-tune -o stock --recipe fp32 --engine optimum
+"""
+
+
+def add_parser(verbs: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        "export",
+        help="turn a checkpoint into a package",
+        description="Turn a GPT-2 checkpoint into a quantized ONNX package.",
+        epilog=_EXAMPLES,
+    )
+    add = parser.add_argument
+    add("checkpoint", metavar="CHECKPOINT", help="what to export")
+    add("-o", "--output", required=True, type=Path, metavar="FOLDER", help="the package to write")
+    add(
+        "--recipe",
+        metavar="NAME",
+        help="int4 (default), int4-small, int8, int8-row, fp16 or fp32 (docs/QUANTIZATION.md)",
+    )
+    add("--block-size", type=int, metavar="N", help="weights of int8 or int4 that share a scale")
+    add(
+        "--max-kl",
+        type=float,
+        metavar="X",
+        help="instead of a recipe: the smallest package whose mean KL divergence from fp32 is "
+        "under X nats a token (takes several exports' time)",
+    )
+    add("--max-size", type=float, metavar="MB", help="... the best whose model file is under MB")
+    add(
+        "--cache",
+        metavar="TYPE",
+        help="of keys and values: float32 (default), float16, or int8 for a quarter of its memory",
+    )
+    add(
+        "--compute",
+        metavar="TYPE",
+        help="what matrices are multiplied in: float32 (default), or float16 for GPUs",
+    )
+    add(
+        "--flavour",
+        metavar="NAME",
+        help="of the graph: fused (default; CPU and GPU), portable (standard operators only), or "
+        "static (fixed shapes, for NPUs and mobile providers)",
+    )
+    add("--past", type=int, metavar="N", help="static: room of the cache (default: the context)")
+    add(
+        "--target",
+        metavar="NAME",
+        help="flavour, recipe and cache for cpu, cuda, web, mobile or npu (docs/PROVIDERS.md)",
+    )
+    calibration = parser.add_mutually_exclusive_group()
+    calibration.add_argument(
+        "--calibration", type=Path, metavar="FILE", help="text to calibrate on (default: our own)"
+    )
+    calibration.add_argument(
+        "--no-calibration", action="store_true", help="round to nearest: quick, and worse"
+    )
+    report = parser.add_mutually_exclusive_group()
+    report.add_argument(
+        "--report-text", type=Path, metavar="FILE", help="text to measure on (default: our own)"
+    )
+    report.add_argument("--no-report", action="store_true", help="do not measure the quality")
+    add("--engine", default="fused", metavar="NAME", help="fused (default), or optimum's export")
+    add("--activation", metavar="NAME", help="activation function, where the config is wrong")
+    tokenizer = parser.add_mutually_exclusive_group()
+    tokenizer.add_argument(
+        "--tokenizer", type=Path, metavar="PATH", help="folder with a tokenizer, or tokenizer.json"
+    )
+    tokenizer.add_argument(
+        "--no-tokenizer", action="store_true", help="a package that takes and gives token ids"
+    )
+    add("--json", action="store_true", help="print the result as one JSON object")
+    add("--force", action="store_true", help="replace an older package in FOLDER")
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    with Loading():
+        from gpt2_edge_export import ExportOptions, export_package
+        from gpt2_edge_export.graph.flavours import TARGETS
+    searches = options.max_kl is not None or options.max_size is not None
+    named = "--recipe" if options.recipe else "--block-size" if options.block_size else None
+    if searches and named:
+        raise ExportError(f"--max-kl and --max-size choose the formats; leave out {named}")
+    if options.target is not None and options.target not in TARGETS:
+        raise ExportError(f"--target {options.target} is not one of {', '.join(TARGETS)}")
+    target = TARGETS[options.target or "cpu"]
+    report = export_package(
+        options.checkpoint,
+        options.output,
+        ExportOptions(
+            recipe=options.recipe or target.recipe,
+            engine=options.engine,
+            tokenizer=False if options.no_tokenizer else options.tokenizer,
+            block_size=options.block_size,
+            activation_function=options.activation,
+            calibration=False if options.no_calibration else options.calibration,
+            report_text=options.report_text,
+            report=not options.no_report,
+            max_kl=options.max_kl,
+            max_megabytes=options.max_size,
+            cache_dtype=options.cache or target.cache_dtype,
+            flavour=options.flavour or target.flavour,
+            past=options.past,
+            compute_dtype=options.compute or target.compute_dtype,
+            force=options.force,
+        ),
+    )
+    if options.json:
+        print(json_line(_as_json(report)))
+    else:
+        _print(report)
+    return 0
+
+
+def _as_json(report: ExportReport) -> dict[str, Any]:
+    """What a program wants to know of an export; the manifest has the rest."""
+    package, manifest = report.package, report.package.manifest
+    test = manifest.self_test
+    return {
+        "folder": str(package.folder),
+        "name": manifest.name,
+        "recipe": manifest.recipe["name"],
+        "bytes": package.total_bytes,
+        "seconds": round(report.seconds, 3),
+        "quality": manifest.quality,
+        "self_test_tokens": len(test.expected_ids) if test else 0,
+        "notes": list(report.notes),
+        "frontier": [
+            {
+                "bytes": candidate.bytes,
+                "in_4_bits": list(candidate.coarse),
+                "predicted_kl": candidate.predicted_kl,
+                "measured_kl": candidate.measured_kl,
+            }
+            for candidate in report.frontier
+        ],
+    }
+
+
+def _print(report: ExportReport) -> None:
+    from gpt2_edge_export.measure.report import quality_lines
+
+    package, manifest = report.package, report.package.manifest
+    for note in report.notes:
+        print(f"note: {printable(note)}")
+    for candidate in report.frontier:
+        measured = candidate.measured_kl
+        print(
+            f"{candidate.bytes / 1e6:9.2f} MB of matrices, {len(candidate.coarse):3} in 4 bits: "
+            f"KL +{candidate.predicted_kl:.5f} predicted"
+            + ("" if measured is None else f", {measured:.5f} measured in all")
+        )
+    if manifest.quality:
+        for line in quality_lines(manifest.quality):
+            print(line)
+    test = manifest.self_test
+    checked = f"self-test of {len(test.expected_ids)} tokens" if test else "no self-test"
+    print(
+        f"{printable(str(package.folder))}: {printable(manifest.name)} as "
+        f"{manifest.recipe['name']}, {package.total_bytes / 1e6:.1f} MB, {checked}, "
+        f"{report.seconds:.1f} s"
+    )
+    folder = shlex.quote(str(package.folder))
+    if folder.isprintable():
+        what = '"The animal"' if manifest.tokenizer else "--ids 1,2,3"
+        print(f"try: gpt2-edge generate {folder} {what}")

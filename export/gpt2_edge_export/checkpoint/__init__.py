@@ -1,0 +1,1 @@
+"""Checkpoints of GPT-2, wherever they come from: config and weights."""

@@ -1,0 +1,1 @@
+"""Checkpoints of other trainers, read as Hugging Face's."""

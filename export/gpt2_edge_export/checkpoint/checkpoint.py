@@ -1,0 +1,206 @@
+"""A GPT-2 checkpoint in one canonical form, wherever it came from.
+
+`open_checkpoint` takes a Hugging Face folder, a nanoGPT ckpt.pt or a hub name, checks that every
+tensor is there in the right shape, and reads none of them: `Checkpoint.tensor` loads one at a time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gpt2_edge.errors import CheckpointError
+from gpt2_edge.untrusted import one_line, shown
+from gpt2_edge_export.checkpoint.adapters.nanogpt import open_nanogpt
+from gpt2_edge_export.checkpoint.config import (
+    GPT2Config,
+    canonical_config,
+    check_activation,
+    parse_config,
+    read_json,
+)
+from gpt2_edge_export.checkpoint.hub import download
+from gpt2_edge_export.checkpoint.other_formats import (
+    other_file,
+    other_weights,
+    refuse_adapter,
+)
+from gpt2_edge_export.checkpoint.readers import TensorReader, as_float32, open_folder_weights
+from gpt2_edge_export.checkpoint.tensor_names import TensorNames, find_names, some
+
+_NANOGPT_SUFFIXES = (".pt", ".pth")
+_LANGUAGE_MODELS = ("GPT2LMHeadModel", "GPT2Model", "GPT2DoubleHeadsModel")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Config, tensors and tokenizer files of one GPT-2.
+
+    `raw_config` is the Hugging Face config.json, read or made up, with GPT-2's own names for all
+    sizes; `folder` holds the files that came beside the weights; `notes` is what the user should
+    know. `as_transformers_saves`: whether transformers finds a GPT-2 and all its tensors in
+    `folder` by itself.
+    """
+
+    source: str
+    config: GPT2Config
+    raw_config: dict[str, Any]
+    folder: Path
+    _reader: TensorReader
+    _names: dict[str, str]
+    notes: tuple[str, ...] = ()
+    as_transformers_saves: bool = True
+
+    def tensor(self, name: str) -> npt.NDArray[np.float32]:
+        """The tensor `name` (canonical, see GPT2Config.tensor_shapes) as finite float32."""
+        return as_float32(self._reader.read(self._names[name]), name, self.source)
+
+
+def open_checkpoint(source: str | Path, activation_function: str | None = None) -> Checkpoint:
+    """Open the checkpoint `source`: a folder, a nanoGPT .pt file, or a name on the hub.
+
+    `activation_function` overrides what the checkpoint says. Raises CheckpointError in one line
+    for anything that cannot be exported.
+    """
+    if activation_function is not None:
+        check_activation(activation_function, "the activation function is")
+    path = Path(source)
+    mode = _mode(path)
+    if mode and stat.S_ISDIR(mode) and str(source):
+        folder = path
+    elif mode and stat.S_ISREG(mode):
+        if path.suffix.lower() not in _NANOGPT_SUFFIXES:
+            raise CheckpointError(f"{path} {other_file(path)}")
+        raw_config, reader = open_nanogpt(path, activation_function)
+        return _checked(str(source), path, raw_config, path.parent, reader, [])
+    elif mode and str(source):
+        raise CheckpointError(f"{path} is neither a file nor a folder")
+    elif _looks_like_path(str(source)):
+        raise CheckpointError(f"{str(source) or shown('')}: no such folder")
+    else:
+        folder = download(str(source))
+    return _open_folder(str(source), folder, activation_function)
+
+
+def _open_folder(source: str, folder: Path, activation_function: str | None) -> Checkpoint:
+    refuse_adapter(folder)
+    where = folder / "config.json"
+    if not os.path.lexists(where):
+        raise CheckpointError(
+            f"{folder} has no config.json; is it a Hugging Face checkpoint?" + other_weights(folder)
+        )
+    raw = read_json(where)
+    if activation_function is not None:
+        raw["activation_function"] = activation_function
+    # The config is judged before the weights, so that another model is called by its name.
+    parse_config(canonical_config(raw, where)[0], where)
+    reader = open_folder_weights(folder)
+    positions = [key for key in reader.shapes if key.endswith("wpe.weight")]
+    rows = reader.shapes[positions[0]][0] if positions and reader.shapes[positions[0]] else None
+    raw_config, notes = canonical_config(raw, where, rows)
+    checkpoint = _checked(source, where, raw_config, folder, reader, notes)
+    if raw.get("model_type") is None:  # transformers goes by the folder's name then
+        return dataclasses.replace(checkpoint, as_transformers_saves=False)
+    return checkpoint
+
+
+def _checked(
+    source: str,
+    where: Path,
+    raw_config: dict[str, Any],
+    folder: Path,
+    reader: TensorReader,
+    notes: Sequence[str],
+) -> Checkpoint:
+    config = parse_config(raw_config, where)
+    try:
+        found = find_names({*reader.shapes, *reader.faults}, config, source)
+        _check_tensors(found, config, reader, source)
+    except CheckpointError as error:
+        # What was not said may be why it does not fit.
+        raise CheckpointError("; ".join([str(error), *notes])) from error
+    notes = [*notes, *_notes(found, config, raw_config, reader)]
+    named = found.as_transformers_saves
+    return Checkpoint(
+        source, config, raw_config, folder, reader, found.names, tuple(map(one_line, notes)), named
+    )
+
+
+def _check_tensors(
+    found: TensorNames, config: GPT2Config, reader: TensorReader, source: str
+) -> None:
+    for name, expected in config.tensor_shapes().items():
+        held = found.names[name]
+        if held in reader.faults:
+            raise CheckpointError(f"{source}: {name} {reader.faults[held]}; expected floats")
+        if reader.shapes[held] != expected:
+            raise CheckpointError(
+                f"{source}: tensor {name} has shape {shown(list(reader.shapes[held]))}; "
+                f"config.json makes it {list(expected)}"
+            )
+
+
+def _notes(
+    found: TensorNames, config: GPT2Config, raw_config: dict[str, Any], reader: TensorReader
+) -> list[str]:
+    """What an export of these weights should tell its user."""
+    notes = []
+    if found.layers > config.n_layer:
+        notes.append(
+            f"config.json says n_layer {config.n_layer}, the weights hold {found.layers} layers: "
+            "the others are left out, as in transformers"
+        )
+    architectures = raw_config.get("architectures")
+    others = [
+        name
+        for name in (architectures if isinstance(architectures, list) else [])
+        if name not in _LANGUAGE_MODELS
+    ]
+    if others:
+        notes.append(
+            f"config.json says architectures {some(others)}: a model that was trained "
+            "for something else may write poor text"
+        )
+    if found.left_over:
+        notes.append(
+            f"left out, since a GPT-2 that writes text has none of it: {some(found.left_over)}"
+        )
+    if config.tie_word_embeddings and found.head is not None and _differs(found, reader):
+        notes.append(
+            "lm_head.weight is not wte.weight, though config.json ties them "
+            "(tie_word_embeddings): it is left out, as in transformers; set tie_word_embeddings "
+            "to false to export it"
+        )
+    return notes
+
+
+def _differs(found: TensorNames, reader: TensorReader) -> bool:
+    head, table = found.head, found.names["wte.weight"]
+    if head is None or head in reader.faults or reader.shapes[head] != reader.shapes[table]:
+        return True
+    return not reader.same(head, table)
+
+
+def _mode(path: Path) -> int:
+    """The st_mode of `path`; 0 where nothing is there."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the name
+        return 0
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _looks_like_path(source: str) -> bool:
+    """Whether `source` cannot be a hub name, which is `name` or `user/name`."""
+    parts = source.split("/")
+    odd = len(parts) > 2 or not all(parts) or "\\" in source or "\0" in source
+    return odd or source.startswith((".", "~"))

@@ -1,0 +1,1 @@
+"""The ONNX graph: its flavours, and the operators that they are made of."""

@@ -1,0 +1,1 @@
+"""What quantization cost, and whether the new graph computes as it must."""

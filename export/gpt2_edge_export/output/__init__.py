@@ -1,0 +1,1 @@
+"""The package's folder: how it is put in place, and what describes it."""

@@ -1,0 +1,130 @@
+"""generation_config.json: how transformers would generate with the checkpoint, by default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpt2_edge.config import GENERATION_CONFIG_FILE, PACKAGE_SETTINGS, GenerationConfig
+from gpt2_edge.errors import CheckpointError, GenerationError
+from gpt2_edge.untrusted import UnreadableError, read_json_object
+from gpt2_edge_export.checkpoint.checkpoint import Checkpoint
+from gpt2_edge_export.tokenizer.special_tokens import SpecialTokens, special_tokens
+
+# Settings of transformers 4.46 to 5 that change what is written and that no runtime of ours reads
+# from the file, with the values at which they do nothing (null never does).
+_NOT_USED: dict[str, tuple[object, ...]] = {
+    "max_length": (20,),
+    "min_length": (0,),
+    "min_new_tokens": (0,),
+    "early_stopping": (False,),
+    "max_time": (),
+    "stop_strings": (),
+    "num_beams": (1,),
+    "num_beam_groups": (1,),
+    "penalty_alpha": (0,),
+    "dola_layers": (),
+    "min_p": (0,),
+    "top_h": (1,),
+    "typical_p": (1,),
+    "epsilon_cutoff": (0,),
+    "eta_cutoff": (0,),
+    "diversity_penalty": (0,),
+    "repetition_penalty": (1,),
+    "encoder_repetition_penalty": (1,),
+    "length_penalty": (1,),
+    "no_repeat_ngram_size": (0,),
+    "encoder_no_repeat_ngram_size": (0,),
+    "bad_words_ids": (),
+    "force_words_ids": (),
+    "renormalize_logits": (False,),
+    "constraints": (),
+    "forced_bos_token_id": (),
+    "forced_eos_token_id": (),
+    "remove_invalid_values": (False,),
+    "exponential_decay_length_penalty": (),
+    "suppress_tokens": (),
+    "begin_suppress_tokens": (),
+    "forced_decoder_ids": (),
+    "sequence_bias": (),
+    "token_healing": (False,),
+    "guidance_scale": (1,),
+    "watermarking_config": (),
+    "num_return_sequences": (1,),
+}
+
+
+@dataclass(frozen=True)
+class GenerationFile:
+    """What generation_config.json of the package holds.
+
+    settings: those that our runtimes use. notes: on what the user has to know.
+    """
+
+    content: dict[str, Any]
+    settings: GenerationConfig
+    special: SpecialTokens
+    notes: tuple[str, ...]
+
+
+def read_generation_file(checkpoint: Checkpoint) -> GenerationFile:
+    """The checkpoint's generation_config.json.
+
+    Without one, settings in config.json count, as they do in transformers. Raises CheckpointError,
+    naming file and key, for what cannot be read, and for settings that no GenerationConfig takes.
+    """
+    path = checkpoint.folder / GENERATION_CONFIG_FILE
+    config_path = checkpoint.folder / "config.json"
+    config = checkpoint.raw_config
+    vocab_size = checkpoint.config.vocab_size
+    sources = [(str(config_path), config)]
+    if path.exists() or path.is_symlink():
+        content = _read(path)
+        special = special_tokens([(str(path), content), *sources], vocab_size)
+    else:
+        path = config_path
+        special = special_tokens(sources, vocab_size)
+        known = [*PACKAGE_SETTINGS, *_not_used(config)]
+        content = {"bos_token_id": special.bos, "eos_token_id": _one_or_all(special.eos)} | {
+            key: config[key] for key in known if config.get(key) is not None
+        }
+    try:
+        settings = GenerationConfig.from_json(content)
+    except GenerationError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    notes = [special.note] if special.note else []
+    if unused := _not_used(content):
+        notes.append(
+            f"{path} sets {', '.join(unused)}, which gpt2-edge does not use: texts will differ "
+            "from transformers'"
+        )
+    return GenerationFile(content, settings, special, tuple(notes))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return read_json_object(path)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is a link to nothing; remove it, or mend it") from error
+    except UnreadableError as error:
+        raise CheckpointError(
+            f"{path} cannot be read as JSON ({error}); mend it, or remove it for the defaults"
+        ) from error
+
+
+def _not_used(content: Mapping[str, Any]) -> list[str]:
+    """The settings in `content` that change the text and are not used, in its order."""
+    return [
+        key
+        for key, value in content.items()
+        if key in _NOT_USED
+        and value is not None
+        and value not in _NOT_USED[key]
+        and value not in ([], {})
+    ]
+
+
+def _one_or_all(ids: tuple[int, ...]) -> int | list[int] | None:
+    return list(ids) if len(ids) > 1 else ids[0] if ids else None

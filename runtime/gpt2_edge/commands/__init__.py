@@ -1,1 +1,0 @@
-"""The verbs of the command that need the runtime only."""

@@ -1,0 +1,1 @@
+"""What lies in a package's folder: read, bounded and checked before anything is believed."""

@@ -1,0 +1,197 @@
+"""What an ONNX file says of itself, read without ONNX Runtime and without its weights.
+
+Files are untrusted, so the questions that decide whether a graph is loaded at all are answered from
+the bytes: which other files its weights are in, what it takes and gives, how large its tables are.
+A walk over the protobuf encoding (protobuf.dev/programming-guides/encoding) that steps over raw
+data; field numbers are those of onnx.proto (ONNX 1.17).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from gpt2_edge.files.protobuf import OnnxFileError, ProtobufFile, signed
+
+# ONNX's TensorProto.DataType, by NumPy's names.
+_DTYPES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 9: "bool", 10: "float16"}
+_DEEPEST = 64  # subgraphs in subgraphs
+
+Shape = tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """An input or output: NumPy's name of its type, and its sizes, an open one as text.
+
+    shape: None where the file says none.
+    """
+
+    dtype: str
+    shape: Shape | None
+
+
+@dataclass
+class OnnxFile:
+    """What a graph says of itself.
+
+    inputs: in the file's order, those with a default among them. tables: sizes of its initializers.
+    operators: how often each stands in the graph itself, subgraphs left out. weight_files: where
+    the data of any tensor of the file, however deep, lies outside of it.
+    """
+
+    producer: str = ""
+    inputs: dict[str, TensorInfo] = field(default_factory=dict)
+    outputs: dict[str, TensorInfo] = field(default_factory=dict)
+    tables: dict[str, Shape] = field(default_factory=dict)
+    operators: Counter[str] = field(default_factory=Counter)
+    weight_files: set[str] = field(default_factory=set)
+
+    @property
+    def required(self) -> dict[str, TensorInfo]:
+        """Inputs that have no default."""
+        return {name: info for name, info in self.inputs.items() if name not in self.tables}
+
+    @property
+    def positions(self) -> Shape | None:
+        """Sizes of the table of position embeddings; None where none has its name."""
+        for name, shape in self.tables.items():
+            if f".{name}".endswith(".wpe.weight") and len(shape) == 2:
+                return shape
+        return None
+
+
+def read_onnx(source: BinaryIO | bytes) -> OnnxFile:
+    """Read the ONNX file `source`, an open file or its content; weights are stepped over.
+
+    Raises OnnxFileError for what is no ONNX file, and OSError where reading fails.
+    """
+    return _Walk(source).model()
+
+
+class _Walk(ProtobufFile):
+    """One pass over a file. A message is a range of it, [start, end)."""
+
+    def __init__(self, source: BinaryIO | bytes) -> None:
+        super().__init__(source)
+        self._found = OnnxFile()
+
+    def model(self) -> OnnxFile:
+        graphs = 0
+        for number, start, end in self._messages(0, self._end):
+            if number == 2:  # producer_name
+                self._found.producer = self._text(start, end)
+            elif number == 7:  # graph
+                graphs += 1
+                self._graph(start, end, depth=0)
+            elif number == 25:  # functions
+                for inner, first, last in self._messages(start, end):
+                    if inner == 7:
+                        self._node(first, last, depth=1)
+                    elif inner == 11:  # attribute_proto
+                        self._attribute(first, last, depth=1)
+        if graphs != 1:
+            raise OnnxFileError("it holds no ONNX graph")
+        return self._found
+
+    def _graph(self, start: int, end: int, depth: int) -> None:
+        found, outermost = self._found, depth == 0
+        if depth > _DEEPEST:
+            raise OnnxFileError("its subgraphs are nested too deeply")
+        for number, first, last in self._messages(start, end):
+            if number == 1:
+                operator = self._node(first, last, depth)
+                if outermost:
+                    found.operators[operator] += 1
+            elif number == 5:  # initializer
+                name, shape = self._tensor(first, last)
+                if outermost:
+                    found.tables[name] = shape
+            elif number == 15:  # sparse_initializer
+                self._sparse(first, last)
+            elif number in (11, 12) and outermost:
+                name, info = self._value_info(first, last)
+                (found.inputs if number == 11 else found.outputs)[name] = info
+
+    def _node(self, start: int, end: int, depth: int) -> str:
+        """The node's operator."""
+        operator = ""
+        # Attributes are half of a file's fields, and hardly any holds what is looked for.
+        attributes = self._may_hold((b"location", b"EPContext"), start, end)
+        for number, first, last in self._messages(start, end):
+            if number == 4:
+                operator = self._text(first, last)
+            elif number == 5 and attributes:
+                self._attribute(first, last, depth)
+        if operator == "EPContext":  # which makes a provider read a file by a name of its own
+            raise OnnxFileError("it has a node EPContext, compiled for one device")
+        return operator
+
+    def _attribute(self, start: int, end: int, depth: int) -> None:
+        for number, first, last in self._messages(start, end):
+            if number in (5, 10):  # t, tensors
+                self._tensor(first, last)
+            elif number in (6, 11):  # g, graphs
+                self._graph(first, last, depth + 1)
+            elif number in (22, 23):  # sparse_tensor, sparse_tensors
+                self._sparse(first, last)
+
+    def _sparse(self, start: int, end: int) -> None:
+        for number, first, last in self._messages(start, end):
+            if number in (1, 2):  # values, indices
+                self._tensor(first, last)
+
+    def _tensor(self, start: int, end: int) -> tuple[str, Shape]:
+        """Name and sizes; where its data lies goes to `weight_files`."""
+        name, sizes = "", []
+        for number, wire, value, last in self._all(start, end):
+            if number == 1 and wire == 0:
+                sizes.append(signed(value))
+            elif number == 1 and wire == 2:  # packed
+                sizes.extend(self._packed(value, last))
+            elif number == 8 and wire == 2:
+                name = self._text(value, last)
+            elif number == 13 and wire == 2:
+                key = location = ""
+                for inner, first, stop in self._messages(value, last):
+                    if inner == 1:
+                        key = self._text(first, stop)
+                    elif inner == 2:
+                        location = self._text(first, stop)
+                if key == "location":
+                    self._found.weight_files.add(location)
+        return name, tuple(sizes)
+
+    def _value_info(self, start: int, end: int) -> tuple[str, TensorInfo]:
+        name, dtype, shape = "", "nothing", None
+        for number, first, last in self._messages(start, end):
+            if number == 1:
+                name = self._text(first, last)
+            elif number == 2:  # type
+                for kind, inner, stop in self._messages(first, last):
+                    if kind == 1:  # tensor_type
+                        dtype, shape = self._tensor_type(inner, stop)
+        return name, TensorInfo(dtype, shape)
+
+    def _tensor_type(self, start: int, end: int) -> tuple[str, Shape | None]:
+        dtype, shape = "nothing", None
+        for number, wire, value, last in self._all(start, end):
+            if number == 1 and wire == 0:
+                dtype = _DTYPES.get(value, f"ONNX type {value}")
+            elif number == 2 and wire == 2:
+                shape = tuple(
+                    self._dimension(first, stop)
+                    for inner, first, stop in self._messages(value, last)
+                    if inner == 1
+                )
+        return dtype, shape
+
+    def _dimension(self, start: int, end: int) -> int | str:
+        size: int | str = "?"
+        for number, wire, value, last in self._all(start, end):
+            if number == 1 and wire == 0 and signed(value) >= 0:
+                size = value
+            elif number == 2 and wire == 2:
+                size = self._text(value, last)
+        return size

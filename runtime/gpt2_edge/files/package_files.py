@@ -1,0 +1,102 @@
+"""The files of a package on their way into ONNX Runtime: what is hashed is what is loaded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from gpt2_edge.errors import PackageError
+from gpt2_edge.files.onnx_file import OnnxFile, read_onnx
+from gpt2_edge.files.package_folder import Package, size_inside
+from gpt2_edge.files.protobuf import OnnxFileError
+
+# Graphs up to this size are read once, and hashed and loaded as the same bytes. Of larger ones
+# that would be a second copy: 81 MB more at the peak, for a 124M int4 model.
+_IN_MEMORY = 16 << 20
+_State = tuple[int, ...]
+
+
+class PackageFiles:
+    """What a session reads of `package`.
+
+    Raises PackageError where a graph cannot be read; `graphs` only looks at what they say.
+    """
+
+    def __init__(self, package: Package) -> None:
+        self._package = package
+        self._contents: dict[str, bytes] = {}
+        for name in package.graph_files:
+            if size_inside(package.folder, name) <= _IN_MEMORY:
+                self._contents[name] = package.read(name, _IN_MEMORY, verify=False)
+        self._states = {name: self._state(name) for name in package.manifest.files}
+
+    def source(self, name: str) -> bytes | str:
+        """The graph file `name` as ONNX Runtime takes it: its content, or its path."""
+        return self._contents.get(name, str(self._package.folder / name))
+
+    def graphs(self) -> dict[str, OnnxFile]:
+        """What the graph files say of themselves, every file with weights being listed.
+
+        Raises PackageError.
+        """
+        return {name: self._graph(name) for name in self._package.graph_files}
+
+    def check_hashes(self, names: Iterable[str]) -> None:
+        """Compare the SHA-256 of the files `names` with the manifest; PackageError."""
+        for name in names:
+            content = self._contents.get(name)
+            if content is None:
+                self._package.check_hashes([name])
+            else:
+                self._package.check_content(name, content)
+
+    def check_unchanged(self, names: Iterable[str]) -> None:
+        """Raise PackageError if one of the files `names` was written or replaced meanwhile.
+
+        That is, since this object was made; of those that are read twice, to be hashed and by ONNX
+        Runtime.
+        """
+        for name in names:
+            if name not in self._contents and self._state(name) != self._states[name]:
+                raise PackageError(
+                    f"{self._package.folder / name} was changed while it was loaded; load it again"
+                )
+
+    def _graph(self, name: str) -> OnnxFile:
+        path = self._package.folder / name
+        try:
+            if name in self._contents:
+                graph = read_onnx(self._contents[name])
+            else:
+                with path.open("rb") as file:
+                    graph = read_onnx(file)
+        except OnnxFileError as error:
+            raise PackageError(
+                f"{path} cannot be loaded: {error}; export the package again"
+            ) from error
+        except OSError as error:
+            raise PackageError(f"{path} cannot be read ({error.strerror})") from error
+        self._package.check_weights(name, graph.weight_files)
+        if graph.weight_files:  # which ONNX Runtime looks for beside the file
+            self._contents.pop(name, None)
+        return graph
+
+    def _state(self, name: str) -> _State:
+        """What no writer leaves as it was; () where there is nothing to look at."""
+        path = self._package.folder / name
+        return (*_stat(path, follow=False), *_stat(path, follow=True))
+
+
+def _stat(path: Path, follow: bool) -> _State:
+    try:
+        status = os.stat(path, follow_symlinks=follow)  # noqa: PTH116
+    except OSError:
+        return ()
+    return (
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )

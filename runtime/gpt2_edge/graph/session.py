@@ -1,0 +1,285 @@
+"""The ONNX Runtime session of a package."""
+
+from __future__ import annotations
+
+import mmap
+import operator
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from gpt2_edge.errors import GenerationError, GPT2EdgeError, PackageError, ProviderError
+from gpt2_edge.files.package_files import PackageFiles
+from gpt2_edge.files.package_folder import Package
+from gpt2_edge.graph.background import Beside
+from gpt2_edge.graph.check import check_graph, check_onnxruntime, is_open, reason, try_graph
+from gpt2_edge.graph.int8_overflow import signed_weights_overflow
+from gpt2_edge.graph.loaded import LoadedGraph
+from gpt2_edge.graph.providers import (
+    AUTO,
+    PROVIDERS,
+    Placement,
+    candidates,
+    check_options,
+    check_placed,
+    onnx_providers,
+    suggestion,
+)
+from gpt2_edge.graph.static_sequence import StaticSequence
+from gpt2_edge.graph.token_sequence import TokenSequence
+from gpt2_edge.untrusted import shown
+
+FedSequence = TokenSequence | StaticSequence
+
+_FATAL_ONLY = 4  # errors come as exceptions, whose words end in ours
+# Or one for each processor of a larger machine. Far more than there are processors only wait for
+# each other: 256 on two take half a minute to load the sample.
+_MOST_THREADS = 64
+# What ONNX Runtime takes beside the weights, at the least.
+_ONNXRUNTIME_BYTES = 24 << 20
+# Tokens that a provider is tried with, and how far its logits may be apart, in standard deviations:
+# rounded activations make 0.15 of rounding noise, and what was wrong was 0.6 to 2.5 apart.
+_TRIED, _TOLERATED = 40, 0.25
+
+
+class Session(LoadedGraph):
+    """A package loaded into ONNX Runtime; it holds no sequence, so threads may share it."""
+
+    def __init__(
+        self,
+        package: Package,
+        *,
+        provider: str = AUTO,
+        provider_options: Mapping[str, str] | None = None,
+        threads: int | None = None,
+        verify: bool = True,
+        prepack: bool = True,
+        count_nodes: bool = False,
+    ) -> None:
+        """Load `package`.
+
+        provider, provider_options, threads and verify are as in Generator.load. prepack: copy the
+        weights into the layout that the kernels like; without it an fp32 graph runs from the
+        memory-mapped file at half the memory and half the speed, and a quantized one very slowly.
+        count_nodes: try the CPU too as other providers are, so that `nodes` is never None.
+
+        `provider` and `nodes` say what was taken: nodes of the graph (static: of both) by provider,
+        by ONNX Runtime's account; None where it keeps none (the CPU before 1.24).
+        `fallback_reason`: why "auto" did not take the providers that it likes better, None where it
+        did or where one was named. Raises PackageError and ProviderError.
+        """
+        self.package = package
+        self.fallback_reason: str | None = None
+        threads = _checked_threads(threads)
+        check_onnxruntime(package)
+        try:
+            _check_room(package)
+            files = PackageFiles(package)
+            read = package.runtime_files()
+            # Hashes are compared while ONNX Runtime loads; a wrong one is the better message.
+            hashes = Beside(lambda: files.check_hashes(read)) if verify else None
+            failure: Exception | None = None
+            try:
+                read = self._check_files(files)
+                self._load(files, provider, provider_options or {}, threads, prepack, count_nodes)
+            except Exception as error:
+                failure = error
+            if hashes is not None:
+                hashes.result()
+            if failure is not None:
+                raise failure
+            if verify:
+                files.check_hashes(set(read) - set(package.runtime_files()))
+                files.check_unchanged(read)
+        except MemoryError as error:
+            raise PackageError(f"{package.folder} does not fit into memory") from error
+        except OSError as error:  # such as too many open files
+            raise PackageError(
+                f"{package.folder} cannot be loaded ({error.strerror or error})"
+            ) from error
+
+    def _check_files(self, files: PackageFiles) -> list[str]:
+        """What the graphs say against what the manifest says; the listed files that are read."""
+        package = self.package
+        graphs = files.graphs()
+        for name, graph in graphs.items():
+            check_graph(package, name, graph)
+        self._open_graph = package.manifest.graph.static is None and any(
+            is_open(package, graph) for graph in graphs.values()
+        )
+        weights = {name for graph in graphs.values() for name in graph.weight_files}
+        return [*package.runtime_files(), *sorted(weights - set(package.runtime_files()))]
+
+    def _load(
+        self,
+        files: PackageFiles,
+        asked: str,
+        provider_options: Mapping[str, str],
+        threads: int | None,
+        prepack: bool,
+        count_nodes: bool,
+    ) -> None:
+        """Load the graph with the provider asked for, or with the first that "auto" finds fit."""
+        names = candidates(asked, self.package.manifest.graph.flavour)
+        check_options(asked, provider_options)
+        reasons: list[str] = []
+        for name in names:
+            providers = onnx_providers(name, provider_options, threads)
+            # The CPU need not be tried; before 1.24 that is the only account of its nodes.
+            tried = name != "cpu" or count_nodes
+            try:
+                with Placement(profile=tried) as placement:
+                    self._load_on(files, name, threads, prepack, providers, placement, tried)
+                self.fallback_reason = "; ".join(reasons) or None
+                return
+            except ProviderError as error:
+                if name == names[-1]:
+                    raise
+                reasons.append(str(error))
+
+    def _load_on(
+        self,
+        files: PackageFiles,
+        name: str,
+        threads: int | None,
+        prepack: bool,
+        providers: list[Any],
+        placement: Placement,
+        tried: bool,
+    ) -> None:
+        def open_file(file: str) -> ort.InferenceSession:
+            options = _session_options(threads, prepack)
+            placement.record(options)
+            return self._open(file, files.source(file), name, options, providers)
+
+        graph = self.package.manifest.graph
+        self.onnx = open_file(graph.file)
+        self._chunk = open_file(graph.static.chunk_file) if graph.static else None
+        self.step_limit, self.last_row_only = None, False
+        self.provider, self.device = name, PROVIDERS[name].device
+        if self._open_graph:
+            try_graph(self.package, self.onnx)
+        if tried:
+            self._try_steps(name)
+        nodes = placement.nodes(self.onnx)
+        if self._chunk is not None:
+            nodes += placement.nodes(self._chunk)
+        self.nodes = dict(nodes.most_common()) or None
+        if tried:
+            check_placed(name, graph.flavour, nodes)
+
+    def _open(
+        self,
+        file: str,
+        source: bytes | str,
+        name: str,
+        options: ort.SessionOptions,
+        providers: list[Any],
+    ) -> ort.InferenceSession:
+        path, graph = self.package.folder / file, self.package.manifest.graph
+        try:
+            session = ort.InferenceSession(
+                source,
+                options,
+                providers=providers,
+                # On the CPU it keeps 8-bit products in QDQ form from becoming integer ones.
+                disabled_optimizers=["MatMulAddFusion"] if graph.static else None,
+                enable_fallback=0,  # to the CPU, with words on standard output
+            )
+        except Exception as error:  # ONNX Runtime raises a family of its own
+            if name == "cpu":
+                raise PackageError(
+                    f"{path} cannot be loaded by ONNX Runtime {ort.__version__}: {reason(error)}"
+                ) from error
+            raise ProviderError(
+                f"{path} cannot be loaded on {name}{suggestion(name, graph.flavour)}: "
+                f"ONNX Runtime {ort.__version__} says {reason(error)}"
+            ) from error
+        if PROVIDERS[name].onnx_name not in session.get_providers():
+            raise ProviderError(
+                f"provider {name} does not start on this machine (ONNX Runtime {ort.__version__} "
+                "printed why); look at its options, or use provider cpu"
+            )
+        return session
+
+    def _try_steps(self, name: str) -> None:
+        """Run the graph, and see whether several tokens in one step are computed right.
+
+        The WebGPU provider of 1.27 on a software GPU attends wrongly from five tokens on, that of
+        onnxruntime-web 1.30 from 32; OpenVINO's of 1.24 takes the default of logits_to_keep for a
+        constant.
+        """
+        architecture = self.package.manifest.architecture
+        ids = [i % architecture.vocab_size for i in range(min(_TRIED, architecture.context_length))]
+        keep = 0 if self._chunk is None else 1  # a static chunk has no logits of its own
+        try:
+            several = self.start(len(ids)).feed(ids, keep)
+            sequence = self.start(len(ids))
+            single = np.concatenate([sequence.feed([token_id]).copy() for token_id in ids])
+        except Exception as error:  # ONNX Runtime raises what the provider says
+            advice = suggestion(name, self.package.manifest.graph.flavour)
+            said = error.__cause__ if isinstance(error, GPT2EdgeError) else error
+            raise ProviderError(
+                f"{self.package.model_path} cannot be run on {name}"
+                f"{advice or '; use provider cpu, or export another recipe'}: "
+                f"ONNX Runtime {ort.__version__} says {reason(said or error)}"
+            ) from error
+        self.last_row_only = keep == 0 and len(several) < len(ids)
+        apart = np.abs(several - single[-len(several) :]).max()
+        if not apart <= _TOLERATED * single.std():  # NaN is not
+            self.step_limit = 1
+
+    def start(self, capacity: int) -> FedSequence:
+        """A new empty sequence with room for `capacity` tokens (at most the context length).
+
+        Raises GenerationError where its cache does not fit into memory.
+        """
+        try:
+            if self._chunk is not None:
+                return StaticSequence(self, self._chunk, capacity)
+            return TokenSequence(self, capacity)
+        except MemoryError as error:
+            raise self.memory_error(1, capacity) from error
+
+
+def _checked_threads(threads: int | None) -> int | None:
+    """`threads` as ONNX Runtime can take it; GenerationError for anything else."""
+    if threads is None:
+        return None
+    most = max(_MOST_THREADS, os.cpu_count() or 1)
+    try:
+        number = operator.index(threads)
+    except TypeError:
+        number = 0
+    if isinstance(threads, (bool, np.bool_)) or not 1 <= number <= most:
+        raise GenerationError(
+            f"threads is {shown(threads)}; it must be a whole number from 1 to {most}"
+        )
+    return number
+
+
+def _check_room(package: Package) -> None:
+    """Raise OSError where there is no address space for what is about to be loaded.
+
+    ONNX Runtime says so too where it notices; short of its last pages it crashes (seen with 1.32).
+    """
+    size = sum(package.manifest.files[name].bytes for name in package.graph_files)
+    mmap.mmap(-1, size + _ONNXRUNTIME_BYTES).close()
+
+
+def _session_options(threads: int | None, prepack: bool) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.log_severity_level = _FATAL_ONLY
+    options.intra_op_num_threads = threads or 0  # 0: one for each physical core
+    options.enable_mem_pattern = False  # plans memory per input shape; ours change every step
+    # By its name or first bytes a file could be of ONNX Runtime's own format, which is not checked.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    # Unsigned weights are exact everywhere and slower where signed ones are.
+    unsigned = "1" if signed_weights_overflow() else "0"
+    options.add_session_config_entry("session.x64quantprecision", unsigned)
+    if not prepack:
+        options.add_session_config_entry("session.disable_prepacking", "1")
+    return options

@@ -1,0 +1,183 @@
+"""A loaded package: its model and tokenizer, and prompts as token ids that the model takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpt2_edge.config import GENERATION_CONFIG_FILE, GenerationConfig
+from gpt2_edge.errors import ContextOverflowError, GenerationError, PackageError
+from gpt2_edge.files.manifest import Manifest
+from gpt2_edge.files.package import Package, open_package
+from gpt2_edge.graph.providers import AUTO
+from gpt2_edge.graph.session import Session
+from gpt2_edge.prompts import check_vocabulary, require_text, token_ids
+from gpt2_edge.text.tokenizer import Tokenizer
+from gpt2_edge.untrusted import TOKENIZER_LIMIT
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Prompt = str | Sequence[int]
+
+
+class Model:
+    """What Generator is built on.
+
+    package, session, tokenizer (None where the package has none): what it is made of.
+    generation_config: what the package's generation_config.json sets; it holds where neither a
+    GenerationConfig nor a keyword says otherwise.
+    """
+
+    def __init__(
+        self,
+        package: Package,
+        session: Session,
+        tokenizer: Tokenizer | None,
+        generation_config: GenerationConfig | None = None,
+    ) -> None:
+        self.package = package
+        self.session = session
+        self.tokenizer = tokenizer
+        self.generation_config = generation_config or GenerationConfig()
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        provider: str = AUTO,
+        provider_options: Mapping[str, str] | None = None,
+        threads: int | None = None,
+        verify: bool = True,
+    ) -> Self:
+        """Load the package in the folder `path`.
+
+        provider: ONNX Runtime's execution provider, one of PROVIDERS, or "auto" for the best that
+        is installed and takes this graph, in the end the CPU. provider_options: what ONNX Runtime
+        documents for the provider that is named. threads: of ONNX Runtime on the CPU, and of
+        providers that have their own there; None takes one for each physical core. verify: compare
+        the SHA-256 of the files with the manifest. Raises PackageError, and ProviderError if the
+        provider is not installed, takes nothing of the graph or has no such option.
+        """
+        package = open_package(path)
+        # The session compares the hashes of everything that is read below.
+        session = Session(
+            package,
+            provider=provider,
+            provider_options=provider_options,
+            threads=threads,
+            verify=verify,
+        )
+        tokenizer = None
+        if name := package.manifest.tokenizer:
+            content = package.read(name, TOKENIZER_LIMIT, verify)  # which hashes what it returns
+            tokenizer = Tokenizer(package.folder / name, content)
+        return cls(package, session, tokenizer, _generation_config(package))
+
+    @property
+    def fallback_reason(self) -> str | None:
+        """Why provider "auto" took a later choice than its first; None if it did not."""
+        return self.session.fallback_reason
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the package says about itself (docs/PACKAGE.md)."""
+        return self.package.manifest
+
+    @property
+    def name(self) -> str:
+        """Name of the package."""
+        return self.manifest.name
+
+    @property
+    def context_length(self) -> int:
+        """How many tokens a prompt and what is written after it may have together."""
+        return self.manifest.architecture.context_length
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of token ids, from 0 on; a tokenizer may have fewer."""
+        return self.manifest.architecture.vocab_size
+
+    @property
+    def eos_token_ids(self) -> tuple[int, ...]:
+        """The tokens that end a text."""
+        return self.manifest.eos_token_ids
+
+    def encode(
+        self, prompt: Prompt, *, add_special_tokens: bool = True, parse_special: bool = True
+    ) -> list[int]:
+        """Token ids of `prompt`, checked to be in the vocabulary and to fit the context.
+
+        add_special_tokens: with those that the tokenizer puts around a text, which GPT-2's does
+        not. parse_special: special tokens written out in the text count as such; False takes them
+        for ordinary text, as it is right for text from strangers. Raises GenerationError and
+        ContextOverflowError.
+        """
+        ids = self.prompt_ids(prompt, add_special_tokens, parse_special)
+        self.check_fits(ids)
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token ids, without special tokens.
+
+        Raises GenerationError for what are no token ids, and where the package has no tokenizer.
+        """
+        checked = check_vocabulary(token_ids(ids, "ids", takes=""), self.vocab_size)
+        return self._with_tokenizer("its token ids are all there is").decode(checked)
+
+    def count_tokens(self, text: str) -> int:
+        """How many tokens `text` has as a prompt, however long it is.
+
+        Raises GenerationError where the package has no tokenizer.
+        """
+        return len(self._with_tokenizer("it takes no text").encode(require_text(text)))
+
+    def token_label(self, token_id: int) -> str:
+        """A token as text for people; without a tokenizer, its number."""
+        (checked,) = check_vocabulary(token_ids([token_id], "token_id", ""), self.vocab_size)
+        return self.tokenizer.label(checked) if self.tokenizer else str(checked)
+
+    def prompt_ids(
+        self, prompt: Prompt, add_special_tokens: bool = True, parse_special: bool = True
+    ) -> list[int]:
+        """Token ids of `prompt`, one or more of the vocabulary, however many."""
+        if isinstance(prompt, str):
+            ids = self._with_tokenizer("give the prompt as token ids").encode(
+                prompt, add_special_tokens=add_special_tokens, parse_special=parse_special
+            )
+        else:
+            ids = token_ids(prompt)
+        if not ids:
+            raise GenerationError(
+                "the prompt is empty; give at least one token (to write from nothing, "
+                "'<|endoftext|>' in most GPT-2 vocabularies)"
+            )
+        return check_vocabulary(ids, self.vocab_size)
+
+    def check_fits(self, ids: list[int]) -> None:
+        """Raise ContextOverflowError unless the context holds `ids`."""
+        if len(ids) > self.context_length:
+            static = self.manifest.graph.static
+            advice = "shorten it, or export with a larger --past" if static else "shorten it"
+            raise ContextOverflowError(
+                f"the prompt has {len(ids)} tokens; the model's context holds "
+                f"{self.context_length}: {advice}"
+            )
+
+    def _with_tokenizer(self, otherwise: str) -> Tokenizer:
+        if self.tokenizer is None:
+            raise GenerationError(f"{self.package.folder} has no tokenizer; {otherwise}")
+        return self.tokenizer
+
+
+def _generation_config(package: Package) -> GenerationConfig:
+    """What the package's own generation_config.json sets."""
+    if GENERATION_CONFIG_FILE not in package.manifest.files:
+        return GenerationConfig()
+    try:
+        return GenerationConfig.from_pretrained(package.folder)
+    except GenerationError as error:
+        raise PackageError(f"{error}; mend it in the checkpoint and export that again") from error

@@ -1,0 +1,117 @@
+"""Text to token ids and back, the way back piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from tokenizers import Tokenizer as _HFTokenizer
+
+from gpt2_edge.errors import PackageError
+from gpt2_edge.files.manifest_rules import LARGEST
+from gpt2_edge.text.detokenizer import DetokenizerStream, stream_maker
+from gpt2_edge.text.tokenizer_file import library_call, load_tokenizer, part_state, read_tokenizer
+from gpt2_edge.untrusted import UnreadableError
+
+Result = TypeVar("Result")
+
+
+class Tokenizer:
+    """The tokenizer.json of a package. Threads may share one."""
+
+    def __init__(self, path: Path, content: bytes | None = None) -> None:
+        """From the file `path`; `content` is what is in it, where that has been read already.
+
+        Raises PackageError in one line for whatever is no tokenizer.
+        """
+        try:
+            library = read_tokenizer(path) if content is None else load_tokenizer(content)
+            decoder = part_state(library.decoder)
+        except (FileNotFoundError, UnreadableError) as error:
+            reason = "there is no such file" if isinstance(error, FileNotFoundError) else error
+            raise PackageError(f"{path} is no tokenizer that can be read: {reason}") from error
+        self._path = path
+        self._tokenizer = library
+        added = library.get_added_tokens_decoder()
+        self._added = {token_id: token.content for token_id, token in added.items()}
+        self._special = frozenset(token.content for token in added.values() if token.special)
+        self._new_stream = stream_maker(decoder, self._token_of, self._decode)
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of tokens, added ones included."""
+        return self._tokenizer.get_vocab_size()
+
+    def encode(
+        self, text: str, *, add_special_tokens: bool = True, parse_special: bool = True
+    ) -> list[int]:
+        """Token ids of `text`, those that transformers' tokenizer(text) gives.
+
+        add_special_tokens: with the tokens that the tokenizer puts around a text (a beginning of
+        text; [CLS] and [SEP]), if it has such a template. parse_special: whether special tokens
+        written out in the text count as such; False for text of strangers. Raises PackageError
+        where the file's rules cannot be carried out on `text`.
+        """
+        # A lone surrogate (an undecodable byte of the command line) cannot be text.
+        clean = text.encode("utf-8", "replace").decode("utf-8")
+        tokenizer = self._tokenizer if parse_special else self._plain
+        encoding = self._call(
+            lambda: tokenizer.encode(clean, add_special_tokens=add_special_tokens), "encode"
+        )
+        return list(encoding.ids)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of `ids` without special tokens; bytes that are no UTF-8 become U+FFFD."""
+        stream = self.stream()
+        return "".join([*map(stream.push, ids), stream.finish()])
+
+    def label(self, token_id: int) -> str:
+        """One token as text, special tokens by their name: for tables of options."""
+        return self._added.get(token_id) or self.decode([token_id])
+
+    def stream(self) -> DetokenizerStream:
+        """A new detokenizer that turns ids into text one at a time."""
+        return self._new_stream()
+
+    def _token_of(self, token_id: int) -> str | None:
+        try:
+            token: str | None = self._tokenizer.id_to_token(token_id)
+        except OverflowError:  # the library's ids have 32 bits
+            return None
+        return None if token in self._special else token
+
+    def _decode(self, ids: list[int]) -> str:
+        known = [token_id for token_id in ids if self._token_of(token_id) is not None]
+        return self._call(lambda: str(self._tokenizer.decode(known)), "decode")
+
+    def _call(self, call: Callable[[], Result], what: str) -> Result:
+        try:
+            return library_call(call)
+        except UnreadableError as error:
+            raise PackageError(f"{self._path} cannot {what} this text: {error}") from error
+
+    def vocabulary(self) -> dict[str, int]:
+        """Every token with its id, added ones included."""
+        return dict(self._tokenizer.get_vocab())
+
+    def to_json(self) -> str:
+        """The tokenizer as the tokenizers library writes it."""
+        return str(self._tokenizer.to_str())
+
+    @cached_property
+    def _plain(self) -> _HFTokenizer:
+        """The same for which special tokens in a text are text.
+
+        The library has this as a state of the tokenizer, which threads share: hence two of them.
+        """
+        # The library writes a tokenizer by counting up to its largest id.
+        largest = max(self._tokenizer.get_vocab().values(), default=0)
+        if largest > LARGEST["vocab_size"]:
+            raise PackageError(
+                f"{self._path} has the id {largest}; expected at most {LARGEST['vocab_size']:,}"
+            )
+        plain = self._call(lambda: _HFTokenizer.from_str(self._tokenizer.to_str()), "encode")
+        plain.encode_special_tokens = True
+        return plain
