@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from gpt2_edge.decode.beam_texts import BeamTexts
 from gpt2_edge.decode.loop import Floats
 from gpt2_edge.decode.request import Limits
 from gpt2_edge.decode.window import slid
@@ -85,3 +86,15 @@ def plain(
                 return new, "length"
             window = slid(window, limits.keep)
         window.append(new[-1])
+
+
+def plain_beams(request: BeamTexts, capacity: int) -> None:
+    """Run a fresh beam search to its end without cache, rows and neighbours."""
+    texts: list[list[int]] = [[] for _ in range(request.width)]
+    while not request.over:
+        full = len(request.prompt) + len(texts[0]) == capacity
+        logits = [model([*request.prompt, *text]) for text in texts]
+        parents = request.accept(np.stack(logits if request.started else logits[:1]), full)
+        if parents:
+            tokens = request.next_tokens()
+            texts = [[*texts[parent], token] for parent, token in zip(parents, tokens, strict=True)]

@@ -8,7 +8,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decode.scripted import VOCAB, ScriptedRows, plain
+from decode.scripted import VOCAB, ScriptedRows, plain, plain_beams
+from gpt2_edge.decode.beam import EarlyStopping
+from gpt2_edge.decode.beam_texts import BeamTexts
 from gpt2_edge.decode.draft import Drafter, prompt_lookup
 from gpt2_edge.decode.loop import Decoder
 from gpt2_edge.decode.processors import no_repeat_ngram, repetition_penalty
@@ -32,6 +34,7 @@ class Wish:
     penalty: bool
     drafts: str
     cancelled_after: int | None
+    beams: int
 
     @property
     def limits(self) -> Limits:
@@ -49,8 +52,18 @@ class Wish:
 
         return sample
 
-    def request(self) -> SingleText:
+    def request(self) -> SingleText | BeamTexts:
         processors = (repetition_penalty(1.3), no_repeat_ngram(4)) if self.penalty else ()
+        if self.beams > 1:
+            early: tuple[EarlyStopping, ...] = (False, True, "never")
+            return BeamTexts(
+                self.prompt,
+                Limits(self.new_tokens, (0,) if self.eos else ()),
+                self.beams,
+                processors,
+                length_penalty=(-1.0, 0.0, 1.0)[self.keep % 3],
+                early_stopping=early[self.new_tokens % 3],
+            )
         return SingleText(
             self.prompt,
             self.limits,
@@ -87,10 +100,12 @@ WISHES = st.builds(
     penalty=st.booleans(),
     drafts=st.sampled_from(["none", "lookup", "wrong"]),
     cancelled_after=st.one_of(st.none(), st.none(), st.integers(0, 10)),
+    beams=st.sampled_from([1, 1, 1, 2, 3, 4]),
 )
+ROUND = st.lists(WISHES, min_size=1, max_size=5)
 
 
-def run(decoder: Decoder, wishes: list[Wish]) -> list[tuple[SingleText, list[Event]]]:
+def run(decoder: Decoder, wishes: list[Wish]) -> list[tuple[SingleText | BeamTexts, list[Event]]]:
     """All wishes, some cancelled on the way; each request with its events."""
     requests = [wish.request() for wish in wishes]
     events: dict[Request, list[Event]] = {request: [] for request in requests}
@@ -110,18 +125,45 @@ def run(decoder: Decoder, wishes: list[Wish]) -> list[tuple[SingleText, list[Eve
     return [(request, events[request]) for request in requests]
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.lists(WISHES, min_size=1, max_size=6), st.integers(1, 5))
-def test_every_text_is_that_of_the_plain_loop(wishes: list[Wish], rows: int) -> None:
+def check(wish: Wish, request: SingleText | BeamTexts, events: list[Event]) -> None:
+    """What came of a wish is what comes of it alone."""
+    if request.error is not None:
+        raise request.error
+    cancelled = request.finish_reason == "cancelled"
+    if isinstance(request, BeamTexts):
+        alone = wish.request()
+        assert isinstance(alone, BeamTexts)
+        plain_beams(alone, CAPACITY)
+        found, expected_beams = (each.best(wish.beams) for each in (request, alone))
+        if not cancelled:
+            assert (found, request.finish_reason) == (expected_beams, alone.finish_reason)
+        return
+    ids = [token for event in events for token in event.ids]
+    expected, reason = wish.expected()
+    assert request.new_ids == ids
+    if cancelled and wish.cancelled_after is not None:
+        assert ids == expected[: len(ids)]
+    else:
+        assert (ids, request.finish_reason) == (expected, reason)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(st.lists(WISHES, min_size=1, max_size=5), min_size=1, max_size=2), st.integers(4, 7)
+)
+def test_every_text_is_the_one_that_it_is_alone(rounds: list[list[Wish]], rows: int) -> None:
     decoder = Decoder(ScriptedRows(rows, CAPACITY))
-    for wish, (request, events) in zip(wishes, run(decoder, wishes), strict=True):
-        ids = [token for event in events for token in event.ids]
-        expected, reason = wish.expected()
-        if request.error is not None:
-            raise request.error
-        assert request.new_ids == ids
-        if wish.cancelled_after is None or request.finish_reason != "cancelled":
-            assert (ids, request.finish_reason) == (expected, reason)
-        else:
-            assert ids == expected[: len(ids)]
-    assert decoder.active == 0
+    for wishes in rounds:  # the second finds what the first left in the rows
+        for wish, (request, events) in zip(wishes, run(decoder, wishes), strict=True):
+            check(wish, request, events)
+        assert decoder.active == 0
+        assert sorted(decoder.idle) == list(range(rows))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(WISHES, min_size=1, max_size=6), st.integers(1, 3))
+def test_few_rows_change_no_text(wishes: list[Wish], rows: int) -> None:
+    single = [wish for wish in wishes if wish.beams <= rows]
+    decoder = Decoder(ScriptedRows(rows, CAPACITY))
+    for wish, (request, events) in zip(single, run(decoder, single), strict=True):
+        check(wish, request, events)
