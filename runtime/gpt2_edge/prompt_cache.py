@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gpt2_edge.decode.loop import Decoder
 from gpt2_edge.decode.rows import SharedRows, make_rows
-from gpt2_edge.errors import GenerationError, MissingDependencyError, PackageError
+from gpt2_edge.errors import GenerationError, MissingDependencyError, PackageError, install_hint
 from gpt2_edge.files.package import Package
 from gpt2_edge.graph.session import Session
 from gpt2_edge.untrusted import one_line
@@ -137,5 +137,5 @@ def _safetensors(module: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise MissingDependencyError(
-            "saving and loading caches needs safetensors: pip install safetensors"
+            f"saving and loading caches needs safetensors: {install_hint('cache')}"
         ) from error

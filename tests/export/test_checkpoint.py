@@ -13,6 +13,7 @@ import pytest
 from gpt2_edge.errors import CheckpointError, ExportError
 from gpt2_edge_export.checkpoint.checkpoint import open_checkpoint
 from gpt2_edge_export.export import ExportOptions, export_package
+from gpt2_edge_export.output.generation_file import read_generation_file
 from helpers import (
     assert_one_line,
     random_config,
@@ -76,8 +77,8 @@ def test_masks_of_old_checkpoints_are_ignored(tmp_path: Path, prefix: bool) -> N
 def test_special_tokens_beyond_the_vocabulary_are_dropped(tmp_path: Path) -> None:
     config = random_config(eos_token_id=[50256, 7], bos_token_id=50256)
     write_random_checkpoint(tmp_path, config)
-    parsed = open_checkpoint(tmp_path).config
-    assert (parsed.bos_token_id, parsed.eos_token_ids) == (None, (7,))
+    special = read_generation_file(open_checkpoint(tmp_path)).special
+    assert (special.bos, special.eos) == (None, (7,))
 
 
 def test_activation_can_be_overridden(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from gpt2_edge import GenerationConfig, Generator
 from gpt2_edge.errors import CheckpointError
 from gpt2_edge_export.checkpoint.checkpoint import open_checkpoint
 from gpt2_edge_export.export import ExportOptions, export_package
+from gpt2_edge_export.output.generation_file import read_generation_file
 from helpers import assert_one_line, random_config, random_tensors
 from oracle import Oracle
 
@@ -105,10 +106,10 @@ def test_gpt2_vocabulary_has_its_end_of_text(torch: Any, tmp_path: Path) -> None
     file = write_ckpt(
         torch, tmp_path / "a.pt", random_tensors(config), vocab_size=50304, n_embd=8, block_size=4
     )
-    parsed = open_checkpoint(file).config
-    assert (parsed.bos_token_id, parsed.eos_token_ids) == (50256, (50256,))
+    special = read_generation_file(open_checkpoint(file)).special
+    assert (special.bos, special.eos) == (50256, (50256,))
     small = write_ckpt(torch, tmp_path / "b.pt", random_tensors(random_config()))
-    assert open_checkpoint(small).config.eos_token_ids == ()
+    assert read_generation_file(open_checkpoint(small)).special.eos == ()
 
 
 def test_missing_weight_is_named(torch: Any, tmp_path: Path) -> None:

@@ -67,7 +67,11 @@ _FLAGS = {
 
 @dataclass(frozen=True)
 class GPT2Config:
-    """Sizes and variants of one GPT-2; the names are those of transformers' GPT2Config."""
+    """Sizes and variants of one GPT-2; the names are those of transformers' GPT2Config.
+
+    bos_token_id, eos_token_ids: of which config.json is only one source (special_tokens.py); the
+    exporter sets them.
+    """
 
     vocab_size: int
     n_positions: int
@@ -199,9 +203,6 @@ def parse_config(raw: dict[str, Any], where: Path) -> GPT2Config:
     vocab_size = _whole(raw, "vocab_size", where, 2)
     activation = raw.get("activation_function", "gelu_new")
     check_activation(activation, f"{where} says activation_function")
-    eos = raw.get("eos_token_id")
-    eos_ids = [] if eos is None else eos if isinstance(eos, list) else [eos]
-    bos = raw.get("bos_token_id")
     return GPT2Config(
         vocab_size=vocab_size,
         n_positions=_whole(raw, "n_positions", where),
@@ -214,9 +215,6 @@ def parse_config(raw: dict[str, Any], where: Path) -> GPT2Config:
         scale_attn_weights=flags["scale_attn_weights"],
         scale_attn_by_inverse_layer_idx=flags["scale_attn_by_inverse_layer_idx"],
         tie_word_embeddings=flags["tie_word_embeddings"],
-        # Some fine-tunes keep the 50256 of the original beside a smaller vocabulary.
-        bos_token_id=bos if isinstance(bos, int) and 0 <= bos < vocab_size else None,
-        eos_token_ids=tuple(i for i in eos_ids if isinstance(i, int) and 0 <= i < vocab_size),
     )
 
 
