@@ -73,8 +73,10 @@ check:
 	@SKIPPED_LIST=$(CURDIR)/.skipped $(MAKE) --no-print-directory -j2 --output-sync=target $(CHECKED)
 	@$(BIN)/python tools/skipped.py .skipped
 
+# GENAI: a Python that has onnxruntime-genai, such as .venv-genai/bin/python of test-ecosystem.
 bench: $(BENCH_VENV)/ready
 	$(BENCH_VENV)/bin/python benchmarks/run.py $(BENCH)
+	$(BENCH_VENV)/bin/python benchmarks/decoder.py $(if $(GENAI),--genai $(GENAI)) $(BENCH_DECODER)
 
 test-optimum: $(OPTIMUM_VENV)/ready
 	$(ONE_THREAD) $(OPTIMUM_VENV)/bin/python -m pytest -q -m optimum

@@ -10,6 +10,7 @@ table shows medians over the rounds.
 from __future__ import annotations
 
 import argparse
+import operator
 import os
 import platform
 import statistics
@@ -26,10 +27,12 @@ from random_checkpoint import SHAPES, write_random_checkpoint
 from run import ROOT, gpt2_edge, processor
 
 from gpt2_edge import Generator
+from gpt2_edge_export.texts import REPORT_TEXT
 
 BATCHES = (2, 4, 8, 16)
 PROMPT, NEW = 32, 128  # tokens
 TURNS, SAID, ANSWERED = 16, 12, 24
+TEXTS = 25
 STORIES = ("It was", "What do you", "The old man", "In the morning")
 # As in summaries, translations of code and answers by a form: the text has what is to come.
 REPETITIVE = (
@@ -51,8 +54,8 @@ def main() -> None:
     parser.add_argument("--genai", type=Path, help="a Python that has onnxruntime-genai")
     arguments = parser.parse_args()
 
-    large = exported(arguments.work, arguments.shape)
-    small = exported(arguments.work, "sample")
+    large = exported(arguments.work, arguments.shape, "int4")
+    small = exported(arguments.work, "sample", "int4")
     rates: dict[str, list[float]] = defaultdict(list)
     model, sample = Generator.load(large), Generator.load(small)
     for number in range(arguments.rounds):
@@ -65,6 +68,12 @@ def main() -> None:
                 output = subprocess.check_output([*command, *map(str, (rows, PROMPT, NEW))])
                 rates[f"onnxruntime-genai, {rows}"].append(float(output))
     print_table(arguments.shape, {name: statistics.median(each) for name, each in rates.items()})
+    for recipe in ("fp32", "int8", "int4"):
+        drafted, together = same_texts(Generator.load(exported(arguments.work, "sample", recipe)))
+        print(
+            f"Of {TEXTS} greedy texts of {NEW} tokens (models/sample, {recipe}) {drafted} are the "
+            f"same with drafts, {together} in batches of 5."
+        )
     read, said = chat(model)
     print(
         f"\nA chat of {TURNS} turns with a cache reads {read:,} tokens; its turns have {said:,}.\n"
@@ -73,13 +82,14 @@ def main() -> None:
     )
 
 
-def exported(work: Path, name: str) -> Path:
-    """An int4 package of a shape with random weights, or of models/sample."""
-    package = work / f"decoder-{name}-int4"
+def exported(work: Path, name: str, recipe: str) -> Path:
+    """A package of a shape with random weights, or of models/sample."""
+    package = work / f"decoder-{name}-{recipe}"
     if (package / "manifest.json").is_file():
         return package
-    print(f"exporting {name}", flush=True)
-    source, options = ROOT / "models" / "sample", ["--no-calibration", "--no-report", "--force"]
+    print(f"exporting {name} {recipe}", flush=True)
+    source, options = ROOT / "models" / "sample", ["--recipe", recipe, "--force"]
+    options += ["--no-calibration", "--no-report"]
     if name in SHAPES:
         source = work / f"random-{name}"
         options.append("--no-tokenizer")
@@ -188,6 +198,23 @@ def chat(model: Generator) -> tuple[int, int]:
         read += result.prompt_tokens - result.cached_tokens
         history += result.ids
     return read, TURNS * (SAID + ANSWERED)
+
+
+def same_texts(model: Generator) -> tuple[int, int]:
+    """How many of TEXTS greedy texts do not change with drafts, and in batches."""
+    words = REPORT_TEXT.read_text("utf-8").split()
+    prompts = [" ".join(words[start : start + 5]) for start in range(0, 40 * TEXTS, 40)]
+    settings: dict[str, Any] = {"max_new_tokens": NEW, "ignore_eos": True, "do_sample": False}
+    alone = [model.generate(prompt, **settings).ids for prompt in prompts]
+    drafted = [
+        model.generate(prompt, prompt_lookup_num_tokens=8, **settings).ids for prompt in prompts
+    ]
+    together = [
+        result.ids
+        for start in range(0, TEXTS, 5)
+        for result in model.generate_batch(prompts[start : start + 5], **settings)
+    ]
+    return sum(map(operator.eq, alone, drafted)), sum(map(operator.eq, alone, together))
 
 
 def print_table(shape: str, medians: dict[str, float]) -> None:

@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+from gpt2_edge import Generator
 from gpt2_edge_export.checkpoint.checkpoint import open_checkpoint
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -37,6 +38,27 @@ def test_a_random_checkpoint_is_one_that_exports(
     assert (checkpoint.tensor("ln_f.weight") == 1).all()
     again = open_checkpoint(script.write_random_checkpoint("tiny", tmp_path / "again"))
     assert (again.tensor("h.1.mlp.c_fc.weight") == checkpoint.tensor("h.1.mlp.c_fc.weight")).all()
+
+
+def test_what_the_decoder_gives_is_measured(
+    sample_fp32: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = load("decoder", monkeypatch)
+    for name, value in (("PROMPT", 4), ("NEW", 6), ("BATCHES", (2,)), ("TURNS", 3), ("TEXTS", 5)):
+        monkeypatch.setattr(script, name, value)
+    model = Generator.load(sample_fp32, provider="cpu")
+    onnx = model.session.onnx
+    medians = {name: measure() for name, measure in script.measurements(model, model).items()}
+    assert all(value > 0 for value in medians.values())
+    assert medians["outside the graph"] < 1
+    assert model.session.onnx is onnx
+    assert script.same_texts(model) == (5, 5)  # fp32
+    read, said = script.chat(model)
+    assert 0 < read <= said  # what was said last is read with the next turn
+    script.print_table("tiny", medians)
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    assert len(rows) == 2 + len(medians)
+    assert f"{medians['batch of 2'] / medians['one text']:.2f} x one text" in "".join(rows)
 
 
 def test_the_table_has_a_row_for_each_recipe(
