@@ -17,7 +17,7 @@ from gpt2_edge_cli.signals import Loading
 
 if TYPE_CHECKING:
     from gpt2_edge.generate import Generator
-from gpt2_edge.model import Prompt
+    from gpt2_edge.model import Prompt
 
 # More than any context holds, and little enough to be tokenized in a moment.
 PROMPT_LIMIT = 4 << 20

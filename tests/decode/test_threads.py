@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 from decode.scripted import VOCAB, ScriptedRows, plain
@@ -16,7 +18,7 @@ from gpt2_edge.sampling import candidates, draw
 THREADS, REQUESTS, CAPACITY = 8, 1000, 40
 
 
-def one(decoder: Decoder, number: int) -> None:
+def one(decoder: Decoder, number: int, alive: weakref.WeakSet[SingleText]) -> None:
     """Submit a request, step until it has ended, and compare it with the plain loop."""
     source = random.Random(number)
     prompt = [source.randrange(VOCAB) for _ in range(source.randint(1, 20))]
@@ -28,6 +30,7 @@ def one(decoder: Decoder, number: int) -> None:
     drafter = prompt_lookup() if source.random() < 0.3 else None
     request = SingleText(prompt, limits, choose, drafter=drafter, draft_tokens=4)
     cut = source.randint(0, 12) if source.random() < 0.2 else None
+    alive.add(request)
     decoder.submit(request)
     told: list[int] = []
     steps = 0
@@ -51,11 +54,13 @@ def one(decoder: Decoder, number: int) -> None:
 
 def test_a_thousand_requests_of_eight_threads_are_as_alone() -> None:
     rows = ScriptedRows(6, CAPACITY)
-    decoder = Decoder(rows)
+    decoder, alive = Decoder(rows), weakref.WeakSet[SingleText]()
     with ThreadPoolExecutor(THREADS) as pool:
-        for future in [pool.submit(one, decoder, number) for number in range(REQUESTS)]:
+        for future in [pool.submit(one, decoder, number, alive) for number in range(REQUESTS)]:
             future.result(timeout=120)
     assert decoder.active == 0
+    gc.collect()
+    assert len(alive) == 0  # nothing keeps what has ended
     assert sorted(decoder.idle) == list(range(6))  # no row is lost
 
 

@@ -26,7 +26,13 @@ def documented() -> Iterator[tuple[str, str]]:
         value = getattr(gpt2_edge, name)
         yield name, inspect.getdoc(value) or ""
         if inspect.isclass(value):
-            for member, definition in vars(value).items():
+            members = {
+                k: v
+                for kind in reversed(value.__mro__)
+                if kind.__module__.startswith("gpt2_edge")
+                for k, v in vars(kind).items()
+            }
+            for member, definition in members.items():
                 if not member.startswith("_") or member == "__init__":
                     yield f"{name}.{member}", inspect.getdoc(definition) or ""
 
@@ -47,9 +53,9 @@ def test_all_is_complete_and_each_name_is_there() -> None:
 
 def test_type_checkers_see_every_name() -> None:
     source = inspect.getsource(gpt2_edge)
-    imported = re.findall(r"^    from gpt2_edge\.(\w+) import (\w+) as (\w+)$", source, re.M)
+    imported = re.findall(r"^    from gpt2_edge\.([\w.]+) import (\w+) as (\w+)$", source, re.M)
     assert {name: module for module, name, _ in imported} == {
-        name: module.__name__.rpartition(".")[2]
+        name: module.__name__.partition(".")[2]
         for name in PUBLIC
         for module in [importlib.import_module(f"gpt2_edge.{gpt2_edge._MODULES[name]}")]
     }
