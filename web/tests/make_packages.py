@@ -24,7 +24,7 @@ import numpy as np
 import onnx
 
 from gpt2_edge import GenerationConfig, Generator
-from gpt2_edge.sampling import SplitMix64, candidates, largest, make_chooser
+from gpt2_edge.sampling import SplitMix64, candidates, largest, make_chooser, top_p_truncation
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "models" / "sample"
@@ -163,6 +163,7 @@ def sampled(
     """
     rng = np.random.default_rng(1)
     moves = margin * rng.uniform(-1, 1, (MOVES, generator.manifest.architecture.vocab_size))
+    nucleus = [top_p_truncation(top_p)] if top_p < 1 else []
     best: dict[str, Any] = {"ids": []}
     for seed in range(SEEDS):
         prompt = PROMPTS[seed % len(PROMPTS)]
@@ -172,7 +173,7 @@ def sampled(
         for logits, token in steps(generator, generator.encode(prompt), config):
             u = uniform.uniform()
             moved = (
-                candidates((logits + move).astype(np.float32), temperature, top_k, top_p, reach=u)
+                candidates((logits + move).astype(np.float32), temperature, top_k, nucleus, reach=u)
                 for move in moves
             )
             if any(choice.at(u) != token for choice in moved):
