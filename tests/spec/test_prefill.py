@@ -16,7 +16,8 @@ SPEC: dict[str, Any] = json.loads(_FILE.read_text("utf-8"))
 
 @pytest.mark.parametrize("case", SPEC["cases"], ids=lambda case: case["name"])
 def test_parts(case: dict[str, Any]) -> None:
-    parts, there = [], case["start"]
+    parts: list[list[int]] = []
+    there = case["start"]
     while there < case["end"] and len(parts) <= len(case["parts"]):
         begin, there = next_part(there, case["end"], case["chunk"])
         parts.append([begin, there])
