@@ -72,7 +72,8 @@ def shares(logits: list[float], settings: dict[str, float]) -> tuple[list[int], 
     Nothing may be decided by rounding.
     """
     asked = DEFAULTS | settings
-    order = sorted(range(len(logits)), key=lambda i: (-logits[i], i))
+    possible = (i for i, logit in enumerate(logits) if logit > -math.inf)
+    order = sorted(possible, key=lambda i: (-logits[i], i))
     ids = order[: int(asked["top_k"]) or len(order)]
     weights = [math.exp((logits[i] - logits[ids[0]]) / asked["temperature"]) for i in ids]
     whole = math.fsum(weights)
