@@ -44,6 +44,11 @@ export function readExpected(): Expected {
   return JSON.parse(readFileSync(file, "utf8")) as Expected;
 }
 
+/** What spec/`name`.json promises. */
+export function spec<T>(name: string): T {
+  return JSON.parse(readFileSync(`${ROOT}spec/${name}.json`, "utf8")) as T;
+}
+
 /** The repository's web folder at /, the packages at /packages/. */
 export function serveAll(): Promise<Served> {
   return serve({ "/": WEB, "/packages/": PACKAGES });
