@@ -17,7 +17,7 @@ from gpt2_edge.decode.loop import Decoder
 from gpt2_edge.decode.request import SingleText
 from gpt2_edge.decode.window import fitted, slid
 from gpt2_edge.requests import Extras, RequestMaker
-from gpt2_edge.tokenizer import Tokenizer
+from gpt2_edge.text.tokenizer import Tokenizer
 from helpers import assert_one_line
 
 _FILE = Path(__file__).resolve().parents[2] / "spec" / "decoding.json"

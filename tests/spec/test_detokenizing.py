@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from byte_level import byte_level_tokenizer
-from gpt2_edge.tokenizer import Tokenizer
+from gpt2_edge.text.tokenizer import Tokenizer
 
 _FILE = Path(__file__).resolve().parents[2] / "spec" / "detokenizing.json"
 SPEC: dict[str, Any] = json.loads(_FILE.read_text("utf-8"))

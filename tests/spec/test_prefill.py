@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gpt2_edge.decode.prefill import PREFILL_CHUNK, next_part
+from gpt2_edge.graph.prefill import PREFILL_CHUNK, next_part
 
 _FILE = Path(__file__).resolve().parents[2] / "spec" / "prefill.json"
 SPEC: dict[str, Any] = json.loads(_FILE.read_text("utf-8"))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gpt2_edge.stopping import StopStrings
+from gpt2_edge.text.stopping import StopStrings
 
 _FILE = Path(__file__).resolve().parents[2] / "spec" / "stopping.json"
 SPEC: dict[str, Any] = json.loads(_FILE.read_text("utf-8"))

@@ -214,13 +214,23 @@ def expected(folder: Path) -> dict[str, Any]:
 
 
 def past_the_context(folder: Path) -> dict[str, Any]:
-    """A prompt of several prefill steps, continued until the window slides."""
+    """A prompt of several prefill steps, continued until the window slides; and a prompt that is
+    longer than the context, whose first tokens are kept.
+    """
     generator = Generator.load(folder, provider="cpu")
     assert generator.tokenizer is not None
     prompt = generator.tokenizer.encode((SAMPLE / "README.md").read_text("utf-8"))[:385]
     assert len(prompt) == 385
     config = GenerationConfig(max_new_tokens=160, context_overflow="slide", ignore_eos=True)
-    return {"prompt": prompt, "ids": generator.generate(prompt, config).ids}
+    keep = 7
+    long = [*prompt, *reversed(prompt)]
+    assert len(long) > generator.context_length
+    kept = generator.generate(long, config, keep=keep)
+    return {
+        "prompt": prompt,
+        "ids": generator.generate(prompt, config).ids,
+        "kept": {"prompt": long, "keep": keep, "ids": kept.ids},
+    }
 
 
 def tokenizer_cases(folder: Path) -> list[dict[str, Any]]:

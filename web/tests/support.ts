@@ -34,7 +34,11 @@ export interface PackageCase {
 
 export interface Expected {
   readonly packages: Readonly<Record<string, PackageCase>>;
-  readonly slide: { readonly prompt: number[]; readonly ids: number[] };
+  readonly slide: {
+    readonly prompt: number[];
+    readonly ids: number[];
+    readonly kept: { readonly prompt: number[]; readonly keep: number; readonly ids: number[] };
+  };
   readonly tokenizer: { text: string | null; ids: number[]; decoded: string }[];
 }
 
