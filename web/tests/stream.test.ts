@@ -5,7 +5,7 @@ import { after, before, test } from "node:test";
 
 import { GenerationError, Generator, type GenerationConfig } from "../src/index.js";
 import type { Served } from "../scripts/static-server.js";
-import { readExpected, serveAll } from "./support.js";
+import { inMemory, MEMORY, readExpected, serveAll } from "./support.js";
 
 const expected = readExpected();
 
@@ -205,6 +205,20 @@ test("settings that change logits change the text, and not the logits", async ()
   await assert.rejects(generator.generate(greedy.prompt, none), /^GenerationError: every token is/);
   const same = { ...config, repetitionPenalty: 1, noRepeatNgramSize: 0, logitBias: {} };
   assert.deepEqual((await generator.generate(greedy.prompt, same)).ids, plain.ids);
+});
+
+test("what a package sets changes its texts, and not its self-test", async () => {
+  const { greedy } = expected.packages["int4"]!;
+  const own = { suppress_tokens: greedy.ids.slice(0, 1), min_new_tokens: 3, max_new_tokens: 5 };
+  const file = { "generation_config.json": JSON.stringify({ ...own, logit_bias: { 7: 20 } }) };
+  const generator = await Generator.load(MEMORY, inMemory("int4", () => {}, file).options);
+  assert.deepEqual(generator.generationConfig.logitBias, [[[7], 20]]);
+  const { ids } = await generator.generate(greedy.prompt);
+  assert.deepEqual(ids, [7, 7, 7, 7, 7]);
+  const other = { suppressTokens: [], logitBias: {}, ignoreEos: true };
+  assert.deepEqual((await generator.generate(greedy.prompt, other)).ids, greedy.ids.slice(0, 5));
+  assert.deepEqual(await generator.selfTest(), []);
+  await generator.dispose();
 });
 
 test("tokens come one by one, without text", async () => {
