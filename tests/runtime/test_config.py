@@ -20,7 +20,6 @@ from gpt2_edge.config import PACKAGE_SETTINGS, EffectiveSettings, Settings
 from gpt2_edge.settings import RULES
 from helpers import assert_one_line
 
-SPEC = json.loads((Path(__file__).resolve().parents[2] / "spec/settings.json").read_text("utf-8"))
 NAMES = [entry.name for entry in dataclasses.fields(GenerationConfig)]
 # Lists of ids, biases by id, schemas.
 TAKES_LISTS = (
@@ -195,28 +194,6 @@ def test_a_config_is_made_or_refused_in_one_line(given: dict[str, Any]) -> None:
     else:
         assert hash(config) == hash(dataclasses.replace(config))
         assert config.resolved().max_new_tokens >= 1
-
-
-@pytest.mark.parametrize("case", SPEC["cases"], ids=lambda case: case["name"])
-def test_settings_are_what_every_runtime_makes_of_them(case: dict[str, Any]) -> None:
-    def resolve() -> Any:
-        return GenerationConfig(**case["caller"]).resolved(
-            GenerationConfig.from_json(case["package"])
-        )
-
-    if "refused" in case:
-        with pytest.raises(GenerationError) as raised:
-            resolve()
-        assert_one_line(raised.value, case["refused"])
-        return
-    effective = dataclasses.asdict(resolve())
-    effective["samples"] = effective["do_sample"]
-    assert {name: effective[name] for name in case["expect"]} == case["expect"]
-
-
-def test_the_defaults_are_what_every_runtime_has() -> None:
-    effective = dataclasses.asdict(GenerationConfig(do_sample=True).resolved())
-    assert {name: effective[name] for name in SPEC["defaults"]} == SPEC["defaults"]
 
 
 def test_a_generation_config_is_read_from_a_folder(tmp_path: Path) -> None:

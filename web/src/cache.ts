@@ -21,6 +21,8 @@ const COPY_DST = 0x08;
 const STORAGE = 0x80;
 
 type Tensors = Record<string, Tensor>;
+/** Keys or values; those of float16 as bits. */
+type Rows = Float32Array | Uint16Array | Int8Array;
 
 /** What a sequence needs of a cache. */
 export interface Cache {
@@ -30,6 +32,8 @@ export interface Cache {
   readonly fetches: Record<string, Tensor | null>;
   /** Take in what a step wrote; `length` is then the number of tokens. */
   advance(outputs: Tensors, length: number): void;
+  /** Forget all tokens from number `length` on. */
+  trim(length: number): Promise<void>;
   dispose(): void;
 }
 
@@ -59,7 +63,7 @@ export class GrowingCache implements Cache {
   readonly fetches: Record<string, null>;
 
   constructor(
-    ort: OrtModule,
+    private readonly ort: OrtModule,
     private readonly manifest: Manifest,
   ) {
     const { architecture, graph } = manifest;
@@ -93,6 +97,22 @@ export class GrowingCache implements Cache {
     }
   }
 
+  async trim(length: number): Promise<void> {
+    const { numHeads, headSize } = this.manifest.architecture;
+    for (const { past } of cacheNames(this.manifest)) {
+      const tensor = this.feeds[past]!;
+      const data = (await tensor.getData()) as Rows; // on the processor from here on
+      const [size, whole] = [length * headSize, data.length / numHeads];
+      const left = data.slice(0, numHeads * size);
+      for (let head = 0; head < numHeads; head++) {
+        left.set(data.subarray(head * whole, head * whole + size), head * size);
+      }
+      tensor.dispose();
+      const dims = [1, numHeads, length, headSize];
+      this.feeds[past] = new this.ort.Tensor(this.manifest.graph.cacheDtype, left, dims);
+    }
+  }
+
   dispose(): void {
     for (const tensor of Object.values(this.feeds)) tensor.dispose();
   }
@@ -122,6 +142,8 @@ export class SharedGpuCache implements Cache {
   }
 
   advance(): void {} // the step wrote into the buffers
+
+  async trim(): Promise<void> {} // what is behind the mask's end does not count
 
   dispose(): void {
     for (const buffer of this.#buffers) buffer.destroy();

@@ -1,28 +1,21 @@
-/**
- * From a prompt to text: `Generator`, and the loop behind it.
- *
- * Three layers, as in Python: `tokens` yields ids, `stream` turns them into text as it becomes
- * certain, `generate` returns the whole result.
- */
+/** `Generator`, the public face: a loaded package, and all that it can be asked. */
 
-import {
-  settingsOf,
-  type GenerationConfig,
-  type GenerationDefaults,
-  type Settings,
-} from "./config.js";
+import { settingsOf, type GenerationConfig, type GenerationDefaults } from "./config.js";
+import { decode } from "./decode.js";
 import { GenerationError } from "./errors.js";
 import type { Manifest } from "./manifest.js";
 import { fetchManifest, fetchPackage, fileUrl, type DownloadOptions } from "./package.js";
 import { promptIds, type Prompt } from "./prompt.js";
-import { GenerationState, type GenerationResult, type NextToken, type Token } from "./result.js";
+import { TextRequest } from "./request.js";
+import type { GenerationResult, NextToken, Token } from "./result.js";
 import { providersFor, type Provider, type RuntimeOptions } from "./runtime.js";
-import { largest, logProbability, makeSampler, probabilities, requireNumbers } from "./sampling.js";
+import { largest, probabilities, requireNumbers } from "./sampling.js";
 import { selfTestProblems } from "./selftest.js";
 import { Session } from "./session.js";
-import { StopStrings } from "./stopping.js";
+import { EventStream, TextStream } from "./stream.js";
 import { Tokenizer, type EncodeOptions } from "./tokenizer.js";
 import { shown } from "./untrusted.js";
+import { fitted } from "./window.js";
 
 export interface LoadOptions extends DownloadOptions, RuntimeOptions {
   /** "wasm" (default of "auto" without a GPU), "webgpu", or "auto": the best that fits. */
@@ -32,38 +25,6 @@ export interface LoadOptions extends DownloadOptions, RuntimeOptions {
 export interface RunOptions {
   /** Aborting it ends a generation with what there is and finishReason "cancelled". */
   signal?: AbortSignal;
-}
-
-/** Pieces of text as they become certain, never half a character; then `result`. */
-export class TextStream implements AsyncIterableIterator<string> {
-  #result: GenerationResult | undefined;
-
-  constructor(private readonly pieces: AsyncGenerator<string, GenerationResult, undefined>) {}
-
-  async next(): Promise<IteratorResult<string, undefined>> {
-    const step = await this.pieces.next();
-    if (!step.done) return { done: false, value: step.value };
-    this.#result ??= step.value;
-    return { done: true, value: undefined };
-  }
-
-  /** Called by `for await` on leaving it early; frees the cache. */
-  async return(): Promise<IteratorResult<string, undefined>> {
-    await this.pieces.return(undefined as never);
-    return { done: true, value: undefined };
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
-  }
-
-  /** The record of the whole generation; GenerationError before the stream has ended. */
-  get result(): GenerationResult {
-    if (!this.#result) {
-      throw new GenerationError("the stream has not ended; read all of it before its result");
-    }
-    return this.#result;
-  }
 }
 
 /** A loaded package. Several generations may run at once: each has its own cache. */
@@ -119,23 +80,23 @@ export class Generator {
 
   /** Like `generate`, piece by piece. */
   stream(prompt: Prompt, config: GenerationConfig = {}, options: RunOptions = {}): TextStream {
-    const settings = settingsOf(config, this.generationConfig);
-    const ids = this.encode(prompt);
-    if (settings.stopStrings.length > 0 && !this.tokenizer) {
-      throw new GenerationError("stopStrings need a tokenizer; this package has none");
-    }
-    return new TextStream(this.#text(ids, settings, options.signal));
+    return new TextStream(this.events(prompt, config, options));
   }
 
-  /** Like `generate`, token by token, without text or stop strings. */
+  /** Like `stream`, with the ids and log-probabilities behind the text. */
+  events(prompt: Prompt, config: GenerationConfig = {}, options: RunOptions = {}): EventStream {
+    const request = this.#request(prompt, config, options);
+    const steps = decode(request, (capacity) => this.session.start(capacity));
+    return new EventStream(steps, request, this.provider);
+  }
+
+  /** Like `stream`, token by token, those of held back text too. */
   tokens(
     prompt: Prompt,
     config: GenerationConfig = {},
     options: RunOptions = {},
   ): AsyncGenerator<Token, void, undefined> {
-    const settings = settingsOf(config, this.generationConfig);
-    const ids = this.encode(prompt);
-    return this.#tokens(ids, settings, this.#state(ids, settings), options.signal);
+    return tokensOf(this.events(prompt, config, options));
   }
 
   /** The `k` most likely next tokens after `prompt`, most likely first. */
@@ -158,7 +119,7 @@ export class Generator {
     const ids = this.encode(prompt);
     const sequence = await this.session.start(ids.length);
     try {
-      return (await sequence.prefill(ids))!; // nothing stops it
+      return await sequence.prefill(ids);
     } finally {
       sequence.dispose();
     }
@@ -174,13 +135,7 @@ export class Generator {
    * for text.
    */
   encode(prompt: Prompt, options: EncodeOptions = {}): number[] {
-    if (typeof prompt === "string" && !this.tokenizer) {
-      throw new GenerationError("the package has no tokenizer; give the prompt as token ids");
-    }
-    const { architecture } = this.manifest;
-    return typeof prompt === "string"
-      ? promptIds(this.tokenizer!.encode(prompt, options), architecture)
-      : promptIds(prompt, architecture);
+    return this.#ids(prompt, options, false);
   }
 
   /** A token as text for people; without a tokenizer, its number. */
@@ -193,83 +148,34 @@ export class Generator {
     await this.session.dispose();
   }
 
-  #state(ids: readonly number[], settings: Settings): GenerationState {
-    const seed = settings.samples ? (settings.seed ?? freshSeed()) : null;
-    return new GenerationState(ids.length, seed, this.provider);
+  /** What to write, all of it checked before anything is computed. */
+  #request(prompt: Prompt, config: GenerationConfig, { signal }: RunOptions): TextRequest {
+    const settings = settingsOf(config, this.generationConfig);
+    const { contextLength, vocabSize } = this.manifest.architecture;
+    const slides = settings.contextOverflow === "slide";
+    const ids = this.#ids(prompt, {}, slides);
+    const read = slides ? fitted(ids, contextLength, settings.keep) : ids;
+    const model = {
+      vocabSize,
+      eosIds: this.manifest.eosTokenIds,
+      detokenizer: this.tokenizer?.stream(),
+    };
+    return new TextRequest(read, settings, model, signal);
   }
 
-  async *#text(
-    ids: readonly number[],
-    settings: Settings,
-    signal: AbortSignal | undefined,
-  ): AsyncGenerator<string, GenerationResult, undefined> {
-    const state = this.#state(ids, settings);
-    const stops = new StopStrings(settings.stopStrings);
-    const detokenizer = this.tokenizer?.stream();
-    let text = "";
-    for await (const token of this.#tokens(ids, settings, state, signal)) {
-      if (!detokenizer) continue;
-      const piece = stops.push(detokenizer.push(token.id));
-      text += piece;
-      if (piece) yield piece;
-      if (stops.found) break;
+  #ids(prompt: Prompt, options: EncodeOptions, anyLength: boolean): number[] {
+    if (typeof prompt === "string" && !this.tokenizer) {
+      throw new GenerationError("the package has no tokenizer; give the prompt as token ids");
     }
-    if (detokenizer && !stops.found) {
-      let rest = stops.push(detokenizer.finish());
-      rest += stops.finish();
-      text += rest;
-      if (rest) yield rest;
-    }
-    if (stops.found) state.finishReason = "stop";
-    return state.result(detokenizer ? text : null, settings.logprobs);
-  }
-
-  /** The decode loop. */
-  async *#tokens(
-    ids: readonly number[],
-    settings: Settings,
-    state: GenerationState,
-    signal: AbortSignal | undefined,
-  ): AsyncGenerator<Token, void, undefined> {
-    const choose = makeSampler(settings, state.seed ?? 0);
-    const eosIds = settings.ignoreEos ? [] : this.manifest.eosTokenIds;
-    const { contextLength } = this.manifest.architecture;
-    const capacity = ids.length + settings.maxNewTokens - 1;
-    state.start();
-    let sequence = await this.session.start(capacity);
-    try {
-      let fed = ids;
-      for (;;) {
-        const logits = await sequence.prefill(fed, signal);
-        if (!logits) {
-          state.finishReason = "cancelled";
-          return;
-        }
-        requireNumbers(logits);
-        const id = choose(logits);
-        const token = settings.logprobs ? { id, logprob: logProbability(logits, id) } : { id };
-        state.push(token);
-        const ended = eosIds.includes(id);
-        if (ended) state.finishReason = "eos";
-        yield token;
-        if (ended || state.tokens.length === settings.maxNewTokens) return;
-        fed = [id];
-        if (sequence.length === contextLength) {
-          if (settings.contextOverflow === "stop") return;
-          // The window slides: its newer half becomes the prompt again.
-          fed = [...sequence.ids.slice((sequence.length + 1) >> 1), id];
-          sequence.dispose();
-          sequence = await this.session.start(capacity);
-        }
-      }
-    } finally {
-      sequence.dispose();
-    }
+    const ids = typeof prompt === "string" ? this.tokenizer!.encode(prompt, options) : prompt;
+    return promptIds(ids, this.manifest.architecture, anyLength);
   }
 }
 
-/** 53 random bits: so many stay exact in a number, also in JSON. */
-function freshSeed(): number {
-  const [high = 0, low = 0] = crypto.getRandomValues(new Uint32Array(2));
-  return (high >>> 11) * 2 ** 32 + low;
+async function* tokensOf(events: EventStream): AsyncGenerator<Token, void, undefined> {
+  for await (const { ids, logprobs } of events) {
+    const [id] = ids;
+    const [logprob] = logprobs;
+    if (id !== undefined) yield logprob === undefined ? { id } : { id, logprob };
+  }
 }

@@ -12,9 +12,13 @@ const TYPED = [Int16Array, Uint16Array, Int32Array, Uint32Array, BigInt64Array, 
 
 /**
  * `ids` as numbers. GenerationError where they are no ids of the vocabulary or none at all,
- * ContextOverflowError where they do not fit the context.
+ * ContextOverflowError where they do not fit the context; anyLength: however many they are.
  */
-export function promptIds(ids: ArrayLike<number | bigint>, sizes: Architecture): number[] {
+export function promptIds(
+  ids: ArrayLike<number | bigint>,
+  sizes: Architecture,
+  anyLength = false,
+): number[] {
   if (!Array.isArray(ids) && !TYPED.some((kind) => ids instanceof kind)) {
     throw new GenerationError(
       `the prompt is ${shown(ids)}; give text, or an array of token ids (whole numbers)`,
@@ -27,7 +31,7 @@ export function promptIds(ids: ArrayLike<number | bigint>, sizes: Architecture):
         "'<|endoftext|>' in most GPT-2 vocabularies)",
     );
   }
-  if (ids.length > contextLength) {
+  if (ids.length > contextLength && !anyLength) {
     throw new ContextOverflowError(
       `the prompt has ${ids.length} tokens; the model's context holds ${contextLength}: shorten it`,
     );

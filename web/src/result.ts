@@ -1,17 +1,35 @@
-/** What a generation came to, and how far it is. */
+/** What generating gives back. */
 
+import type { TextRequest } from "./request.js";
 import type { Provider } from "./runtime.js";
 
 /**
- * "eos"; "stop" (a stop string); "length" (maxNewTokens, or the context is full); "cancelled"
- * (the signal was aborted).
+ * "eos"; "stop" (a stop string); "length" (maxNewTokens, or the context is full); "time"
+ * (maxTime); "cancelled" (the signal was aborted, or the stream was left early).
  */
-export type FinishReason = "eos" | "stop" | "length" | "cancelled";
+export type FinishReason = "eos" | "stop" | "length" | "time" | "cancelled";
 
 /** One generated token; `logprob` (natural logarithm) only where the config asks for it. */
 export interface Token {
   readonly id: number;
   readonly logprob?: number;
+}
+
+/** One of the most likely tokens at some place, with the natural logarithm of its probability. */
+export interface Alternative {
+  readonly id: number;
+  readonly logprob: number;
+}
+
+/** What a step added to a text: text that became certain, and the tokens that it wrote. */
+export interface TextEvent {
+  /** The text of a token may come with a later event. */
+  readonly text: string;
+  readonly ids: readonly number[];
+  /** Of each of `ids`, where the config asks for them. */
+  readonly logprobs: readonly number[];
+  /** For each of `ids` the most likely tokens there, where the config asks for them. */
+  readonly topLogprobs: readonly (readonly Alternative[])[];
 }
 
 /** One option for the next token, with its probability (0 to 1) over the whole vocabulary. */
@@ -21,9 +39,12 @@ export interface NextToken {
   readonly probability: number;
 }
 
-/** Times are in seconds, rates in tokens per second (0 where nothing was measured). */
+/**
+ * Times are the model's, in seconds, without what a reader of the stream did between two tokens;
+ * rates are in tokens per second (0 where nothing was measured).
+ */
 export interface GenerationResult {
-  /** The new text, without the prompt and without a stop string; null without a tokenizer. */
+  /** The new text, without the prompt; null without a tokenizer. */
   readonly text: string | null;
   /** All new token ids, the end-of-text token or those of a stop string included. */
   readonly ids: readonly number[];
@@ -34,6 +55,8 @@ export interface GenerationResult {
   readonly provider: Provider;
   /** One for each id, where the config asked for them. */
   readonly logprobs: readonly number[] | null;
+  /** For each id the most likely tokens there, where the config asked for them. */
+  readonly topLogprobs: readonly (readonly Alternative[])[] | null;
   readonly promptSeconds: number;
   readonly decodeSeconds: number;
   /** Speed of the prefill; the time includes choosing the first token. */
@@ -42,47 +65,24 @@ export interface GenerationResult {
   readonly decodeTokensPerSecond: number;
 }
 
-/** How far a generation is; shared by the layers of one call. */
-export class GenerationState {
-  finishReason: FinishReason = "length";
-  readonly tokens: Token[] = [];
-  #started = performance.now();
-  #first: number | undefined;
-  #latest: number | undefined;
-
-  constructor(
-    readonly promptTokens: number,
-    readonly seed: number | bigint | null,
-    readonly provider: Provider,
-  ) {}
-
-  start(): void {
-    this.#started = performance.now();
-  }
-
-  push(token: Token): void {
-    this.tokens.push(token);
-    this.#latest = performance.now();
-    this.#first ??= this.#latest;
-  }
-
-  result(text: string | null, withLogprobs: boolean): GenerationResult {
-    const first = this.#first ?? performance.now();
-    const promptSeconds = (first - this.#started) / 1000;
-    const decodeSeconds = ((this.#latest ?? first) - first) / 1000;
-    const later = this.tokens.length - 1;
-    return {
-      text,
-      ids: this.tokens.map((token) => token.id),
-      finishReason: this.finishReason,
-      promptTokens: this.promptTokens,
-      seed: this.seed,
-      provider: this.provider,
-      logprobs: withLogprobs ? this.tokens.map((token) => token.logprob ?? 0) : null,
-      promptSeconds,
-      decodeSeconds,
-      promptTokensPerSecond: promptSeconds > 0 ? this.promptTokens / promptSeconds : 0,
-      decodeTokensPerSecond: later > 0 && decodeSeconds > 0 ? later / decodeSeconds : 0,
-    };
-  }
+/** The record of a text that has ended. */
+export function resultOf(request: TextRequest, provider: Provider): GenerationResult {
+  const { events, newIds: ids, promptSeconds, decodeSeconds, settings } = request;
+  const promptTokens = request.prompt.length;
+  const measured = ids.length > 0 && promptSeconds > 0;
+  const later = ids.length - 1;
+  return {
+    text: request.writesText ? events.map(({ text }) => text).join("") : null,
+    ids,
+    finishReason: request.finishReason!,
+    promptTokens,
+    seed: request.seed,
+    provider,
+    logprobs: settings.logprobs ? events.flatMap(({ logprobs }) => logprobs) : null,
+    topLogprobs: settings.topLogprobs > 0 ? events.flatMap(({ topLogprobs }) => topLogprobs) : null,
+    promptSeconds,
+    decodeSeconds,
+    promptTokensPerSecond: measured ? promptTokens / promptSeconds : 0,
+    decodeTokensPerSecond: later > 0 && decodeSeconds > 0 ? later / decodeSeconds : 0,
+  };
 }

@@ -1,28 +1,29 @@
 /**
  * Choosing the next token from its logits, defined as in Python's sampling.py: candidates are
  * ordered by logit, then by id; the draw is SplitMix64 through the inverse cumulative
- * distribution. tests/vectors/sampling.json holds examples. Math.exp may differ from NumPy's in
+ * distribution. spec/sampling.json holds examples. Math.exp may differ from NumPy's in
  * the last bit, so a draw within 1e-7 of the border between two tokens may fall on either side.
  */
 
 import type { Settings } from "./config.js";
 import { GenerationError } from "./errors.js";
-import { SplitMix64 } from "./splitmix64.js";
+import { uniformAt } from "./splitmix64.js";
 
-/** From logits [vocab] to a token id. */
-export type Sampler = (logits: Float32Array) => number;
+/** Which token comes next: from its logits [vocab], for new token `number` (from 0). */
+export type Chooser = (logits: Float32Array, number: number) => number;
+
+/** The settings that say which tokens may be drawn, and how likely. */
+export type Filters = Pick<Settings, "temperature" | "topK" | "topP" | "minP" | "typicalP">;
 
 const FIRST_CANDIDATES = 1024;
 const COLDEST = 1e-30; // float32 logits divided by less overflow; greedy long before
 
-/** The sampler that `settings` ask for. */
-export function makeSampler(settings: Settings, seed: number | bigint): Sampler {
+/** What chooses as `settings` ask, drawing with `seed`; a pure function. */
+export function makeChooser(settings: Settings, seed: number | bigint): Chooser {
   if (!settings.samples) return greedy;
-  const { temperature, topK, topP } = settings;
-  const random = new SplitMix64(seed);
-  return (logits) => {
-    const u = random.uniform();
-    return draw(candidates(logits, temperature, topK, topP, u), u);
+  return (logits, number) => {
+    const u = uniformAt(seed, number);
+    return draw(candidates(logits, settings, u), u);
   };
 }
 
@@ -88,43 +89,68 @@ export interface Candidates {
 }
 
 /**
- * What remains of `logits` [vocab] after temperature, then topK (0: all), then topP (0: one).
+ * What remains of `logits` [vocab] after temperature, topK (0: all), topP and minP, typicalP.
  *
- * A token passes topP while the ones before it sum to less than topP of the topK. Where topK
- * allows the whole vocabulary, the tokens are only sorted as far as topP or a draw of `reach`
- * needs.
+ * topP and minP see the probabilities of the topK; the fewer tokens that they keep stay. Where topK
+ * allows the whole vocabulary, the tokens are only sorted as far as those or a draw of `reach`
+ * need: sorting all of them would cost more than the rest of the sampler.
  */
-export function candidates(
-  logits: Float32Array,
-  temperature: number,
-  topK: number,
-  topP: number,
-  reach = 1,
-): Candidates {
+export function candidates(logits: Float32Array, filters: Filters, reach = 1): Candidates {
+  const { topK, topP, minP, typicalP } = filters;
   const vocab = logits.length;
-  const divisor = Math.max(temperature, COLDEST);
-  const needed = topP < 1 ? topP : reach;
+  const divisor = Math.max(filters.temperature, COLDEST);
+  const truncates = topP < 1 || minP > 0;
   let k = topK === 0 ? vocab : Math.min(topK, vocab);
   const total = k === vocab ? sumOfExponentials(logits, divisor) : undefined;
-  if (total !== undefined) k = Math.min(k, FIRST_CANDIDATES);
+  if (total !== undefined && typicalP === 1) k = Math.min(k, FIRST_CANDIDATES);
   for (;;) {
-    let ids = largest(logits, k);
+    const ids = largest(logits, k);
     const peak = logits[ids[0]!]!;
-    let cumulative = Float64Array.from(ids, (id) => Math.exp((logits[id]! - peak) / divisor));
-    const sum = total ?? cumulative.reduce((all, weight) => all + weight, 0);
-    cumulative.reduce((all, weight, index) => (cumulative[index] = all + weight / sum), 0);
-    if (total !== undefined && !(cumulative.at(-1)! > needed) && k < vocab) {
+    const weights = Float64Array.from(ids, (id) => Math.exp((logits[id]! - peak) / divisor));
+    const cumulative = sums(weights, total ?? weights.reduce((all, weight) => all + weight, 0));
+    // A token passes topP (Holtzman et al. 2020) while the ones before it sum to less.
+    let kept = topP < 1 ? firstIndex(cumulative, (reached) => reached >= topP) + 1 : k;
+    // minP (Nguyen et al. 2024): at least so many times as likely as the first one, whose weight is 1.
+    if (minP > 0)
+      kept = Math.min(
+        kept,
+        firstIndex(weights, (weight) => weight < minP),
+      );
+    const enough = truncates ? kept < k : cumulative.at(-1)! > reach;
+    if (total !== undefined && !enough && k < vocab) {
       k = Math.min(8 * k, vocab);
       continue;
     }
-    if (topP < 1) {
-      const kept = firstIndex(cumulative, (reached) => reached >= topP) + 1;
-      ids = ids.slice(0, kept);
-      cumulative = cumulative.slice(0, kept);
-    }
-    const complete = topP < 1 || total === undefined || k === vocab;
-    return { ids, cumulative, whole: complete ? cumulative.at(-1)! : 1 };
+    if (typicalP < 1) return typical(ids.slice(0, kept), weights.slice(0, kept), typicalP);
+    const complete = truncates || total === undefined || k === vocab;
+    const left = cumulative.slice(0, kept);
+    return { ids: ids.slice(0, kept), cumulative: left, whole: complete ? left.at(-1)! : 1 };
   }
+}
+
+/**
+ * Locally typical sampling (Meister et al. 2022): of `ids` with their `weights`, those whose
+ * information content is nearest to the entropy, until they sum to `mass`.
+ */
+function typical(ids: readonly number[], weights: Float64Array, mass: number): Candidates {
+  const sum = weights.reduce((all, weight) => all + weight, 0);
+  const shares = weights.map((weight) => weight / sum);
+  const information = shares.map((share) => -Math.log(share));
+  let entropy = 0;
+  for (const [at, share] of shares.entries()) if (share > 0) entropy += share * information[at]!;
+  const far = information.map((bits) => Math.abs(bits - entropy));
+  const order = Array.from(far.keys()).sort((a, b) => far[a]! - far[b]! || a - b);
+  const reached = sums(
+    Float64Array.from(order, (at) => shares[at]!),
+    1,
+  );
+  const last = Math.min(
+    firstIndex(reached, (share) => share >= mass),
+    order.length - 1,
+  );
+  const stays = (_: unknown, at: number) => far[at]! <= far[order[last]!]!;
+  const cumulative = sums(weights.filter(stays), 1);
+  return { ids: ids.filter(stays), cumulative, whole: cumulative.at(-1)! };
 }
 
 /** The token that the uniform number `u` in [0, 1) draws. */
@@ -133,10 +159,10 @@ export function draw({ ids, cumulative, whole }: Candidates, u: number): number 
   return ids[Math.min(index, ids.length - 1)]!;
 }
 
-/** Natural logarithm of the softmax of `logits` [vocab] at `id`. */
-export function logProbability(logits: Float32Array, id: number): number {
-  const peak = logits[greedy(logits)]!;
-  return logits[id]! - peak - Math.log(sumOfExponentials(logits, 1));
+/** Natural logarithms of the softmax of `logits` [vocab] at each of `ids`. */
+export function logProbabilities(logits: Float32Array, ids: readonly number[]): number[] {
+  const whole = logits[greedy(logits)]! + Math.log(sumOfExponentials(logits, 1));
+  return ids.map((id) => logits[id]! - whole);
 }
 
 /** Softmax of `logits` [vocab]. */
@@ -155,13 +181,19 @@ function sumOfExponentials(logits: Float32Array, divisor: number): number {
   return sum;
 }
 
-/** Index of the first value for which `reached` holds, by bisection; the length if for none. */
-function firstIndex(ascending: Float64Array, reached: (value: number) => boolean): number {
+/** Sums of the first 1, 2, … of `weights`, over `whole`. */
+function sums(weights: Float64Array, whole: number): Float64Array {
+  let sum = 0;
+  return weights.map((weight) => (sum += weight / whole));
+}
+
+/** Index of the first of `sorted` for which `reached` holds, by bisection; the length if for none. */
+function firstIndex(sorted: Float64Array, reached: (value: number) => boolean): number {
   let low = 0;
-  let high = ascending.length;
+  let high = sorted.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (reached(ascending[middle]!)) high = middle;
+    if (reached(sorted[middle]!)) high = middle;
     else low = middle + 1;
   }
   return low;

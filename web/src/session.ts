@@ -3,11 +3,13 @@
 import type { InferenceSession, Tensor } from "onnxruntime-web";
 
 import { cacheNames, GrowingCache, SharedGpuCache, type Cache } from "./cache.js";
+import type { Sequence } from "./decode.js";
 import { ContextOverflowError, PackageError, ProviderError } from "./errors.js";
 import { checkGraph, checkPositions, checkVersion } from "./graph-check.js";
 import type { Manifest } from "./manifest.js";
 import { fileUrl, type Package } from "./package.js";
-import { prefillParts } from "./prefill.js";
+import { nextTask } from "./next-task.js";
+import { nextPart } from "./prefill.js";
 import { loadRuntime, wantsFloatWeights, type OrtModule, type Provider } from "./runtime.js";
 import type { ProviderChoice, RuntimeOptions } from "./runtime.js";
 import { tryPosition, tryStepLimit } from "./trial.js";
@@ -136,7 +138,7 @@ export class Session {
 }
 
 /** The tokens of one sequence and their cache. */
-export class TokenSequence {
+export class TokenSequence implements Sequence {
   readonly ids: number[] = [];
 
   constructor(
@@ -200,17 +202,31 @@ export class TokenSequence {
     return (data as Float32Array).subarray(data.length - vocabSize);
   }
 
-  /** Feed a prompt in parts; logits [vocab] after its last token, null if `signal` aborts. */
-  async prefill(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array | null> {
-    let logits: Float32Array | null = null;
-    let start = 0;
-    for (const size of prefillParts(ids.length)) {
+  /** See Sequence; nextPart says what a part is. */
+  async read(ids: readonly number[]): Promise<{ count: number; logits: Float32Array | null }> {
+    const [begin, end] = nextPart(this.length, this.length + ids.length);
+    const count = end - this.length;
+    const part = [...this.ids.slice(begin), ...ids.slice(0, count)];
+    await this.trim(begin);
+    const logits = await this.feed(part);
+    return { count, logits: count === ids.length ? logits : null };
+  }
+
+  /** Feed a prompt in parts; logits [vocab] after its last token. */
+  async prefill(ids: readonly number[]): Promise<Float32Array> {
+    for (let left = ids; ;) {
       await nextTask();
-      if (signal?.aborted) return null;
-      logits = await this.feed(ids.slice(start, start + size));
-      start += size;
+      const { count, logits } = await this.read(left);
+      if (logits) return logits;
+      left = left.slice(count);
     }
-    return logits;
+  }
+
+  /** Forget all tokens from number `length` on. */
+  async trim(length: number): Promise<void> {
+    if (length >= this.length) return;
+    await this.cache.trim(length);
+    this.ids.length = length;
   }
 
   dispose(): void {
@@ -221,20 +237,4 @@ export class TokenSequence {
     const data = BigInt64Array.from(values, BigInt);
     return new this.session.ort.Tensor("int64", data, [1, values.length]);
   }
-}
-
-/**
- * Lets the page handle what came in meanwhile: on the processor a step's promise is kept before
- * anything else gets its turn. setTimeout would wait 4 ms, and a second in a hidden tab.
- */
-export function nextTask(): Promise<void> {
-  if (typeof setImmediate === "function") return new Promise((resolve) => setImmediate(resolve));
-  return new Promise((resolve) => {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(null);
-  });
 }

@@ -1,29 +1,35 @@
-/** Passes text on, but holds back an end that may become one of the stop strings. */
+/**
+ * Passes text on, but holds back an end that may become one of `strings`. include: the string that
+ * ends the text is part of it. spec/stopping.json has examples.
+ */
 export class StopStrings {
-  readonly #strings: readonly string[];
   #held = "";
   #found = false;
 
-  constructor(strings: readonly string[]) {
-    this.#strings = strings;
-  }
+  constructor(
+    private readonly strings: readonly string[],
+    private readonly include = false,
+  ) {}
 
-  /** Whether a stop string is complete: the text ends before it. */
+  /** Whether a stop string is complete: the text ends before it, or behind it. */
   get found(): boolean {
     return this.#found;
   }
 
   /** What of the text so far may be shown. */
   push(piece: string): string {
-    if (this.#strings.length === 0) return piece;
+    if (this.strings.length === 0) return piece;
     const text = this.#held + piece;
-    const starts = this.#strings.map((string) => text.indexOf(string)).filter((at) => at >= 0);
-    if (starts.length > 0) {
+    const [first] = this.strings
+      .map((string) => ({ start: text.indexOf(string), length: string.length }))
+      .filter(({ start }) => start >= 0)
+      .sort((a, b) => a.start - b.start || a.length - b.length);
+    if (first) {
       this.#found = true;
       this.#held = "";
-      return text.slice(0, Math.min(...starts));
+      return text.slice(0, first.start + (this.include ? first.length : 0));
     }
-    const held = Math.max(...this.#strings.map((string) => overlap(text, string)));
+    const held = Math.max(...this.strings.map((string) => overlap(text, string)));
     this.#held = text.slice(text.length - held);
     return text.slice(0, text.length - held);
   }

@@ -343,9 +343,9 @@ const PROMPTS: [string, () => unknown, Kind, RegExp][] = [
   ],
   [
     "an unknown setting",
-    () => good.stream("a", { minP: 0.1 } as never),
+    () => good.stream("a", { numBeams: 2 } as never),
     GenerationError,
-    /^minP is no setting/,
+    /^numBeams is no setting/,
   ],
   [
     "a result before the end",

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { Generator, type GenerationConfig } from "../src/index.js";
+import { ContextOverflowError, Generator } from "../src/index.js";
 import type { Served } from "../scripts/static-server.js";
 import { readExpected, serveAll } from "./support.js";
 
@@ -109,6 +109,34 @@ test("a long prompt goes in parts, and the window slides as in Python", async ()
   assert.deepEqual(stopped.ids, ids.slice(0, contextLength - prompt.length + 1));
 });
 
+test("of a prompt longer than the context the first tokens are kept as in Python", async () => {
+  const { prompt, keep, ids } = expected.slide.kept;
+  const generator = await load("fp32");
+  const config = { maxNewTokens: ids.length, ignoreEos: true, keep };
+  const { architecture } = generator.manifest;
+  const slid = await generator.generate(prompt, { ...config, contextOverflow: "slide" });
+  assert.deepEqual(slid.ids, ids);
+  assert.equal(slid.promptTokens, architecture.contextLength);
+  await assert.rejects(() => generator.generate(prompt, config), ContextOverflowError);
+});
+
+for (const name of ["fp32", "cache-float16", "cache-int8"]) {
+  test(`${name}: a cache that was trimmed is as it was before`, async () => {
+    const generator = await load(name);
+    const sequence = await generator.session.start(64);
+    const prompt = expected.slide.prompt.slice(0, 48);
+    await sequence.feed(prompt.slice(0, 32));
+    const first = Float32Array.from(await sequence.feed(prompt.slice(32)));
+    await sequence.trim(32);
+    assert.deepEqual(sequence.ids, prompt.slice(0, 32));
+    assert.deepEqual(Float32Array.from(await sequence.feed(prompt.slice(32))), first);
+    await sequence.trim(0);
+    await sequence.feed(prompt.slice(0, 32));
+    assert.deepEqual(Float32Array.from(await sequence.feed(prompt.slice(32))), first);
+    sequence.dispose();
+  });
+}
+
 for (const name of ["fp32", "int8", "int4", "int8-row"]) {
   test(`${name}: a prompt has the same logits however it is fed, to the bit`, async () => {
     const generator = await load(name);
@@ -145,135 +173,4 @@ test("portable int4 becomes floats on loading, unless that is not wanted", async
   const [asFloats, asFourBits] = apart;
   assert.equal(asFloats, 0);
   assert.ok(asFourBits! > 0 && asFourBits! < 1e-3, `${asFourBits}`);
-});
-
-const EMOJI = "🙂 naïve café – “quoted”";
-
-test("streamed pieces are whole characters and add up to the text", async () => {
-  const generator = await load("int4");
-  const pieces: string[] = [];
-  const stream = generator.stream(EMOJI, { maxNewTokens: 80, temperature: 3, topK: 8192, seed: 2 });
-  for await (const piece of stream) pieces.push(piece);
-  const { text, ids, seed, promptTokens } = stream.result;
-  assert.equal(pieces.join(""), text);
-  assert.ok(pieces.length > 10 && pieces.every((piece) => piece !== "" && piece.isWellFormed()));
-  assert.equal(text, generator.tokenizer!.decode(ids));
-  assert.deepEqual([seed, promptTokens], [2, generator.encode(EMOJI).length]);
-});
-
-test("the same seed gives the same text, and a fresh one is reported", async () => {
-  const generator = await load("int4");
-  const config: GenerationConfig = { maxNewTokens: 12, temperature: 1.5 };
-  const first = await generator.generate("The", config);
-  assert.ok(Number.isSafeInteger(first.seed) && (first.seed as number) >= 0);
-  const second = await generator.generate("The", config);
-  assert.notEqual(second.seed, first.seed);
-  const again = await generator.generate("The", { ...config, seed: first.seed! });
-  assert.deepEqual(again.ids, first.ids);
-  assert.equal((await generator.generate("The", { maxNewTokens: 1 })).seed, null);
-});
-
-test("an aborted signal ends a text with what there is", async () => {
-  const generator = await load("int4");
-  const abort = new AbortController();
-  const options = { signal: abort.signal };
-  const stream = generator.stream("The old man", { maxNewTokens: 100, ignoreEos: true }, options);
-  let shown = "";
-  for await (const piece of stream) {
-    shown += piece;
-    if (shown.length > 10) abort.abort();
-  }
-  const { finishReason, text, ids } = stream.result;
-  assert.equal(finishReason, "cancelled");
-  assert.equal(text, shown);
-  assert.ok(ids.length > 1 && ids.length < 20);
-  const none = await generator.generate("The old man", {}, options);
-  assert.deepEqual([none.finishReason, none.ids, none.text], ["cancelled", [], ""]);
-});
-
-test("timers run while a text is written, so that a click can end it", async () => {
-  const generator = await load("int4");
-  const abort = new AbortController();
-  setTimeout(() => abort.abort(), 50);
-  const config = { maxNewTokens: 400, ignoreEos: true };
-  const { finishReason } = await generator.generate("The", config, { signal: abort.signal });
-  assert.equal(finishReason, "cancelled");
-});
-
-test("a stream that is left early leaves the generator as it was", async () => {
-  const generator = await load("int4");
-  const stream = generator.stream("The old man", { maxNewTokens: 50 });
-  for await (const _ of stream) break;
-  assert.throws(() => stream.result);
-  const { greedy } = expected.packages["int4"]!;
-  const again = await generator.generate(greedy.prompt, { maxNewTokens: 8, ignoreEos: true });
-  assert.deepEqual(again.ids, greedy.ids.slice(0, 8));
-});
-
-test("texts that are written at the same time do not mix", async () => {
-  const generator = await load("int4");
-  const config = { maxNewTokens: 10, ignoreEos: true };
-  const prompts = ["The ship was", "She looked", "In the night"];
-  const alone = [];
-  for (const prompt of prompts) alone.push((await generator.generate(prompt, config)).text);
-  const together = await Promise.all(prompts.map((prompt) => generator.generate(prompt, config)));
-  assert.deepEqual(
-    together.map(({ text }) => text),
-    alone,
-  );
-});
-
-test("a stop string ends the text before it", async () => {
-  const generator = await load("int4");
-  const { greedy } = expected.packages["int4"]!;
-  const stop = greedy.text.slice(20, 26);
-  const config = { maxNewTokens: greedy.ids.length, ignoreEos: true, stopStrings: [stop, "@@"] };
-  const stream = generator.stream(greedy.prompt, config);
-  let shown = "";
-  for await (const piece of stream) shown += piece;
-  assert.equal(stream.result.finishReason, "stop");
-  assert.equal(shown, greedy.text.slice(0, greedy.text.indexOf(stop)));
-  assert.equal(stream.result.text, shown);
-});
-
-test("an end-of-text token ends a text unless it is ignored", async () => {
-  const { greedy } = expected.packages["int4"]!;
-  const eos = greedy.ids[4]!;
-  const end = greedy.ids.indexOf(eos) + 1;
-  const url = `${served.url}/packages/int4`;
-  const generator = await Generator.load(url, {
-    fetch: async (file, init) => {
-      const answer = await fetch(file, init);
-      if (!file.endsWith("/manifest.json")) return answer;
-      return Response.json({ ...(await answer.json()), eos_token_ids: [8191, eos] });
-    },
-  });
-  const ended = await generator.generate(greedy.prompt, { maxNewTokens: 10 });
-  assert.equal(ended.finishReason, "eos");
-  assert.deepEqual(ended.ids, greedy.ids.slice(0, end));
-  const on = await generator.generate(greedy.prompt, { maxNewTokens: 10, ignoreEos: true });
-  assert.equal(on.finishReason, "length");
-  assert.deepEqual(on.ids, greedy.ids.slice(0, 10));
-  await generator.dispose();
-});
-
-test("log-probabilities are those of the next tokens", async () => {
-  const generator = await load("fp32");
-  const { ids, logprobs } = await generator.generate("The", { maxNewTokens: 3, logprobs: true });
-  assert.equal(logprobs!.length, 3);
-  const [first] = await generator.nextTokens("The", 1);
-  assert.equal(first!.id, ids[0]);
-  assert.ok(Math.abs(Math.exp(logprobs![0]!) - first!.probability) < 1e-6);
-  const plain = await generator.generate("The", { maxNewTokens: 1 });
-  assert.equal(plain.logprobs, null);
-});
-
-test("tokens come one by one, without text", async () => {
-  const generator = await load("int4");
-  const { greedy } = expected.packages["int4"]!;
-  const ids = [];
-  for await (const token of generator.tokens(greedy.prompt, { maxNewTokens: 5, ignoreEos: true })) {
-    ids.push(token.id);
-  }
-  assert.deepEqual(ids, greedy.ids.slice(0, 5));
 });

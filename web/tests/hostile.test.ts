@@ -6,6 +6,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, test } from "node:test";
 
+import { DEFAULTS } from "../src/config.js";
 import { readGraphFile } from "../src/graph-file.js";
 import { GenerationError, Generator, GPT2EdgeError, PackageError } from "../src/index.js";
 import { SplitMix64 } from "../src/splitmix64.js";
@@ -146,8 +147,7 @@ test("a package's generation_config.json gives the defaults", async () => {
   const own = { do_sample: true, top_k: 1, max_new_tokens: 4, epsilon_cutoff: 0.1, min_p: null };
   const file = { "generation_config.json": JSON.stringify(own) };
   const generator = await load(inMemory("int4", () => {}, file));
-  const usual = { temperature: 1, topP: 1 };
-  const defaults = { ...usual, maxNewTokens: 4, doSample: true, topK: 1 };
+  const defaults = { ...DEFAULTS, maxNewTokens: 4, doSample: true, topK: 1 };
   assert.deepEqual(generator.generationConfig, defaults);
   const { ids, seed } = await generator.generate("The old man", { ignoreEos: true });
   assert.deepEqual(ids, (await good.generate("The old man", GREEDY)).ids.slice(0, 4));

@@ -24,7 +24,7 @@ import numpy as np
 import onnx
 
 from gpt2_edge import GenerationConfig, Generator
-from gpt2_edge.sampling import SplitMix64, candidates, largest, make_chooser
+from gpt2_edge.sampling import SplitMix64, candidates, largest, make_chooser, top_p_truncation
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "models" / "sample"
@@ -163,6 +163,7 @@ def sampled(
     """
     rng = np.random.default_rng(1)
     moves = margin * rng.uniform(-1, 1, (MOVES, generator.manifest.architecture.vocab_size))
+    nucleus = [top_p_truncation(top_p)] if top_p < 1 else []
     best: dict[str, Any] = {"ids": []}
     for seed in range(SEEDS):
         prompt = PROMPTS[seed % len(PROMPTS)]
@@ -172,7 +173,7 @@ def sampled(
         for logits, token in steps(generator, generator.encode(prompt), config):
             u = uniform.uniform()
             moved = (
-                candidates((logits + move).astype(np.float32), temperature, top_k, top_p, reach=u)
+                candidates((logits + move).astype(np.float32), temperature, top_k, nucleus, reach=u)
                 for move in moves
             )
             if any(choice.at(u) != token for choice in moved):
@@ -213,13 +214,23 @@ def expected(folder: Path) -> dict[str, Any]:
 
 
 def past_the_context(folder: Path) -> dict[str, Any]:
-    """A prompt of several prefill steps, continued until the window slides."""
+    """A prompt of several prefill steps, continued until the window slides; and a prompt that is
+    longer than the context, whose first tokens are kept.
+    """
     generator = Generator.load(folder, provider="cpu")
     assert generator.tokenizer is not None
     prompt = generator.tokenizer.encode((SAMPLE / "README.md").read_text("utf-8"))[:385]
     assert len(prompt) == 385
     config = GenerationConfig(max_new_tokens=160, context_overflow="slide", ignore_eos=True)
-    return {"prompt": prompt, "ids": generator.generate(prompt, config).ids}
+    keep = 7
+    long = [*prompt, *reversed(prompt)]
+    assert len(long) > generator.context_length
+    kept = generator.generate(long, config, keep=keep)
+    return {
+        "prompt": prompt,
+        "ids": generator.generate(prompt, config).ids,
+        "kept": {"prompt": long, "keep": keep, "ids": kept.ids},
+    }
 
 
 def tokenizer_cases(folder: Path) -> list[dict[str, Any]]:

@@ -1,25 +1,9 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { settingsOf } from "../src/config.js";
-import { candidates, draw, greedy, largest, makeSampler } from "../src/sampling.js";
+import { candidates, draw, greedy, largest, makeChooser } from "../src/sampling.js";
 import { SplitMix64 } from "../src/splitmix64.js";
-import { ROOT } from "./support.js";
-
-interface Case {
-  name: string;
-  temperature: number;
-  top_k: number;
-  top_p: number;
-  seed: number;
-  tokens: number[];
-  logits: number[];
-}
-
-const { cases } = JSON.parse(readFileSync(`${ROOT}tests/vectors/sampling.json`, "utf8")) as {
-  cases: Case[];
-};
 
 test("SplitMix64 gives its published outputs", () => {
   const zero = new SplitMix64(0);
@@ -40,20 +24,6 @@ test("uniform is the top 53 bits, and seeds count modulo 2^64", () => {
   assert.notEqual(new SplitMix64(-1).next(), new SplitMix64(1).next());
 });
 
-test("there are shared vectors", () => assert.ok(cases.length >= 15));
-
-for (const one of cases) {
-  test(`draws of the shared vector: ${one.name}`, () => {
-    const { temperature, seed, top_k: topK, top_p: topP } = one;
-    const choose = makeSampler(settingsOf({ temperature, topK, topP, seed }), seed);
-    const logits = Float32Array.from(one.logits);
-    assert.deepEqual(
-      one.tokens.map(() => choose(logits)),
-      one.tokens,
-    );
-  });
-}
-
 /** Multiples of 1/4, so that many are equal. */
 function madeUpLogits(count: number, seed: number): Float32Array {
   const random = new SplitMix64(seed);
@@ -73,17 +43,18 @@ test("largest is the beginning of the whole order, ids deciding among equals", (
 
 test("sorting no further than a draw needs does not change it", () => {
   const logits = madeUpLogits(5000, 3);
-  const whole = candidates(logits, 3, 5000, 1);
+  const filters = settingsOf({ temperature: 3, topK: 0 });
+  const whole = candidates(logits, filters);
   assert.equal(whole.ids.length, 5000);
   const random = new SplitMix64(4);
   for (let n = 0; n < 200; n++) {
     const u = random.uniform();
-    assert.equal(draw(candidates(logits, 3, 5000, 1, u), u), draw(whole, u));
+    assert.equal(draw(candidates(logits, filters, u), u), draw(whole, u));
   }
 });
 
 test("temperature 0 is greedy, and a temperature near it draws the same", () => {
   const logits = Float32Array.of(1, 5, 4.9, -3);
-  assert.equal(makeSampler(settingsOf({ temperature: 0, seed: 1 }), 1)(logits), 1);
-  assert.equal(makeSampler(settingsOf({ temperature: 1e-300, seed: 1 }), 1)(logits), 1);
+  assert.equal(makeChooser(settingsOf({ temperature: 0, seed: 1 }), 1)(logits, 0), 1);
+  assert.equal(makeChooser(settingsOf({ temperature: 1e-300, seed: 1 }), 1)(logits, 0), 1);
 });

@@ -34,7 +34,11 @@ export interface PackageCase {
 
 export interface Expected {
   readonly packages: Readonly<Record<string, PackageCase>>;
-  readonly slide: { readonly prompt: number[]; readonly ids: number[] };
+  readonly slide: {
+    readonly prompt: number[];
+    readonly ids: number[];
+    readonly kept: { readonly prompt: number[]; readonly keep: number; readonly ids: number[] };
+  };
   readonly tokenizer: { text: string | null; ids: number[]; decoded: string }[];
 }
 
@@ -42,6 +46,11 @@ export function readExpected(): Expected {
   const file = `${PACKAGES}expected.json`;
   assert.ok(existsSync(file), `${file} is missing; run web/test.sh, or tests/make_packages.py`);
   return JSON.parse(readFileSync(file, "utf8")) as Expected;
+}
+
+/** What spec/`name`.json promises. */
+export function spec<T>(name: string): T {
+  return JSON.parse(readFileSync(`${ROOT}spec/${name}.json`, "utf8")) as T;
 }
 
 /** The repository's web folder at /, the packages at /packages/. */
