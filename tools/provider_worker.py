@@ -15,7 +15,7 @@ _PREFILL = 64
 def main() -> None:
     package, provider, prompt, tokens, repeats = sys.argv[1:]
     try:
-        generator = Generator.load(package, provider=provider, verify=False)
+        generator = Generator.load(package, provider=provider, verify=False).with_config()
     except GPT2EdgeError as error:
         print(json.dumps({"error": str(error)}))
         return

@@ -172,12 +172,12 @@ class GenerationConfig:
     typical_p: float | None = None
     seed: int | None = None
     repetition_penalty: float | None = None
-    presence_penalty: float = 0.0
-    frequency_penalty: float = 0.0
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
     no_repeat_ngram_size: int | None = None
     bad_words_ids: Sequence[Sequence[int]] | None = None
     sequence_bias: Biases | None = None
-    logit_bias: Biases = ()
+    logit_bias: Biases | None = None
     suppress_tokens: Sequence[int] | None = None
     begin_suppress_tokens: Sequence[int] | None = None
     eos_token_id: int | Sequence[int] | None = None

@@ -81,6 +81,13 @@ class Model:
         """Why provider "auto" took a later choice than its first; None if it did not."""
         return self.session.fallback_reason
 
+    def with_config(self, config: GenerationConfig | None = None) -> Self:
+        """The same loaded package with `config` in place of what its own file sets (None: nothing).
+
+        Both share the model in memory.
+        """
+        return type(self)(self.package, self.session, self.tokenizer, config)
+
     @property
     def manifest(self) -> Manifest:
         """What the package says about itself (docs/PACKAGE.md)."""

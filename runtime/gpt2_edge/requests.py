@@ -54,7 +54,7 @@ class RequestMaker:
             raise GenerationError("stop_strings need a tokenizer; this package has none")
         ends = eos_ids if config.eos_token_id is None else config.eos_token_id
         self._eos_ids = () if config.ignore_eos else tuple(ends)
-        _check_tokens(config, vocab_size)
+        check_tokens(config, vocab_size)
         self._processors = (
             *_processors(config, self._eos_ids, len(prompt)),
             *extra.logits_processor,
@@ -162,7 +162,9 @@ def _processors(
     config: EffectiveSettings, eos_ids: tuple[int, ...], prompt: int
 ) -> Iterator[Processor]:
     """Those that the settings ask for, in transformers' order."""
-    biases = dict([*config.sequence_bias, *config.logit_bias])
+    biases: dict[tuple[int, ...], float] = {}
+    for tokens, bias in (*config.sequence_bias, *config.logit_bias):
+        biases[tokens] = biases.get(tokens, 0.0) + bias
     if biases:
         yield process.sequence_bias(biases)
     if config.repetition_penalty != 1:
@@ -184,7 +186,7 @@ def _processors(
         yield process.begin_suppress_tokens(config.begin_suppress_tokens, prompt)
 
 
-def _check_tokens(config: EffectiveSettings, vocab_size: int) -> None:
+def check_tokens(config: EffectiveSettings, vocab_size: int) -> None:
     """Raise GenerationError for a setting with a token that the vocabulary has not."""
     biased = [tokens for tokens, _ in (*config.sequence_bias, *config.logit_bias)]
     for name, sequences in (

@@ -12,6 +12,7 @@ import pytest
 from gpt2_edge import Generator
 from gpt2_edge.errors import CheckpointError
 from gpt2_edge.files.manifest_file import read_manifest
+from gpt2_edge.measure.selftest import run_self_test
 from gpt2_edge_export.checkpoint.checkpoint import open_checkpoint
 from gpt2_edge_export.export import ExportOptions, ExportReport, export_package
 from gpt2_edge_export.output.generation_file import read_generation_file
@@ -156,19 +157,30 @@ def test_what_is_not_used_is_named_once(tmp_path: Path) -> None:
     }
     report = export(tmp_path, checkpoint(tmp_path / "model", given))
     (note,) = report.notes
-    assert "repetition_penalty, num_beams, min_p, bad_words_ids, max_length, which" in note
+    assert " sets num_beams, max_length, which" in note
     assert "generation_config.json" in note
-    for key in ("typical_p", "length_penalty", "version", "pad", "output", "cache", "alpha"):
+    for key in (
+        "repetition_penalty",
+        "min_p",
+        "bad_words",
+        "typical_p",
+        "length_penalty",
+        "version",
+        "pad",
+        "output",
+        "cache",
+        "alpha",
+    ):
         assert key not in note
 
 
 def test_without_the_file_settings_in_the_config_count(tmp_path: Path) -> None:
     source = checkpoint(
-        tmp_path / "model", None, do_sample=True, top_k=5, repetition_penalty=1.2, top_p=None
+        tmp_path / "model", None, do_sample=True, top_k=5, repetition_penalty=1.2, num_beams=3
     )
     report = export(tmp_path, source)
     (note,) = report.notes
-    assert "config.json sets repetition_penalty, which" in note
+    assert "config.json sets num_beams, which" in note
     content = json.loads((tmp_path / "package" / "generation_config.json").read_text("utf-8"))
     assert content == {
         "bos_token_id": 0,
@@ -176,10 +188,34 @@ def test_without_the_file_settings_in_the_config_count(tmp_path: Path) -> None:
         "do_sample": True,
         "top_k": 5,
         "repetition_penalty": 1.2,
+        "num_beams": 3,
     }
     with pytest.raises(CheckpointError) as caught:
         export_package(checkpoint(tmp_path / "other", None, top_k="5"), tmp_path / "p")
     assert_one_line(caught.value, "other/config.json", "top_k", "'5'")
+
+
+def test_a_penalty_of_the_package_holds_and_its_self_test_is_greedy_all_the_same(
+    tmp_path: Path,
+) -> None:
+    given = {"repetition_penalty": 1.9, "no_repeat_ngram_size": 2, "suppress_tokens": [3]}
+    folder = export(tmp_path, checkpoint(tmp_path / "model", given)).package.folder
+    generator = Generator.load(folder)
+    theirs = generator.generate([1, 2], max_new_tokens=20, ignore_eos=True)
+    asked = {**given, "max_new_tokens": 20, "ignore_eos": True}
+    bare = generator.with_config()
+    assert theirs.ids == bare.generate([1, 2], **asked).ids
+    assert theirs.ids != bare.generate([1, 2], max_new_tokens=20, ignore_eos=True).ids
+    assert run_self_test(generator) == []
+    genai = json.loads((folder / "genai_config.json").read_text("utf-8"))
+    assert genai["search"]["repetition_penalty"] == 1.9
+
+
+def test_tokens_outside_the_vocabulary_are_told_at_export(tmp_path: Path) -> None:
+    source = checkpoint(tmp_path / "model", {"suppress_tokens": [3, 50256]})
+    with pytest.raises(CheckpointError) as caught:
+        export(tmp_path, source)
+    assert_one_line(caught.value, "generation_config.json", "suppress_tokens", "50256")
 
 
 # eos_token_id of generation_config.json and of config.json, the vocabulary -> what ends a text.

@@ -71,7 +71,7 @@ def compare_with_transformers(generator: Generator, source: str | Path) -> Compa
     expected_logits, expected_ids = _run_transformers(checkpoint, prompt, count)
     logits = generator.logits(prompt)
     config = GenerationConfig(max_new_tokens=count, do_sample=False, ignore_eos=True)
-    ids = generator.generate(prompt, config).ids
+    ids = generator.with_config().generate(prompt, config).ids
     equal = [ours == theirs for ours, theirs in zip(ids, expected_ids, strict=True)]
     return Comparison(
         max_difference=float(np.abs(logits - expected_logits).max()),

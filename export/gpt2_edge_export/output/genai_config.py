@@ -68,6 +68,7 @@ def genai_config(manifest: Manifest, settings: GenerationConfig) -> dict[str, An
             "temperature": effective.temperature or 1.0,
             "top_k": effective.top_k,
             "top_p": effective.top_p or 1.0,
+            "repetition_penalty": effective.repetition_penalty,
             "max_length": architecture.context_length,
             "num_beams": 1,
             "past_present_share_buffer": graph.cache == "shared",

@@ -9,6 +9,7 @@ from typing import Any
 
 from gpt2_edge.config import GENERATION_CONFIG_FILE, PACKAGE_SETTINGS, GenerationConfig
 from gpt2_edge.errors import CheckpointError, GenerationError
+from gpt2_edge.requests import check_tokens
 from gpt2_edge.untrusted import UnreadableError, read_json_object
 from gpt2_edge_export.checkpoint.checkpoint import Checkpoint
 from gpt2_edge_export.tokenizer.special_tokens import SpecialTokens, special_tokens
@@ -18,26 +19,19 @@ from gpt2_edge_export.tokenizer.special_tokens import SpecialTokens, special_tok
 _NOT_USED: dict[str, tuple[object, ...]] = {
     "max_length": (20,),
     "min_length": (0,),
-    "min_new_tokens": (0,),
     "early_stopping": (False,),
-    "max_time": (),
     "stop_strings": (),
     "num_beams": (1,),
     "num_beam_groups": (1,),
     "penalty_alpha": (0,),
     "dola_layers": (),
-    "min_p": (0,),
     "top_h": (1,),
-    "typical_p": (1,),
     "epsilon_cutoff": (0,),
     "eta_cutoff": (0,),
     "diversity_penalty": (0,),
-    "repetition_penalty": (1,),
     "encoder_repetition_penalty": (1,),
     "length_penalty": (1,),
-    "no_repeat_ngram_size": (0,),
     "encoder_no_repeat_ngram_size": (0,),
-    "bad_words_ids": (),
     "force_words_ids": (),
     "renormalize_logits": (False,),
     "constraints": (),
@@ -45,10 +39,7 @@ _NOT_USED: dict[str, tuple[object, ...]] = {
     "forced_eos_token_id": (),
     "remove_invalid_values": (False,),
     "exponential_decay_length_penalty": (),
-    "suppress_tokens": (),
-    "begin_suppress_tokens": (),
     "forced_decoder_ids": (),
-    "sequence_bias": (),
     "token_healing": (False,),
     "guidance_scale": (1,),
     "watermarking_config": (),
@@ -92,6 +83,7 @@ def read_generation_file(checkpoint: Checkpoint) -> GenerationFile:
         }
     try:
         settings = GenerationConfig.from_json(content)
+        check_tokens(settings.resolved(), vocab_size)
     except GenerationError as error:
         raise CheckpointError(f"{path}: {error}") from error
     notes = [special.note] if special.note else []

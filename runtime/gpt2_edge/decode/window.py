@@ -10,7 +10,11 @@ from collections.abc import Sequence
 
 
 def slid(ids: Sequence[int], keep: int) -> list[int]:
-    """A full window without the older half of what is behind its first `keep` tokens."""
+    """A full window without the older half of what is behind its first `keep` tokens.
+
+    One token at least has to go, however many are to be kept. spec/decoding.json has examples.
+    """
+    keep = min(keep, len(ids) - 1)
     return [*ids[:keep], *ids[keep + (len(ids) - keep + 1) // 2 :]]
 
 

@@ -22,7 +22,7 @@ def run_self_test(generator: Generator) -> list[str]:
         wanted = GenerationConfig(
             max_new_tokens=len(test.expected_ids), do_sample=False, ignore_eos=True
         )
-        ids = generator.generate(test.prompt_ids, wanted).ids
+        ids = generator.with_config().generate(test.prompt_ids, wanted).ids
         if ids != test.expected_ids:
             problems.append(f"greedy tokens are {list(ids)}; expected {list(test.expected_ids)}")
     return problems

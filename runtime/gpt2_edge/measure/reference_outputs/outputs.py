@@ -74,7 +74,7 @@ class Greedy:
             ignore_eos=True,
             logprobs=bool(self.logprobs),
         )
-        result = generator.generate(prompt, config)
+        result = generator.with_config().generate(prompt, config)
         equal = _common(result.ids, expected)
         agrees = equal == len(expected)
         if self.text is not None:
