@@ -122,7 +122,7 @@ test("Stop ends a text, Undo takes all of it back, and a wrong setting is a line
 
   await page.locator("#temperature").fill("-1");
   await page.locator("#write").click();
-  await said(page, /^temperature is -1; it must be 0/);
+  await said(page, /^temperature is -1; it must be a number, 0/);
   assert.equal(await page.locator("#write").isEnabled(), true);
   assert.deepEqual(browser.complaints, []);
   await page.close();
