@@ -3,7 +3,7 @@
 Everything here is defined so that another language can do the same: candidates are ordered by
 logit, then by id; probabilities are float64 (only the sum over a whole vocabulary adds float32
 exponentials, so a draw within 1e-7 of a border may fall on either side); the draw is SplitMix64
-through the inverse cumulative distribution. tests/vectors/sampling.json holds examples.
+through the inverse cumulative distribution. spec/sampling.json holds examples.
 """
 
 from __future__ import annotations
