@@ -103,7 +103,7 @@ def measurements(model: Generator, sample: Generator) -> dict[str, Callable[[], 
     """Name -> what measures it once: tokens a second, or a share of 1."""
     prompts = [list(range(10 + row, 10 + row + PROMPT)) for row in range(max(BATCHES))]
     plain: dict[str, Any] = {"max_new_tokens": NEW, "ignore_eos": True, "do_sample": False}
-    drafts = plain | {"prompt_lookup_num_tokens": 8}
+    drafts = plain | {"prompt_lookup_num_tokens": 10}
     sampled = {"max_new_tokens": NEW, "ignore_eos": True, "temperature": 1.0, "seed": 7}
     found: dict[str, Callable[[], float]] = {
         "bare loop": lambda: bare_loop(model, prompts[0]),
@@ -115,7 +115,7 @@ def measurements(model: Generator, sample: Generator) -> dict[str, Callable[[], 
     for name, texts, settings, drafted in (
         ("greedy", STORIES, plain, drafts),
         ("repetitive", REPETITIVE, plain, drafts),
-        ("sampled", STORIES, sampled, sampled | {"prompt_lookup_num_tokens": 8}),
+        ("sampled", STORIES, sampled, sampled | {"prompt_lookup_num_tokens": 10}),
     ):
         found[f"{name}, plain"] = lambda t=texts, s=settings: one_by_one(sample, t, s)  # type: ignore[misc]
         found[f"{name}, drafts"] = lambda t=texts, s=drafted: one_by_one(sample, t, s)  # type: ignore[misc]
@@ -207,7 +207,7 @@ def same_texts(model: Generator) -> tuple[int, int]:
     settings: dict[str, Any] = {"max_new_tokens": NEW, "ignore_eos": True, "do_sample": False}
     alone = [model.generate(prompt, **settings).ids for prompt in prompts]
     drafted = [
-        model.generate(prompt, prompt_lookup_num_tokens=8, **settings).ids for prompt in prompts
+        model.generate(prompt, prompt_lookup_num_tokens=10, **settings).ids for prompt in prompts
     ]
     together = [
         result.ids

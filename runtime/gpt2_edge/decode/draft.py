@@ -18,14 +18,16 @@ def prompt_lookup(longest: int = _LONGEST, shortest: int = _SHORTEST) -> Drafter
     """Guess that what followed the last few tokens earlier in the text follows again.
 
     Saxena 2023, "Prompt lookup decoding": the latest place where the last `longest` tokens (or
-    fewer, down to `shortest`) stood before.
+    fewer, down to `shortest`) stood before. Where that place is so near that its continuation runs
+    into the end of the text, the text goes round: the guesses go round with it.
     """
 
     def propose(text: Sequence[int], most: int) -> list[int]:
         for size in range(min(longest, len(text) - 1), shortest - 1, -1):
             found = _last_before_end(text, size)
             if found is not None:
-                return list(text[found : found + most])
+                again = text[found:]
+                return [again[i % len(again)] for i in range(most)]
         return []
 
     return propose
