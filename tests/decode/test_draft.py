@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from gpt2_edge.decode.draft import Pace, prompt_lookup
@@ -41,7 +43,7 @@ def test_failures_are_paused_after_and_one_success_ends_the_pauses() -> None:
         if size := pace.next():
             tries.append(step)
             pace.learn(size, 0)
-    pauses = [after - before - 1 for before, after in zip(tries, tries[1:], strict=False)]
+    pauses = [after - before - 1 for before, after in pairwise(tries)]
     assert pauses[:5] == [2, 6, 14, 30, 62]
     assert set(pauses[5:]) == {64}
     while not pace.next():
