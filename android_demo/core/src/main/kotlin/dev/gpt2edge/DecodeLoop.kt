@@ -1,121 +1,109 @@
 package dev.gpt2edge
 
-/** Feed, choose, stop? The loop of one generation. */
+/**
+ * Feed, choose, stop? The loop of one generation over one [sequence].
+ *
+ * [interruption]: asked before every step why it should end there, if it should.
+ */
 internal class DecodeLoop(
-    private val sequence: TokenSequence,
-    config: GenerationConfig,
+    private val sequence: FedSequence,
     private val decoding: Decoding,
-    manifest: Manifest,
+    private val eosIds: Set<Int>,
     seed: Long,
+    private val writer: TextWriter,
+    private val interruption: () -> String?,
 ) {
-    private val contextLength = manifest.architecture.contextLength
-    private val eosIds = if (config.ignoreEos) emptySet() else manifest.eosTokenIds
     private val sampler = makeSampler(decoding, seed)
-    private val penalty =
-        config.repetitionPenalty?.takeIf { it != 1f }?.let {
-            RepetitionPenalty(it, manifest.architecture.vocabSize)
-        }
+    private val logprobs =
+        if (decoding.logprobs || decoding.topLogprobs > 0) Logprobs(decoding.topLogprobs) else null
+    private var interrupted: String? = null
 
     /**
-     * Calls [onToken] with every new id; it returns true to stop there. GenerationException for logits
-     * that no token can be chosen from.
+     * Continues [prompt], which fits the sequence, and gives [onEvent] what each step adds; why it ended.
+     * GenerationException for logits that no token can be chosen from.
      */
-    fun run(promptIds: IntArray, cancelled: () -> Boolean, progress: Progress, onToken: (Int) -> Boolean) {
-        penalty?.let { promptIds.forEach(it::add) }
-        if (!prefill(promptIds, cancelled)) return progress.finish("cancelled")
+    fun run(prompt: IntArray, onEvent: (TextEvent) -> Unit): String {
+        val text = IntList(prompt.size + 1).apply { prompt.forEach(::add) }
+        val vocabulary = sequence.logits.size
+        val processors = makeProcessors(decoding, eosIds, prompt.size, vocabulary)
+        // The model's own logits stay as they are for log-probabilities.
+        val processed = if (processors.isEmpty()) null else FloatArray(vocabulary)
+        if (!sequence.prefill(prompt, interrupted = ::isInterrupted)) return broken(onEvent)
         while (true) {
-            sequence.requireNumbers()
-            penalty?.apply(sequence.logits)
-            val id = sampler.choose(sequence.logits)
-            penalty?.add(id)
-            progress.add(id)
-            val stopped = onToken(id)
-            if (stopped) return progress.finish("stop")
-            if (id in eosIds) return progress.finish("eos")
-            val full = sequence.length == contextLength
-            if (full || progress.count == decoding.maxNewTokens) return progress.finish("length")
-            if (cancelled()) return progress.finish("cancelled")
-            sequence.feed(id)
+            val logits = processed?.also { process(processors, text, it) } ?: sequence.logits
+            if (!areNumbers(logits)) throw sequence.notNumbers()
+            val id = sampler.choose(logits, text.size - prompt.size)
+            text.add(id)
+            var piece = writer.push(id)
+            var reason = reasonToEnd(id, text.size - prompt.size)
+            if (reason != null) {
+                piece += writer.finish()
+                if (writer.stopped) reason = "stop"
+            }
+            onEvent(event(id, piece))
+            if (reason != null) return reason
+            if (!feed(id)) return broken(onEvent)
         }
     }
 
-    private fun prefill(promptIds: IntArray, cancelled: () -> Boolean): Boolean {
-        if (promptIds.size > 1) return sequence.prefill(promptIds, cancelled = cancelled)
-        if (cancelled()) return false
-        sequence.feed(promptIds[0])
-        return true
-    }
-}
-
-/** How far a generation is, and how long it took since this was made. */
-internal class Progress(private val promptTokens: Int, private val seed: Long?) {
-    private val ids = IntList()
-    private val started = System.nanoTime()
-    private var first = 0L
-    private var last = 0L
-    var finishReason = "length"
-
-    val count: Int
-        get() = ids.size
-
-    fun add(id: Int) {
-        ids.add(id)
-        last = System.nanoTime()
-        if (ids.size == 1) first = last
+    private fun process(processors: List<Processor>, text: IntList, logits: FloatArray) {
+        sequence.logits.copyInto(logits)
+        for (processor in processors) processor.process(text, logits)
+        if (logits.all { it == Float.NEGATIVE_INFINITY }) {
+            throw GenerationException(
+                "every token is forbidden here: the settings of this generation rule each other out"
+            )
+        }
     }
 
-    fun finish(reason: String) {
-        finishReason = reason
-    }
+    private fun reasonToEnd(id: Int, written: Int): String? =
+        when {
+            writer.stopped -> "stop"
+            id in eosIds -> "eos"
+            written == decoding.maxNewTokens -> "length"
+            sequence.length == sequence.capacity && !decoding.slides -> "length"
+            else -> null
+        }
 
-    fun result(text: String): GenerationResult {
-        val firstSeconds = (if (count > 0) first - started else System.nanoTime() - started) / 1e9
-        val decodeSeconds = (last - first) / 1e9
-        return GenerationResult(
-            text = text,
-            ids = ids.toArray(),
-            finishReason = finishReason,
-            promptTokens = promptTokens,
-            timeToFirstTokenSeconds = firstSeconds,
-            prefillTokensPerSecond =
-                if (count > 0 && firstSeconds > 0) promptTokens / firstSeconds else 0.0,
-            decodeTokensPerSecond =
-                if (count > 1 && decodeSeconds > 0) (count - 1) / decodeSeconds else 0.0,
-            seed = seed,
+    private fun event(id: Int, piece: String): TextEvent {
+        if (logprobs == null) return TextEvent(piece, listOf(id))
+        val logits = sequence.logits
+        if (!areNumbers(logits)) throw sequence.notNumbers()
+        logprobs.read(logits)
+        return TextEvent(
+            piece,
+            listOf(id),
+            if (decoding.logprobs) listOf(logprobs.of(logits, id)) else emptyList(),
+            if (decoding.topLogprobs > 0) listOf(logprobs.top(logits)) else emptyList(),
         )
     }
-}
 
-/** Ids to text: whole characters, and nothing of a stop string. */
-internal class TextWriter(
-    tokenizer: Tokenizer?,
-    strings: List<String>,
-    private val onText: (String) -> Unit,
-) {
-    private val detokenizer = tokenizer?.detokenizer()
-    private val stops = StopStrings(strings)
-    private val shown = StringBuilder()
-
-    val text: String
-        get() = shown.toString()
-
-    /** True once a stop string is complete. */
-    fun push(id: Int): Boolean {
-        if (detokenizer != null) show(stops.push(detokenizer.push(id)))
-        return stops.found
+    /** Feeds a new token; where the window is full, behind what it keeps. False if interrupted. */
+    private fun feed(id: Int): Boolean {
+        var pending: IntArray? = null
+        if (sequence.length == sequence.capacity) {
+            val ids = sequence.ids()
+            val window = slid(ids, decoding.keep)
+            val stays = commonPrefix(ids, window)
+            sequence.trim(stays)
+            pending = window.copyOfRange(stays, window.size) + id
+        }
+        // A lone token is a step, as any other.
+        if (pending != null && pending.size > 1) return sequence.prefill(pending, interrupted = ::isInterrupted)
+        if (isInterrupted()) return false
+        sequence.feed(id)
+        return true
     }
 
-    /** Shows what was held back; true if that completed a stop string. */
-    fun finish(): Boolean {
-        if (detokenizer == null || stops.found) return false
-        val rest = stops.push(detokenizer.finish())
-        show(rest + if (stops.found) "" else stops.finish())
-        return stops.found
+    private fun isInterrupted(): Boolean {
+        interrupted = interruption()
+        return interrupted != null
     }
 
-    private fun show(piece: String) {
-        if (piece.isEmpty()) return
-        shown.append(piece)
-        onText(piece)
+    /** Ends a text where it was interrupted, with what was held back of it. */
+    private fun broken(onEvent: (TextEvent) -> Unit): String {
+        val rest = writer.finish()
+        if (rest.isNotEmpty()) onEvent(TextEvent(rest))
+        return if (writer.stopped) "stop" else checkNotNull(interrupted)
     }
 }

@@ -5,14 +5,13 @@ package dev.gpt2edge
  * character, [finish] the rest. Special tokens, and ids that the tokenizer does not know, are no
  * text.
  */
-class Detokenizer internal constructor(private val tokenizer: Tokenizer) {
+class Detokenizer
+internal constructor(replacements: List<Replacement>, private val bytesOf: (Int) -> ByteArray?) {
     private val decoder = Utf8Decoder()
-    private val replacements = tokenizer.replacements.map { Replacing(it) }
+    private val replacements = replacements.map { Replacing(it) }
 
     fun push(id: Int): String {
-        if (tokenizer.isSpecial(id)) return ""
-        val token = tokenizer.token(id) ?: return ""
-        val text = decoder.push(ByteLevel.bytesOf(token))
+        val text = decoder.push(bytesOf(id) ?: return "")
         return replacements.fold(text) { piece, replacing -> replacing.push(piece) }
     }
 

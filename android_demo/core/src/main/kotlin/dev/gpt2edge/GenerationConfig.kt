@@ -1,19 +1,42 @@
 package dev.gpt2edge
 
 /**
- * Settings of one generation; names and meanings follow transformers' GenerationConfig. What is null
- * is the package's own setting (its generation_config.json) or, where it has none, the default.
+ * Settings of one generation; names and meanings follow transformers' GenerationConfig where it has
+ * them. What is null is the package's own setting (its generation_config.json) or, where it has none,
+ * the default, here in parentheses.
  *
- * It samples if doSample says so; else if a temperature, topK, topP or seed is given here; else if
- * the package does. Otherwise, and at temperature 0, it takes the most likely token.
+ * How tokens are chosen. It samples if doSample says so; else if a temperature, topK, topP, minP,
+ * typicalP or seed is given here; else if the package does. Otherwise, and at temperature 0, it takes
+ * the most likely token.
+ * - temperature: divides the logits (1); 0 is greedy.
+ * - topK: keep the k most likely tokens (50); 0 keeps all.
+ * - topP: of those, the smallest set whose probability reaches topP (1); 0 keeps one token.
+ * - minP: of those, tokens at least minP times as likely as the most likely one (0).
+ * - typicalP: of those, the ones whose surprise is nearest to the expected one, up to this
+ *   probability (1).
+ * - seed: of the random generator; the result reports a fresh one.
  *
- * maxNewTokens: 128 by default. temperature: 1 by default. topK: keep the k most likely tokens; 50 by
- * default, 0 or the vocabulary's size keeps all. topP: of those, keep the smallest set whose
- * probability reaches topP; 1 by default, 0 keeps the most likely token only. repetitionPenalty:
- * logits of tokens that are in the text already are divided by it, or multiplied where they are
- * negative (Keskar et al. 2019, section 4.1); it comes first. seed: of the random generator; the
- * result reports a fresh one. ignoreEos: go on past the end-of-text token. stopStrings: end before
- * the first of them.
+ * What may be written.
+ * - repetitionPenalty: divides logits of tokens that are in prompt or text, or multiplies them where
+ *   they are negative (1: none).
+ * - presencePenalty, frequencyPenalty: OpenAI's, of tokens of the new text (0).
+ * - noRepeatNgramSize: no n tokens twice in prompt and text (0: off).
+ * - badWordsIds: sequences of tokens that are never completed.
+ * - sequenceBias, logitBias: what is added to the logits of tokens; of a sequence, to its last one
+ *   behind those before it.
+ * - suppressTokens, beginSuppressTokens: tokens that are never written, or not at first.
+ *
+ * When it ends.
+ * - maxNewTokens (128), minNewTokens (0), maxTime (seconds).
+ * - eosTokenId: tokens that end a text, in place of the package's; ignoreEos: none does.
+ * - stopStrings: end before the first of these strings; includeStopStr: behind it.
+ * - contextOverflow: once the context is full, "stop" ends with finishReason "length"; "slide"
+ *   forgets the older half of the window behind its first [keep] (0) tokens and goes on. It takes
+ *   longer prompts, too: the first [keep] and as many of the last as fit.
+ *
+ * What comes back.
+ * - logprobs: the log-probability of each token (natural logarithm, over the whole vocabulary, before
+ *   all of the above); topLogprobs: and of the n most likely ones (0).
  *
  * Raises GenerationException for a value out of range.
  */
@@ -27,62 +50,26 @@ data class GenerationConfig(
     val seed: Long? = null,
     val ignoreEos: Boolean = false,
     val stopStrings: List<String> = emptyList(),
+    val minNewTokens: Int? = null,
+    val minP: Float? = null,
+    val typicalP: Float? = null,
+    val presencePenalty: Float? = null,
+    val frequencyPenalty: Float? = null,
+    val noRepeatNgramSize: Int? = null,
+    val badWordsIds: List<List<Int>>? = null,
+    val sequenceBias: Map<List<Int>, Float>? = null,
+    val logitBias: Map<Int, Float>? = null,
+    val suppressTokens: List<Int>? = null,
+    val beginSuppressTokens: List<Int>? = null,
+    val eosTokenId: List<Int>? = null,
+    val includeStopStr: Boolean = false,
+    val maxTime: Float? = null,
+    val contextOverflow: String = "stop",
+    val keep: Int = 0,
+    val logprobs: Boolean = false,
+    val topLogprobs: Int = 0,
 ) {
     init {
-        require(maxNewTokens == null || maxNewTokens >= 1, "maxNewTokens", maxNewTokens, "at least 1")
-        require(
-            temperature == null || temperature >= 0 && temperature <= Float.MAX_VALUE,
-            "temperature",
-            temperature,
-            "0 (greedy) or more",
-        )
-        require(topK == null || topK >= 0, "topK", topK, "0 (off) or more")
-        require(topP == null || topP >= 0 && topP <= 1, "topP", topP, "0 to 1")
-        require(
-            repetitionPenalty == null ||
-                repetitionPenalty > 0 && repetitionPenalty <= Float.MAX_VALUE,
-            "repetitionPenalty",
-            repetitionPenalty,
-            "greater than 0",
-        )
-        require(stopStrings.none { it.isEmpty() }, "stopStrings", stopStrings, "strings that are not empty")
-    }
-
-    /** What a generation with these settings does, where [defaults] are the package's. */
-    internal fun over(defaults: GenerationConfig): Decoding {
-        val chosen = temperature ?: defaults.temperature ?: DEFAULT_TEMPERATURE
-        val asksForSampling = temperature != null || topK != null || topP != null || seed != null
-        val sampling = doSample ?: if (asksForSampling) true else defaults.doSample ?: false
-        return Decoding(
-            samples = sampling && chosen != 0f,
-            maxNewTokens = maxNewTokens ?: defaults.maxNewTokens ?: DEFAULT_MAX_NEW_TOKENS,
-            temperature = chosen.asWritten(),
-            topK = topK ?: defaults.topK ?: DEFAULT_TOP_K,
-            topP = (topP ?: defaults.topP ?: DEFAULT_TOP_P).asWritten(),
-        )
-    }
-
-    private fun require(fine: Boolean, name: String, value: Any?, expected: String) {
-        if (!fine) throw GenerationException("$name is ${shown(value)}; it must be $expected")
-    }
-
-    private companion object {
-        // transformers' defaults, but for the length.
-        const val DEFAULT_MAX_NEW_TOKENS = 128
-        const val DEFAULT_TEMPERATURE = 1f
-        const val DEFAULT_TOP_K = 50
-        const val DEFAULT_TOP_P = 1f
+        for (rule in SettingRules.all) rule.check(this)
     }
 }
-
-/** What a generation does, once its own settings and the package's are put together. */
-internal class Decoding(
-    val samples: Boolean,
-    val maxNewTokens: Int,
-    val temperature: Double,
-    val topK: Int,
-    val topP: Double,
-)
-
-/** The decimal number that was meant: 0.8f is 0.800000012, Python's 0.8 is not. */
-private fun Float.asWritten(): Double = toString().toDouble()

@@ -24,18 +24,16 @@ private constructor(
      * character. [cancelled] is asked before every step; the result then has the text so far.
      *
      * Raises GenerationException and ContextOverflowException for a prompt that cannot be taken, and
-     * GenerationException for a model whose logits are not numbers.
+     * GenerationException for settings that this package cannot meet, and for a model whose logits are
+     * not numbers.
      */
     fun stream(
         prompt: String,
         config: GenerationConfig,
         cancelled: () -> Boolean = { false },
         onText: (String) -> Unit,
-    ): GenerationResult {
-        val tokenizer = requireTokenizer()
-        val promptIds = checked(tokenizer.encode(prompt))
-        return session.whileOpen { generate(promptIds, config, cancelled, onText) {} }
-    }
+    ): GenerationResult =
+        streamEvents(prompt, config, cancelled) { if (it.text.isNotEmpty()) onText(it.text) }
 
     /** Like [stream] with token ids in and out; works without a tokenizer, and with one gives text. */
     fun streamIds(
@@ -43,20 +41,33 @@ private constructor(
         config: GenerationConfig,
         cancelled: () -> Boolean = { false },
         onToken: (Int) -> Unit = {},
-    ): GenerationResult {
-        if (config.stopStrings.isNotEmpty()) requireTokenizer()
-        return session.whileOpen { generate(checked(promptIds), config, cancelled, {}, onToken) }
-    }
+    ): GenerationResult = streamEvents(promptIds, config, cancelled) { it.ids.forEach(onToken) }
+
+    /** Like [stream], with the ids and log-probabilities behind the text. */
+    fun streamEvents(
+        prompt: String,
+        config: GenerationConfig,
+        cancelled: () -> Boolean = { false },
+        onEvent: (TextEvent) -> Unit,
+    ): GenerationResult = generate(encoded(prompt), Decoding(config, generationConfig), cancelled, onEvent)
+
+    /** Like [streamIds], with the text and log-probabilities of the ids. */
+    fun streamEvents(
+        promptIds: IntArray,
+        config: GenerationConfig,
+        cancelled: () -> Boolean = { false },
+        onEvent: (TextEvent) -> Unit,
+    ): GenerationResult = generate(promptIds, Decoding(config, generationConfig), cancelled, onEvent)
 
     /** The [k] most likely next tokens after [prompt], most likely first. */
     fun nextTokens(prompt: String, k: Int): List<NextToken> {
         if (k < 1) throw GenerationException("k is $k; it must be at least 1")
         val tokenizer = requireTokenizer()
-        val promptIds = checked(tokenizer.encode(prompt))
+        val promptIds = fitting(encoded(prompt))
         return session.whileOpen {
             session.start(promptIds.size).use { sequence ->
                 sequence.prefill(promptIds)
-                sequence.requireNumbers()
+                if (!areNumbers(sequence.logits)) throw sequence.notNumbers()
                 val largest = Largest().apply { find(sequence.logits, k) }
                 val ids = largest.ids.copyOf(largest.size)
                 val likely = probabilities(sequence.logits, ids)
@@ -81,8 +92,9 @@ private constructor(
         if (test.expectedIds.isNotEmpty()) {
             val count = test.expectedIds.size
             val wanted = GenerationConfig(maxNewTokens = count, doSample = false, ignoreEos = true)
+            val plain = Decoding(wanted, GenerationConfig()) // whatever the package's own settings are
             try {
-                val ids = streamIds(test.promptIds, wanted).ids
+                val ids = generate(test.promptIds, plain, { false }) {}.ids
                 if (!ids.contentEquals(test.expectedIds)) {
                     problems.add(
                         "greedy tokens are ${ids.contentToString()}; " +
@@ -104,13 +116,15 @@ private constructor(
     override fun close() = session.close()
 
     /** Logits after [promptIds]. */
-    internal fun logits(promptIds: IntArray, chunk: Int? = null): FloatArray =
+    internal fun logits(promptIds: IntArray, chunk: Int = PREFILL_CHUNK): FloatArray =
         session.whileOpen {
-            session.start(checked(promptIds).size).use { sequence ->
-                if (chunk == null) sequence.prefill(promptIds) else sequence.prefill(promptIds, chunk)
+            session.start(fitting(promptIds).size).use { sequence ->
+                sequence.prefill(promptIds, chunk)
                 sequence.logits
             }
         }
+
+    private fun encoded(prompt: String): IntArray = requireTokenizer().encode(prompt)
 
     private fun requireTokenizer(): Tokenizer =
         tokenizer
@@ -131,7 +145,11 @@ private constructor(
                 "token id $wrong is outside the vocabulary of ${architecture.vocabSize}"
             )
         }
-        if (promptIds.size > architecture.contextLength) {
+        return promptIds
+    }
+
+    private fun fitting(promptIds: IntArray): IntArray {
+        if (checked(promptIds).size > architecture.contextLength) {
             throw ContextOverflowException(
                 "the prompt has ${promptIds.size} tokens; the model's context holds " +
                     "${architecture.contextLength}: shorten it"
@@ -142,28 +160,34 @@ private constructor(
 
     private fun generate(
         promptIds: IntArray,
-        config: GenerationConfig,
+        decoding: Decoding,
         cancelled: () -> Boolean,
-        onText: (String) -> Unit,
-        onToken: (Int) -> Unit,
+        onEvent: (TextEvent) -> Unit,
     ): GenerationResult {
-        val decoding = config.over(generationConfig)
-        val seed = if (decoding.samples) config.seed ?: freshSeed() else null
-        val progress = Progress(promptIds.size, seed)
-        val writer = TextWriter(tokenizer, config.stopStrings, onText)
-        val room = promptIds.size.toLong() + decoding.maxNewTokens - 1
-        session.start(minOf(room, architecture.contextLength.toLong()).toInt()).use { sequence ->
-            DecodeLoop(sequence, config, decoding, modelPackage.manifest, seed ?: 0).run(
-                promptIds,
-                cancelled,
-                progress,
-            ) { id ->
-                onToken(id)
-                writer.push(id)
+        if (decoding.stopStrings.isNotEmpty()) requireTokenizer()
+        decoding.requireTokens(architecture.vocabSize)
+        val context = architecture.contextLength
+        val prompt =
+            if (decoding.slides) fitted(checked(promptIds), context, decoding.keep) else fitting(promptIds)
+        return session.whileOpen {
+            val seed = if (decoding.samples) decoding.seed ?: freshSeed() else null
+            val progress = Progress(prompt.size, decoding, seed)
+            val writer = TextWriter(tokenizer?.detokenizer(), decoding.stopStrings, decoding.includeStopStr)
+            val room = prompt.size.toLong() + decoding.maxNewTokens - 1
+            session.start(minOf(room, context.toLong()).toInt()).use { sequence ->
+                val eosIds = decoding.eosIds(modelPackage.manifest.eosTokenIds)
+                val loop =
+                    DecodeLoop(sequence, decoding, eosIds, seed ?: 0, writer) {
+                        if (cancelled()) "cancelled" else if (progress.isLate()) "time" else null
+                    }
+                val reason =
+                    loop.run(prompt) { event ->
+                        progress.add(event)
+                        onEvent(event)
+                    }
+                progress.result(reason)
             }
         }
-        if (writer.finish()) progress.finishReason = "stop"
-        return progress.result(writer.text)
     }
 
     companion object {

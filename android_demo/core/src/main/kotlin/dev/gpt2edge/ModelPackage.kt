@@ -43,7 +43,7 @@ private constructor(
      */
     fun memoryBytes(tokens: Int): Long {
         val graph = manifest.files.getValue(manifest.graph.file).bytes
-        val chunk = minOf(tokens, TokenSequence.PREFILL_CHUNK).toDouble()
+        val chunk = minOf(tokens, PREFILL_CHUNK).toDouble()
         val scores = manifest.architecture.numHeads * chunk * tokens * Float.SIZE_BYTES
         return (3.0 * graph + (modelBytes - graph) + cacheBytes(tokens) + 4 * scores).toLong()
     }

@@ -1,7 +1,10 @@
 package dev.gpt2edge
 
-/** Passes text on, but holds back an end that may become one of [strings]. */
-internal class StopStrings(private val strings: List<String>) {
+/**
+ * Passes text on, but holds back an end that may become one of [strings]. include: the string that
+ * ends the text is part of it.
+ */
+internal class StopStrings(private val strings: List<String>, private val include: Boolean = false) {
     private var held = ""
 
     /** Whether a stop string is complete. */
@@ -12,11 +15,19 @@ internal class StopStrings(private val strings: List<String>) {
     fun push(piece: String): String {
         if (strings.isEmpty()) return piece
         val text = held + piece
-        val start = strings.map { text.indexOf(it) }.filter { it >= 0 }.minOrNull()
-        if (start != null) {
+        var start = Int.MAX_VALUE
+        var length = 0
+        for (string in strings) {
+            val place = text.indexOf(string)
+            if (place < 0 || place > start) continue
+            // Of two that begin there, the shorter.
+            length = if (place == start) minOf(length, string.length) else string.length
+            start = place
+        }
+        if (start < Int.MAX_VALUE) {
             found = true
             held = ""
-            return text.substring(0, start)
+            return text.substring(0, if (include) start + length else start)
         }
         val keep = strings.maxOf { text.overlap(it) }
         held = text.substring(text.length - keep)

@@ -15,26 +15,23 @@ import java.nio.LongBuffer
  * present, so GroupQueryAttention writes new keys and values behind the old ones and no step copies
  * them; one step makes one small tensor, because the mask's shape changes.
  */
-internal class TokenSequence(private val session: Session, capacity: Int) : AutoCloseable {
+internal class TokenSequence(private val session: Session, capacity: Int) : FedSequence, AutoCloseable {
     private val architecture = session.modelPackage.manifest.architecture
     private val names = session.modelPackage.manifest.graph.names
 
-    /** Tokens that the cache has room for. */
-    val capacity = minOf(capacity, architecture.contextLength)
+    override val capacity = minOf(capacity, architecture.contextLength)
 
-    /** Tokens in the cache. */
-    var length = 0
+    override var length = 0
         private set
 
-    /** The logits after the last token fed; overwritten by the next step. */
-    val logits = FloatArray(architecture.vocabSize)
+    override val logits = FloatArray(architecture.vocabSize)
 
     private val ids = IntArray(this.capacity)
     private val inputs = LinkedHashMap<String, OnnxTensorLike>()
     private val outputs = LinkedHashMap<String, OnnxTensor>()
     private val owned = ArrayList<OnnxTensor>()
 
-    private val idBuffer = longs(minOf(this.capacity, PREFILL_CHUNK + 2 * ROW_GROUP))
+    private val idBuffer = longs(minOf(this.capacity, longestPart(PREFILL_CHUNK)))
     private val positionBuffer = longs(idBuffer.capacity())
     private val mask = longs(this.capacity).also { for (place in 0 until this.capacity) it.put(place, 1) }
     private val logitsBuffer: FloatBuffer = bytes(4 * architecture.vocabSize).asFloatBuffer()
@@ -60,50 +57,37 @@ internal class TokenSequence(private val session: Session, capacity: Int) : Auto
         }
     }
 
-    /**
-     * Feeds a prompt in chunks; false if [cancelled] said so before its end. [logits] are then those
-     * after its last token, the same to the bit whatever the chunks.
-     *
-     * ONNX Runtime's kernels take rows in small groups, and a remainder or a lone row by other
-     * instructions; in quantized graphs the difference in the last bit grows to a rounding step. So a
-     * chunk starts at a multiple of ROW_GROUP, and no row is alone behind others or behind a tile:
-     * where one would be, tokens before it are fed again, or before the others.
-     */
-    fun prefill(prompt: IntArray, chunk: Int = PREFILL_CHUNK, cancelled: () -> Boolean = { false }): Boolean {
-        requireRoom(prompt.size)
-        for (from in prompt.indices step chunk) {
-            if (cancelled()) return false
-            val tokens = minOf(chunk, prompt.size - from)
-            var again = length % ROW_GROUP
-            if (tokens + again == 1 && length > 0) again = ROW_GROUP
-            prompt.copyInto(ids, length, from, from + tokens)
-            var start = length - again
-            val end = length + tokens
-            if (end - start > 1 && (end - start) % ROW_TILE == 1) {
-                val early = end - 1 - ROW_GROUP
-                feed(start, early)
-                start = early
-            }
-            feed(start, end)
+    override fun ids(): IntArray = ids.copyOf(length)
+
+    /** [logits] are then those after the last token, the same to the bit whatever the parts. */
+    override fun prefill(tokens: IntArray, chunk: Int, interrupted: () -> Boolean): Boolean {
+        requireRoom(tokens.size)
+        tokens.copyInto(ids, length)
+        val end = length + tokens.size
+        while (length < end) {
+            if (interrupted()) return false
+            val part = nextPart(length, end, chunk)
+            feed(part.begin, part.end)
         }
         return true
     }
 
-    /** Feeds one token; [logits] are then those after it. */
-    fun feed(id: Int) {
+    override fun feed(id: Int) {
         requireRoom(1)
         ids[length] = id
         feed(length, length + 1)
     }
 
-    /** GenerationException unless a token can be chosen from [logits]. */
-    fun requireNumbers() {
-        if (areNumbers(logits)) return
-        throw GenerationException(
+    override fun trim(length: Int) {
+        require(length in 0..this.length) { "length is $length; it must be 0 to ${this.length}" }
+        this.length = length
+    }
+
+    override fun notNumbers() =
+        GenerationException(
             "${session.modelPackage.modelFile} gives logits that are not numbers after $length tokens; " +
                 "export the model again with another recipe"
         )
-    }
 
     /** Computes one token at [position] in an empty cache: the sequence is of no use after that. */
     fun probe(position: Int) = feed(0, 1, position)
@@ -187,17 +171,10 @@ internal class TokenSequence(private val session: Session, capacity: Int) : Auto
         )
     }
 
-    internal companion object {
-        // Attention's scores take heads x chunk x context floats, and a caller can stop between two
-        // chunks.
-        const val PREFILL_CHUNK = 256
-        // Kernels take rows in small groups, of which this is a multiple, and in tiles.
-        private const val ROW_GROUP = 16
-        private const val ROW_TILE = 128
-
-        private fun bytes(count: Int): ByteBuffer =
+    private companion object {
+        fun bytes(count: Int): ByteBuffer =
             ByteBuffer.allocateDirect(count).order(ByteOrder.nativeOrder())
 
-        private fun longs(count: Int): LongBuffer = bytes(8 * count).asLongBuffer()
+        fun longs(count: Int): LongBuffer = bytes(8 * count).asLongBuffer()
     }
 }

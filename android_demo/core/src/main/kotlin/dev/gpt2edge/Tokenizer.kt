@@ -9,7 +9,7 @@ internal constructor(
     private val tokens: TokenTable,
     added: List<AddedToken>,
     private val around: SpecialTokens,
-    internal val replacements: List<Replacement>,
+    private val replacements: List<Replacement>,
     private val addPrefixSpace: Boolean,
     private val splitWords: Boolean,
 ) {
@@ -44,11 +44,11 @@ internal constructor(
     fun label(id: Int): String = addedContents[id] ?: decode(intArrayOf(id))
 
     /** A new detokenizer, for one stream of ids. */
-    fun detokenizer() = Detokenizer(this)
+    fun detokenizer() = Detokenizer(replacements, ::bytesOf)
 
-    internal fun isSpecial(id: Int): Boolean = id in specialIds
-
-    internal fun token(id: Int): String? = tokens[id]
+    /** Null for special tokens, and for ids that it does not know. */
+    private fun bytesOf(id: Int): ByteArray? =
+        if (id in specialIds) null else tokens[id]?.let { ByteLevel.bytesOf(it) }
 
     private fun encodePlain(part: String, ids: IntList) {
         val text = if (addPrefixSpace && !part.startsWith(' ')) " $part" else part
