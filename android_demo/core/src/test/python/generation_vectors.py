@@ -17,6 +17,29 @@ _GREEDY = GenerationConfig(max_new_tokens=_TOKENS, ignore_eos=True)
 _SEEDED = GenerationConfig(
     max_new_tokens=_TOKENS, temperature=0.8, top_k=40, seed=_SEED, ignore_eos=True
 )
+_SLIDING = GenerationConfig(
+    max_new_tokens=40, context_overflow="slide", keep=5, ignore_eos=True, logprobs=True
+)
+_EVERYTHING = GenerationConfig(
+    max_new_tokens=60,
+    min_new_tokens=60,
+    temperature=0.9,
+    top_k=0,
+    top_p=0.97,
+    min_p=0.01,
+    typical_p=0.95,
+    seed=_SEED,
+    repetition_penalty=1.2,
+    presence_penalty=0.3,
+    frequency_penalty=0.2,
+    no_repeat_ngram_size=3,
+    bad_words_ids=[[11], [262, 264]],
+    logit_bias={13: -1.5},
+    suppress_tokens=[198],
+    begin_suppress_tokens=[12],
+    logprobs=True,
+    top_logprobs=3,
+)
 _LONG_PROMPTS = (1, 2, 15, 16, 17, 128, 129, 130, 145, 256, 257, 258, 273, 385, 511, 512)
 
 
@@ -46,7 +69,22 @@ def of_package(folder: Path) -> dict[str, Any]:
                 "next": [[n.id, n.text, n.probability] for n in generator.next_tokens(ids, 5)],
             }
         )
-    return {"runs": runs, "prefill": prefills(generator)}
+    return {
+        "runs": runs,
+        "prefill": prefills(generator),
+        "sliding": ids_and_logprobs(generator, _SLIDING, generator.context_length + 100),
+        "everything": ids_and_logprobs(generator, _EVERYTHING, 20),
+    }
+
+
+def ids_and_logprobs(
+    generator: Generator, config: GenerationConfig, length: int
+) -> dict[str, Any]:
+    """What `config` makes of a prompt of `length` tokens."""
+    prompt = [(i * i * 17 + 3 * i) % generator.vocab_size for i in range(length)]
+    result = generator.generate(prompt, config)
+    found = {"prompt": prompt, "ids": list(result.ids), "logprobs": list(result.logprobs or ())}
+    return found | {"top_logprobs": result.top_logprobs}
 
 
 def prefills(generator: Generator) -> list[dict[str, Any]]:

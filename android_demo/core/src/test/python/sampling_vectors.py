@@ -1,4 +1,4 @@
-"""Logits with a repetition penalty, and orders of the largest: what tests/vectors does not hold."""
+"""Penalties, orders of the largest, and what remains of long lists: more than spec/ holds."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ private const val NEVER = Float.NEGATIVE_INFINITY
 /** Those that [decoding] asks for behind [prompt] tokens, over a vocabulary of [vocabulary]. */
 internal fun makeProcessors(decoding: Decoding, eosIds: Set<Int>, prompt: Int, vocabulary: Int): List<Processor> {
     val made = ArrayList<Processor>()
-    val biases = decoding.sequenceBias + decoding.logitBias.mapKeys { listOf(it.key) }
-    if (biases.isNotEmpty()) made += sequenceBias(biases)
+    if (decoding.sequenceBias.isNotEmpty()) made += sequenceBias(decoding.sequenceBias)
+    if (decoding.logitBias.isNotEmpty()) made += sequenceBias(decoding.logitBias.mapKeys { listOf(it.key) })
     if (decoding.repetitionPenalty != 1f) made += repetitionPenalty(decoding.repetitionPenalty, vocabulary)
     if (decoding.presencePenalty != 0f || decoding.frequencyPenalty != 0f) {
         made += presenceFrequencyPenalty(decoding.presencePenalty, decoding.frequencyPenalty, prompt, vocabulary)

@@ -17,14 +17,17 @@ internal fun interface Sampler {
 /** The sampler that [decoding] asks for. */
 internal fun makeSampler(decoding: Decoding, seed: Long): Sampler {
     if (!decoding.samples) return Sampler { logits, _ -> greedy(logits) }
-    val candidates =
-        Candidates(decoding.temperature, decoding.topK, decoding.topP, decoding.minP, decoding.typicalP)
+    val candidates = makeCandidates(decoding)
     return Sampler { logits, number ->
         val uniform = draw(seed, number)
         candidates.select(logits, reach = uniform)
         candidates.at(uniform)
     }
 }
+
+/** What chooses the tokens that [decoding] lets be drawn. */
+internal fun makeCandidates(decoding: Decoding) =
+    Candidates(decoding.temperature, decoding.topK, decoding.topP, decoding.minP, decoding.typicalP)
 
 /** Whether a token can be chosen from [logits]: none is NaN, and the largest is finite. */
 internal fun areNumbers(logits: FloatArray): Boolean {

@@ -154,16 +154,6 @@ class GenerationTest {
     }
 
     @Test
-    fun `a repetition penalty keeps a text from repeating itself`() {
-        fun repeated(penalty: Float?): Int {
-            val config = GenerationConfig(150, repetitionPenalty = penalty, ignoreEos = true)
-            val ids = stream("The animal", config).first.ids
-            return ids.size - ids.toSet().size
-        }
-        assertTrue(repeated(1.5f) < repeated(null) / 2, "${repeated(1.5f)} of ${repeated(null)}")
-    }
-
-    @Test
     fun `prompts that cannot be taken`() {
         val config = GenerationConfig(5)
         assertContains(failure<GenerationException> { stream("", config) }, "the prompt is empty")
@@ -210,28 +200,6 @@ class GenerationTest {
             assertContains(message, "after 6 tokens")
             assertEquals(3, ids.size)
         }
-    }
-
-    @Test
-    fun `a package's own settings are the defaults, and the caller's win`() {
-        val folder = TestData.copyOf("int4", File(temporary, "settings"))
-        File(folder, "generation_config.json")
-            .writeText("""{"do_sample": true, "temperature": 0.9, "top_k": 7, "top_p": 0.5, "max_new_tokens": 11, "epsilon": 1}""")
-        TestData.listAnew(folder, "generation_config.json")
-        Generator.load(folder).use { own ->
-            assertEquals(GenerationConfig(11, true, 0.9f, 7, 0.5f), own.generationConfig)
-            val result = own.stream("The animal", GenerationConfig(ignoreEos = true)) {}
-            assertEquals(11, result.ids.size)
-            assertNotNull(result.seed)
-            val same = GenerationConfig(11, true, 0.9f, 7, 0.5f, seed = result.seed, ignoreEos = true)
-            assertArrayEquals(result.ids, generator.stream("The animal", same) {}.ids)
-            val greedy = own.stream("The animal", GenerationConfig(6, doSample = false, ignoreEos = true)) {}
-            assertNull(greedy.seed)
-            assertEquals(6, greedy.ids.size)
-            assertTrue(own.selfTest().passed)
-        }
-        assertEquals(GenerationConfig(), generator.generationConfig)
-        assertEquals(128, generator.stream("The animal", GenerationConfig(ignoreEos = true)) {}.ids.size)
     }
 
     @Test

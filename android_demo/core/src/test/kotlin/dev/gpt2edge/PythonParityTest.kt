@@ -48,6 +48,49 @@ class PythonParityTest {
     }
 
     @TestFactory
+    fun `a window that slides behind a prompt longer than the context`() = ofEach { generator, expected ->
+        val config =
+            GenerationConfig(40, contextOverflow = "slide", keep = 5, ignoreEos = true, logprobs = true)
+        assertSame(generator, expected["sliding"].members(), config)
+    }
+
+    @TestFactory
+    fun `every setting that changes logits or draws, at once`() = ofEach { generator, expected ->
+        val config =
+            GenerationConfig(
+                maxNewTokens = 60,
+                minNewTokens = 60,
+                temperature = 0.9f,
+                topK = 0,
+                topP = 0.97f,
+                minP = 0.01f,
+                typicalP = 0.95f,
+                seed = vectors["seed"] as Long,
+                repetitionPenalty = 1.2f,
+                presencePenalty = 0.3f,
+                frequencyPenalty = 0.2f,
+                noRepeatNgramSize = 3,
+                badWordsIds = listOf(listOf(11), listOf(262, 264)),
+                logitBias = mapOf(13 to -1.5f),
+                suppressTokens = listOf(198),
+                beginSuppressTokens = listOf(12),
+                logprobs = true,
+                topLogprobs = 3,
+            )
+        assertSame(generator, expected["everything"].members(), config)
+    }
+
+    private fun assertSame(generator: Generator, expected: Map<String, Any?>, config: GenerationConfig) {
+        val result = generator.streamIds(expected["prompt"].ints(), config)
+        assertEquals(expected["ids"].ints().toList(), result.ids.toList())
+        val logprobs = expected["logprobs"].list().map { it.double() }
+        assertEquals(config.maxNewTokens, logprobs.size)
+        for ((one, other) in logprobs.zip(result.logprobs!!)) assertEquals(one, other, 1e-5)
+        val alternatives = expected["top_logprobs"]?.list()?.map { it.list().map { pair -> pair.list()[0].int() } }
+        assertEquals(alternatives, result.topLogprobs?.map { it.map(TokenLogprob::id) })
+    }
+
+    @TestFactory
     fun `the likeliest next tokens`() = ofEach { generator, expected ->
         if (generator.tokenizer == null) return@ofEach
         for (run in expected["runs"].list().map { it.members() }) {

@@ -5,41 +5,10 @@ import org.junit.jupiter.api.Assertions.assertArrayEquals
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertFalse
 import org.junit.jupiter.api.Assertions.assertTrue
-import org.junit.jupiter.api.DynamicTest
-import org.junit.jupiter.api.DynamicTest.dynamicTest
 import org.junit.jupiter.api.Test
-import org.junit.jupiter.api.TestFactory
 
 class SamplingTest {
     private val vectors = TestData.json(File(TestData.folder, "sampling.json"))
-
-    @TestFactory
-    fun `draws the tokens of tests-vectors-sampling`(): List<DynamicTest> {
-        val shared = TestData.json(File(TestData.repository, "tests/vectors/sampling.json"))
-        return shared["cases"].list().map { it.members() }.map { case ->
-            dynamicTest(case["name"] as String) {
-                val config =
-                    GenerationConfig(
-                        temperature = case["temperature"].double().toFloat(),
-                        topK = case["top_k"].int(),
-                        topP = case["top_p"].double().toFloat(),
-                        seed = case["seed"] as Long,
-                    )
-                val sampler = makeSampler(config.over(GenerationConfig()), case["seed"] as Long)
-                val logits = case["logits"].floats()
-                val expected = case["tokens"].ints().toList()
-                assertEquals(expected, expected.map { sampler.choose(logits) })
-            }
-        }
-    }
-
-    @Test
-    fun `SplitMix64 as published`() {
-        // The first outputs of the reference implementation for the seed 1234567.
-        val random = SplitMix64(1234567)
-        val expected = listOf("6457827717110365317", "3203168211198807973", "9817491932198370423")
-        assertEquals(expected, List(3) { random.next().toULong().toString() })
-    }
 
     @Test
     fun `the largest in order, lower ids first among equals`() {
@@ -57,8 +26,8 @@ class SamplingTest {
             val expected = case["ids"] ?: continue
             val candidates =
                 Candidates(case["temperature"].double(), case["top_k"].int(), case["top_p"].double())
-            candidates.select(case["logits"].floats(), reach = 1.0)
-            assertEquals(expected.ints().toList(), candidates.ids.take(candidates.size))
+            candidates.select(case["logits"].floats())
+            assertEquals(expected.ints().toList(), List(candidates.size) { candidates.id(it) })
             compared++
         }
         assertTrue(compared > 20)
@@ -68,10 +37,13 @@ class SamplingTest {
     fun `a repetition penalty divides what was seen, once`() {
         for (case in vectors["penalty"].list().map { it.members() }) {
             val logits = case["logits"].floats()
-            val penalty = RepetitionPenalty(case["penalty"].double().toFloat(), logits.size)
-            case["seen"].ints().forEach(penalty::add)
-            penalty.apply(logits)
-            assertArrayEquals(case["after"].floats(), logits)
+            val text = IntList().apply { case["seen"].ints().forEach(::add) }
+            val penalty = repetitionPenalty(case["penalty"].double().toFloat(), logits.size)
+            repeat(2) { // the second time as if there had been no first
+                val changed = logits.copyOf()
+                penalty.process(text, changed)
+                assertArrayEquals(case["after"].floats(), changed)
+            }
         }
     }
 
@@ -94,8 +66,8 @@ class SamplingTest {
     fun `top k 0 keeps all, top p 0 the most likely`() {
         val logits = FloatArray(3000) { -it / 100f }
         fun drawn(config: GenerationConfig): Set<Int> {
-            val sampler = makeSampler(config.over(GenerationConfig()), 1)
-            return List(400) { sampler.choose(logits) }.toSet()
+            val sampler = makeSampler(Decoding(config, GenerationConfig()), 1)
+            return List(400) { sampler.choose(logits, it) }.toSet()
         }
         assertTrue(drawn(GenerationConfig(topK = 0)).any { it > 50 })
         assertTrue(drawn(GenerationConfig(seed = 1)).all { it < 50 })
@@ -104,25 +76,34 @@ class SamplingTest {
     }
 
     @Test
-    fun `settings out of range`() {
-        val wrong =
-            listOf<() -> Unit>(
-                { GenerationConfig(maxNewTokens = 0) },
-                { GenerationConfig(temperature = -1f) },
-                { GenerationConfig(temperature = Float.NaN) },
-                { GenerationConfig(temperature = Float.POSITIVE_INFINITY) },
-                { GenerationConfig(topK = -1) },
-                { GenerationConfig(topP = -0.1f) },
-                { GenerationConfig(topP = 1.01f) },
-                { GenerationConfig(repetitionPenalty = 0f) },
-                { GenerationConfig(stopStrings = listOf("")) },
-            )
-        for (make in wrong) assertContains(failure<GenerationException> { make() }, "it must be")
+    fun `typical_p over a vocabulary of many tokens is what its definition says`() {
+        val random = kotlin.random.Random(3)
+        repeat(40) {
+            // Sixteenths: some tokens are exactly as likely as others.
+            val logits = FloatArray(random.nextInt(2, 400)) { random.nextInt(-64, 64) / 16f }
+            val mass = random.nextDouble(0.05, 0.99)
+            val candidates = Candidates(1.0, 0, typicalP = mass).apply { select(logits) }
+            val ids = List(candidates.size) { candidates.id(it) }
+            assertEquals(typical(logits, mass), ids.toSet())
+            assertEquals(1.0, ids.indices.sumOf { candidates.probability(it) }, 1e-9)
+        }
+    }
+
+    /** Meister et al. 2022, by sorting: nearest to the entropy first, and what is as near as the last. */
+    private fun typical(logits: FloatArray, mass: Double): Set<Int> {
+        val shares = probabilities(logits, logits.indices.toList().toIntArray())
+        val entropy = shares.sumOf { -it * Math.log(it) }
+        fun distance(id: Int) = Math.abs(-Math.log(shares[id]) - entropy)
+        var reached = 0.0
+        val ordered = logits.indices.sortedBy(::distance)
+        val last = ordered.first { id -> (reached + shares[id]).also { reached = it } >= mass }
+        return ordered.filter { distance(it) <= distance(last) + 1e-12 }.toSet()
     }
 
     @Test
     fun `an extremely cold temperature is greedy`() {
-        val sampler = makeSampler(GenerationConfig(temperature = 1e-45f, topK = 10, seed = 4).over(GenerationConfig()), 4)
-        repeat(20) { assertEquals(2, sampler.choose(floatArrayOf(1f, -200f, 1.001f, 0f))) }
+        val cold = GenerationConfig(temperature = 1e-45f, topK = 10, seed = 4)
+        val sampler = makeSampler(Decoding(cold, GenerationConfig()), 4)
+        repeat(20) { assertEquals(2, sampler.choose(floatArrayOf(1f, -200f, 1.001f, 0f), it)) }
     }
 }

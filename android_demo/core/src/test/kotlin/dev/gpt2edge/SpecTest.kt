@@ -8,7 +8,7 @@ import org.junit.jupiter.api.DynamicTest.dynamicTest
 import org.junit.jupiter.api.TestFactory
 import org.junit.jupiter.api.io.TempDir
 
-/** The cases in the repository's spec folder, which Python and the browser module run too. */
+/** spec/manifests.json and spec/tokenizers.json, which Python and the browser module run too. */
 class SpecTest {
     @TempDir lateinit var temporary: File
 
@@ -52,58 +52,6 @@ class SpecTest {
             else -> error("unknown change ${change[0]}")
         }
     }
-
-    @TestFactory
-    fun `settings, the package's and the caller's`(): List<DynamicTest> {
-        val cases = TestData.spec("settings")["cases"].list().map { it.members() }
-        assertTrue(cases.size > 20)
-        return cases.map { case -> dynamicTest(case["name"] as String) { settings(case) } }
-    }
-
-    private fun settings(case: Map<String, Any?>) {
-        val file = File(temporary, "generation_config.json")
-        file.writeText(toJson(case["package"]))
-        val caller = case["caller"].members()
-        val refused = case["refused"] as String?
-        if (refused == null) {
-            val found = config(caller).over(readGenerationDefaults(file, file.sha256()))
-            for ((name, expected) in case["expect"].members()) {
-                val value =
-                    when (name) {
-                        "samples" -> found.samples
-                        "max_new_tokens" -> found.maxNewTokens.toLong()
-                        "temperature" -> found.temperature
-                        "top_k" -> found.topK.toLong()
-                        "top_p" -> found.topP
-                        else -> error("unknown setting $name")
-                    }
-                val wanted = if (value is Double) expected.double() else expected
-                assertEquals(wanted, value, name)
-            }
-        } else if (caller.isNotEmpty()) {
-            assertContains(failure<GenerationException> { config(caller) }, camelCase(refused))
-        } else {
-            assertContains(failure<PackageException> { readGenerationDefaults(file, null) }, file.path, refused)
-        }
-    }
-
-    private fun config(caller: Map<String, Any?>): GenerationConfig {
-        val known = setOf("max_new_tokens", "do_sample", "temperature", "top_k", "top_p", "seed", "stop_strings")
-        assertTrue(known.containsAll(caller.keys), "${caller.keys}")
-        fun float(name: String) = caller[name]?.double()?.toFloat()
-        return GenerationConfig(
-            maxNewTokens = caller["max_new_tokens"]?.int(),
-            doSample = caller["do_sample"] as Boolean?,
-            temperature = float("temperature"),
-            topK = caller["top_k"]?.int(),
-            topP = float("top_p"),
-            seed = caller["seed"] as Long?,
-            stopStrings = caller["stop_strings"]?.list()?.map { it as String }.orEmpty(),
-        )
-    }
-
-    /** Kotlin's name of a setting. */
-    private fun camelCase(name: String) = Regex("_(.)").replace(name) { it.groupValues[1].uppercase() }
 
     @TestFactory
     fun `tokenizers, as transformers`(): List<DynamicTest> {
