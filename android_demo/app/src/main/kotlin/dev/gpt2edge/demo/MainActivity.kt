@@ -36,7 +36,8 @@ class MainActivity : Activity() {
         text = findViewById(R.id.text)
         options = findViewById(R.id.options)
         packages = findViewById(R.id.packages)
-        settings = listOf(R.id.temperature, R.id.top_k, R.id.seed, R.id.length).associateWith { findViewById<EditText>(it) }
+        val fields = listOf(R.id.temperature, R.id.top_k, R.id.seed, R.id.length, R.id.repetition_penalty)
+        settings = fields.associateWith { findViewById<EditText>(it) }
         findViewById<TextView>(R.id.push_path).text = getString(R.string.push_path, pushFolder()?.path)
 
         val retained = lastNonConfigurationInstance as WritingModel?
@@ -145,7 +146,13 @@ class MainActivity : Activity() {
 
     private fun readSettings(): Settings {
         fun field(id: Int) = settings.getValue(id).text.toString()
-        return Settings(field(R.id.temperature), field(R.id.top_k), field(R.id.seed), field(R.id.length))
+        return Settings(
+            field(R.id.temperature),
+            field(R.id.top_k),
+            field(R.id.seed),
+            field(R.id.length),
+            field(R.id.repetition_penalty),
+        )
     }
 
     private fun render(state: ScreenState) {
@@ -192,6 +199,7 @@ class MainActivity : Activity() {
         set(R.id.top_k, next.topK)
         set(R.id.seed, next.seed)
         set(R.id.length, next.length)
+        set(R.id.repetition_penalty, next.repetitionPenalty)
     }
 
     private fun showPackages(state: ScreenState) {

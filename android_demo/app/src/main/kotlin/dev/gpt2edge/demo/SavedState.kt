@@ -36,6 +36,7 @@ data class SavedState(
         properties[prefix + "topK"] = settings.topK
         properties[prefix + "seed"] = settings.seed
         properties[prefix + "length"] = settings.length
+        properties[prefix + "repetitionPenalty"] = settings.repetitionPenalty
     }
 
     companion object {
@@ -56,6 +57,7 @@ data class SavedState(
                     value(prefix + "topK") ?: return null,
                     value(prefix + "seed") ?: return null,
                     value(prefix + "length") ?: return null,
+                    value(prefix + "repetitionPenalty").orEmpty(), // earlier versions had none
                 )
             }
             return SavedState(

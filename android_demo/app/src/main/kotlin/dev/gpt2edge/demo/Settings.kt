@@ -9,6 +9,7 @@ data class Settings(
     val topK: String = "40",
     val seed: String = "",
     val length: String = "$LENGTH",
+    val repetitionPenalty: String = "",
 ) {
     /** These, with those that are still as [before] had them replaced by what [after] has. */
     fun where(before: Settings, after: Settings) =
@@ -17,11 +18,13 @@ data class Settings(
             if (topK == before.topK) after.topK else topK,
             if (seed == before.seed) after.seed else seed,
             if (length == before.length) after.length else length,
+            if (repetitionPenalty == before.repetitionPenalty) after.repetitionPenalty else repetitionPenalty,
         )
 
     /**
      * What they ask of the generator. Empty: temperature 0 (always the likeliest token), every token
-     * a candidate, another seed each time, 128 tokens. GPT2EdgeException for what is no number.
+     * a candidate, another seed each time, 128 tokens, no penalty. GPT2EdgeException for what is no
+     * number.
      */
     fun config(): GenerationConfig {
         val wantedTemperature = temperature.number("temperature", "a number, 0 for the likeliest word") { it.toFloatOrNull() }
@@ -30,6 +33,9 @@ data class Settings(
             temperature = wantedTemperature ?: 0f,
             topK = topK.number("top-k", "a whole number, or nothing for all words") { it.toIntOrNull() } ?: 0,
             seed = seed.number("seed", "a whole number, or nothing") { it.toLongOrNull() },
+            repetitionPenalty =
+                repetitionPenalty.number("repetition penalty", "a number above 0, 1 for none") { it.toFloatOrNull() }
+                    ?: 1f,
         )
     }
 
@@ -55,6 +61,7 @@ data class Settings(
                     else own.temperature?.plain() ?: if (samples) "1" else screen.temperature,
                 topK = own.topK?.let { if (it == 0) "" else "$it" } ?: if (samples) "50" else screen.topK,
                 length = own.maxNewTokens?.toString() ?: screen.length,
+                repetitionPenalty = own.repetitionPenalty?.plain() ?: screen.repetitionPenalty,
             )
         }
 

@@ -3,10 +3,6 @@ package dev.gpt2edge.demo
 import dev.gpt2edge.GPT2EdgeException
 import dev.gpt2edge.GenerationConfig
 import dev.gpt2edge.GenerationResult
-import dev.gpt2edge.Generator
-import java.io.File
-import java.io.IOException
-import java.util.concurrent.CancellationException
 import java.util.concurrent.ExecutorService
 import java.util.concurrent.Executors
 
@@ -40,9 +36,7 @@ class WritingModel(
     private var defaults: Settings // what stands on the screen where the user has changed nothing
     private var savedAt = System.nanoTime()
 
-    // Of the worker thread.
-    private var loaded: File? = null
-    private var generator: Generator? = null
+    private val loaded = LoadedPackage(device) // of the worker thread
 
     /** Asked to stop: the writing or copying that was started last. */
     private class Stopping {
@@ -94,7 +88,7 @@ class WritingModel(
         wantedFolder = chosen.folder.path
         show(state.copy(selected = chosen, statistics = null, options = emptyList()))
         work(Work.LOADING) {
-            val own = Settings.of(load(chosen).generationConfig)
+            val own = Settings.of(loaded.load(chosen).generationConfig)
             onScreen {
                 change(state.settings.where(defaults, own))
                 defaults = own
@@ -129,7 +123,8 @@ class WritingModel(
         history.begin()
         show(state.copy(options = emptyList(), statistics = null, message = null))
         work(Work.WRITING, finally = { finishStep() }) {
-            val result = generate(load(chosen), prompt, config, ending)
+            val pieces = Pieces(::onScreen, ::written)
+            val result = loaded.load(chosen).stream(prompt, config, { ending.asked }, pieces::add)
             val memory = residentMemory()
             onScreen { finished(result, config, memory) }
         }
@@ -159,7 +154,7 @@ class WritingModel(
         val chosen = state.selected ?: return
         if (state.work != null) return
         work(Work.TESTING) {
-            val report = load(chosen).selfTest()
+            val report = loaded.load(chosen).selfTest()
             val verdict = if (report.passed) "Self-test passed: " else "Self-test failed: "
             onScreen { show(state.copy(message = Message(verdict + report.message, !report.passed))) }
         }
@@ -194,7 +189,7 @@ class WritingModel(
         screen = null
         stop()
         closed = true
-        worker.execute { unload() }
+        worker.execute { loaded.unload() }
         worker.shutdown()
     }
 
@@ -205,7 +200,7 @@ class WritingModel(
         val version = textVersion
         worker.execute {
             if (version != textVersion) return@execute // newer ones wait behind
-            val generator = generator?.takeIf { loaded == chosen.folder } ?: return@execute
+            val generator = loaded.of(chosen) ?: return@execute
             val problem = attempt {
                 val options = generator.nextTokens(prompt, OPTIONS).map { Option(it) }
                 onScreen { if (version == textVersion && state.work != Work.WRITING) show(state.copy(options = options)) }
@@ -214,36 +209,16 @@ class WritingModel(
         }
     }
 
-    /** Runs on the worker; pieces reach the screen in their order, several at once if it is slow. */
-    private fun generate(
-        generator: Generator,
-        prompt: String,
-        config: GenerationConfig,
-        ending: Stopping,
-    ): GenerationResult {
-        val pending = StringBuilder()
-        return generator.stream(prompt, config, { ending.asked }) { piece ->
-            val first = synchronized(pending) { pending.isEmpty().also { pending.append(piece) } }
-            if (first) {
-                onScreen {
-                    history.extend(synchronized(pending) { pending.toString().also { pending.setLength(0) } })
-                    textChanged(state.message)
-                    if (System.nanoTime() - savedAt > SAVE_EVERY) save()
-                }
-            }
-        }
+    /** [piece] is new text that a model has written. */
+    private fun written(piece: String) {
+        history.extend(piece)
+        textChanged(state.message)
+        if (System.nanoTime() - savedAt > SAVE_EVERY) save()
     }
 
     private fun finished(result: GenerationResult, config: GenerationConfig, memory: Long) {
-        val note =
-            when {
-                result.finishReason == "eos" -> "The model ended the text here."
-                result.finishReason == "cancelled" -> "Stopped."
-                result.finishReason == "length" && result.ids.size != config.maxNewTokens ->
-                    "The model's context is full: shorten the text to go on."
-                else -> null
-            }
-        show(state.copy(statistics = Statistics(result, memory), message = note?.let { Message(it, false) }))
+        val message = endOf(result, config)?.let { Message(it, isError = false) }
+        show(state.copy(statistics = Statistics(result, memory), message = message))
     }
 
     private fun finishStep() {
@@ -265,22 +240,6 @@ class WritingModel(
         )
     }
 
-    /** The chosen package's generator, on the worker; the one before is closed first, for its memory. */
-    private fun load(chosen: InstalledPackage): Generator {
-        generator?.let { if (loaded == chosen.folder) return it }
-        unload()
-        val opened = Generator.load(chosen.folder, availableMemory = device.availableMemory())
-        generator = opened
-        loaded = chosen.folder
-        return opened
-    }
-
-    private fun unload() {
-        generator?.close()
-        generator = null
-        loaded = null
-    }
-
     private fun work(kind: Work, finally: () -> Unit = {}, task: () -> Unit) {
         if (closed) return
         val number = ++latestWork
@@ -294,24 +253,6 @@ class WritingModel(
             }
         }
     }
-
-    /** What went wrong in [task], in words; null if nothing did. Nothing may end the application. */
-    private fun attempt(task: () -> Unit): String? =
-        try {
-            task()
-            null
-        } catch (error: GPT2EdgeException) {
-            error.message
-        } catch (error: OutOfMemoryError) {
-            "this needs more memory than Android gives the application: choose a smaller package"
-        } catch (error: CancellationException) {
-            error.message
-        } catch (error: IOException) {
-            error.message ?: "the storage cannot be read or written"
-        } catch (error: Throwable) { // a native library that does not load, say
-            val cause = generateSequence(error) { it.cause }.last()
-            "${cause.javaClass.simpleName}: ${cause.message?.lineSequence()?.first() ?: "no details"}"
-        }
 
     private fun onScreen(action: () -> Unit) = device.onScreen { if (!closed) action() }
 

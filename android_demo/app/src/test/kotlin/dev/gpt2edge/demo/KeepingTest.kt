@@ -41,10 +41,17 @@ class KeepingTest {
     }
 
     @Test
+    fun `a state of a version without a repetition penalty is taken`() {
+        val state = SavedState(3, "text", listOf("before"), Settings(length = "9"), Settings(), null)
+        val encoded = state.encode().lines().filterNot { "repetitionPenalty" in it }.joinToString("\n")
+        assertEquals(state, SavedState.decode(encoded))
+    }
+
+    @Test
     fun `text, settings and undo outlive the process`() {
         val first = Screen().untilReady()
         first.type(R.id.text, "The animal")
-        first.settings(length = "7", seed = "3")
+        first.settings(length = "7", seed = "3", repetitionPenalty = "1.2")
         val written = first.write().text
         first.field(R.id.text).setSelection(4)
         val second = Screen(first.die()).untilReady()
@@ -52,6 +59,7 @@ class KeepingTest {
         assertEquals(4, second.field(R.id.text).selectionStart)
         assertEquals("7", second.field(R.id.length).text.toString())
         assertEquals("3", second.field(R.id.seed).text.toString())
+        assertEquals("1.2", second.field(R.id.repetition_penalty).text.toString())
         second.press(R.id.undo)
         assertEquals("The animal", second.text)
         second.press(R.id.undo)

@@ -70,11 +70,18 @@ class Screen(savedState: Bundle? = null) {
     }
 
     /** Greedy by default: then a text depends on nothing but its beginning. */
-    fun settings(temperature: String = "0", topK: String = "", seed: String = "", length: String) {
+    fun settings(
+        temperature: String = "0",
+        topK: String = "",
+        seed: String = "",
+        length: String,
+        repetitionPenalty: String = "",
+    ) {
         type(R.id.temperature, temperature)
         type(R.id.top_k, topK)
         type(R.id.seed, seed)
         type(R.id.length, length)
+        type(R.id.repetition_penalty, repetitionPenalty)
     }
 
     /** Until nothing is going on; options are computed after that. */

@@ -106,23 +106,51 @@ class WritingTest {
     }
 
     @Test
+    fun `a repetition penalty keeps a text from repeating itself`() {
+        val screen = Screen().untilReady()
+        fun repeated(penalty: String): Int {
+            screen.settings(length = "80", repetitionPenalty = penalty)
+            screen.write()
+            val words = screen.text.split(" ").also { screen.press(R.id.undo) }
+            return words.size - words.toSet().size
+        }
+        val without = repeated("")
+        assertEquals(without, repeated("1"))
+        assertTrue("${repeated("1.8")} of $without", repeated("1.8") < without / 2)
+    }
+
+    @Test
+    fun `a time limit of the package is told`() {
+        val screen = Screen().untilReady()
+        val folder = Packages.copy(File(Screen.ownPackages(screen), "sample-int4"), File(Screen.pushedPackages(screen), "short"))
+        Packages.generationConfig(folder, """{"max_time": 0.000001}""")
+        screen.controller.pause().resume()
+        screen.choose("short (adb)")
+        screen.untilReady()
+        screen.write()
+        assertTrue(screen.message, "time limit" in screen.message)
+    }
+
+    @Test
     fun `a package's own settings stand on the screen where the user has changed none`() {
         val screen = Screen().untilReady()
-        fun shown() = listOf(R.id.temperature, R.id.top_k, R.id.length).map { screen.field(it).text.toString() }
-        assertEquals(listOf("0.8", "40", "128"), shown())
+        val fields = listOf(R.id.temperature, R.id.top_k, R.id.length, R.id.repetition_penalty)
+        fun shown() = fields.map { screen.field(it).text.toString() }
+        assertEquals(listOf("0.8", "40", "128", ""), shown())
         Packages.copy(File(Screen.ownPackages(screen), "sample-int4"), File(Screen.pushedPackages(screen), "own")).let {
-            Packages.generationConfig(it, """{"do_sample": true, "temperature": 0.5, "top_k": 0, "max_new_tokens": 9}""")
+            val settings = """"temperature": 0.5, "top_k": 0, "max_new_tokens": 9, "repetition_penalty": 1.3"""
+            Packages.generationConfig(it, """{"do_sample": true, $settings}""")
         }
         screen.controller.pause().resume()
         screen.choose("own (adb)")
         screen.untilReady()
-        assertEquals(listOf("0.5", "", "9"), shown())
+        assertEquals(listOf("0.5", "", "9", "1.3"), shown())
         screen.write()
         assertTrue(screen.statistics, " 9 tokens" in screen.statistics)
         screen.type(R.id.length, "7")
         screen.choose("sample-int4")
         screen.untilReady()
-        assertEquals(listOf("0.8", "40", "7"), shown())
+        assertEquals(listOf("0.8", "40", "7", ""), shown())
         val again = Screen(screen.die()).untilReady()
         assertEquals("7", again.field(R.id.length).text.toString())
     }
@@ -132,7 +160,13 @@ class WritingTest {
         val screen = Screen().untilReady()
         screen.settings(length = "0")
         screen.press(R.id.write)
-        assertTrue(screen.message, "must be at least 1" in screen.message)
+        assertTrue(screen.message, "maxNewTokens is 0; it must be a whole number, at least 1" in screen.message)
+        screen.settings(length = "5", repetitionPenalty = "0")
+        screen.press(R.id.write)
+        assertTrue(screen.message, "repetitionPenalty is 0.0; it must be a number above 0" in screen.message)
+        screen.settings(length = "5", repetitionPenalty = "much")
+        screen.press(R.id.write)
+        assertTrue(screen.message, "repetition penalty is 'much'" in screen.message)
         screen.settings(length = "99999999999")
         screen.press(R.id.write)
         assertTrue(screen.message, "length is '99999999999'" in screen.message)
