@@ -39,10 +39,10 @@ internal fun sequenceBias(biases: Map<List<Int>, Float>): Processor {
     val sequences = biases.keys.map { it.toIntArray() }
     val values = biases.values.toFloatArray()
     return Processor { text, logits ->
-        for ((index, tokens) in sequences.withIndex()) {
-            if (tokens.size == 1 || tokens.size <= text.size && endsInBeginning(text, tokens)) {
-                logits[tokens.last()] += values[index]
-            }
+        for (index in sequences.indices) {
+            val tokens = sequences[index]
+            val begun = tokens.size == 1 || tokens.size <= text.size && endsInBeginning(text, tokens)
+            if (begun) logits[tokens.last()] += values[index]
         }
     }
 }
@@ -87,9 +87,11 @@ internal fun presenceFrequencyPenalty(presence: Float, frequency: Float, prompt:
 
 /** Never writes a sequence of [size] tokens that is in prompt or text already. */
 internal fun noRepeatNgram(size: Int) = Processor { text, logits ->
-    for (start in 0..text.size - size) {
-        val end = text.size - size + 1 // what the text ends in begins there
-        if ((0 until size - 1).all { text[start + it] == text[end + it] }) logits[text[start + size - 1]] = NEVER
+    val end = text.size - size + 1 // what the text ends in begins there
+    for (start in 0 until end) {
+        var same = 0
+        while (same < size - 1 && text[start + same] == text[end + same]) same++
+        if (same == size - 1) logits[text[start + size - 1]] = NEVER
     }
 }
 
@@ -113,6 +115,7 @@ internal fun beginSuppressTokens(tokens: Collection<Int>, prompt: Int): Processo
 
 /** Whether [text] ends in all but the last of [tokens]. */
 private fun endsInBeginning(text: IntList, tokens: IntArray): Boolean {
-    val start = text.size - (tokens.size - 1)
-    return (0 until tokens.size - 1).all { text[start + it] == tokens[it] }
+    val last = tokens.size - 1
+    for (index in 0 until last) if (text[text.size - last + index] != tokens[index]) return false
+    return true
 }

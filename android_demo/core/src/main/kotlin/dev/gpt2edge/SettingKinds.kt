@@ -1,5 +1,7 @@
 package dev.gpt2edge
 
+import java.math.BigInteger
+
 /*
  * The types and ranges that settings have, for callers' values and for those in JSON. A true is no
  * number there, 5.0 no whole number and "5" neither, as in Python.
@@ -71,7 +73,7 @@ internal object Kinds {
     private fun wholeNumber(value: Any?): Int? =
         when (value) {
             is Long -> value.coerceIn(Int.MIN_VALUE.toLong(), Int.MAX_VALUE.toLong()).toInt()
-            is java.math.BigInteger -> if (value.signum() < 0) Int.MIN_VALUE else Int.MAX_VALUE
+            is BigInteger -> if (value.signum() < 0) Int.MIN_VALUE else Int.MAX_VALUE
             else -> null
         }
 
@@ -88,7 +90,7 @@ internal object Kinds {
     private fun <K : Any> biases(value: Any, key: (Any?) -> K?): Map<K, Float>? {
         val pairs =
             when (value) {
-                is Map<*, *> -> value.entries.map { (name, bias) -> listOf((name as String).toLongOrNull(), bias) }
+                is Map<*, *> -> value.entries.map { (name, bias) -> listOf(idIn(name as String), bias) }
                 is List<*> -> value
                 else -> return null
             }
@@ -100,6 +102,8 @@ internal object Kinds {
         }
         return found
     }
+
+    private fun idIn(name: String): Long? = if (name.all { it in '0'..'9' }) name.toLongOrNull() else null
 
     private fun <T : Any> List<*>.mapOrNull(transform: (Any?) -> T?): List<T>? = map { transform(it) ?: return null }
 

@@ -33,7 +33,10 @@ internal class Rule<T : Any>(
  * same for every runtime.
  */
 internal object SettingRules {
-    val all = ArrayList<Rule<*>>()
+    private val rules = ArrayList<Rule<*>>()
+
+    val all: List<Rule<*>>
+        get() = rules
 
     val maxNewTokens = rule("max_new_tokens", { it.maxNewTokens }, Kinds.whole(1, "a whole number, at least 1"), 128)
     val minNewTokens = rule("min_new_tokens", { it.minNewTokens }, Kinds.whole(0, "a whole number, 0 or more"), 0)
@@ -71,5 +74,5 @@ internal object SettingRules {
     val drawing = listOf(temperature, topK, topP, minP, typicalP, seed)
 
     private fun <T : Any> rule(name: String, get: (GenerationConfig) -> T?, kind: Kind<T>, default: T? = null) =
-        Rule(name, get, kind, default).also(all::add)
+        Rule(name, get, kind, default).also(rules::add)
 }

@@ -24,7 +24,8 @@ class DecodingSpecTest {
             same(expected["logprobs"]?.list().orEmpty(), events.flatMap { it.logprobs })
             val alternatives = expected["top_logprobs"]?.list().orEmpty().map { it.list() }
             val found = events.flatMap { it.topLogprobs }
-            assertEquals(alternatives.map { pairs -> pairs.map { it.list()[0].int() } }, found.map { it.map(TokenLogprob::id) })
+            val ids = alternatives.map { pairs -> pairs.map { it.list()[0].int() } }
+            assertEquals(ids, found.map { it.map(TokenLogprob::id) })
             for ((pairs, tokens) in alternatives.zip(found)) {
                 same(pairs.map { it.list()[1] }, tokens.map(TokenLogprob::logprob))
             }

@@ -48,7 +48,20 @@ class MemoryTest {
             val greedy = GenerationConfig(12, ignoreEos = true)
             val sampling =
                 greedy.copy(temperature = 0.8f, topK = 40, repetitionPenalty = 1.1f, seed = 1)
-            for (config in listOf(greedy, sampling)) {
+            val everything =
+                sampling.copy(
+                    minP = 0.01f,
+                    typicalP = 0.9f,
+                    presencePenalty = 0.1f,
+                    frequencyPenalty = 0.1f,
+                    noRepeatNgramSize = 2,
+                    badWordsIds = listOf(listOf(1, 2)),
+                    logitBias = mapOf(3 to 1f),
+                    minNewTokens = 12,
+                    logprobs = true,
+                    topLogprobs = 3,
+                )
+            for (config in listOf(greedy, sampling, everything)) {
                 val allocated = ArrayList<Long>()
                 val thread = Thread.currentThread().id
                 generator.streamIds(intArrayOf(1, 2, 3), config) {

@@ -130,7 +130,7 @@ class SettingsSpecTest {
             is Float -> value.toString().toDouble()
             is Number -> value.toDouble()
             is List<*> -> value.map(::plain)
-            is Map<*, *> -> value.map { (key, bias) -> listOf(plain(if (key is Int) listOf(key) else key), plain(bias)) }
+            is Map<*, *> -> value.map { (key, bias) -> listOf(key as? List<*> ?: listOf(key), bias).map(::plain) }
             else -> value
         }
 
