@@ -2,7 +2,7 @@ package dev.gpt2edge
 
 /*
  * How a prompt is cut into runs of the graph, so that its logits do not depend on the cut, as
- * runtime/gpt2_edge/decode/prefill.py has it; spec/prefill.json has examples.
+ * runtime/gpt2_edge/graph/prefill.py has it; spec/prefill.json has examples.
  *
  * ONNX Runtime's kernels take the tokens of a run in small groups, and a remainder or a lone token by
  * other instructions; in quantized graphs the difference in the last bit grows to a rounding step. So
