@@ -28,7 +28,7 @@ internal class DecodeLoop(
         val processors = makeProcessors(decoding, eosIds, prompt.size, vocabulary)
         // The model's own logits stay as they are for log-probabilities.
         val processed = if (processors.isEmpty()) null else FloatArray(vocabulary)
-        if (!sequence.prefill(prompt, interrupted = ::isInterrupted)) return broken(onEvent)
+        if (!sequence.prefill(prompt, ::isInterrupted)) return broken(onEvent)
         while (true) {
             val logits = processed?.also { process(processors, text, it) } ?: sequence.logits
             if (!areNumbers(logits)) throw sequence.notNumbers()
@@ -89,7 +89,7 @@ internal class DecodeLoop(
             pending = window.copyOfRange(stays, window.size) + id
         }
         // A lone token is a step, as any other.
-        if (pending != null && pending.size > 1) return sequence.prefill(pending, interrupted = ::isInterrupted)
+        if (pending != null && pending.size > 1) return sequence.prefill(pending, ::isInterrupted)
         if (isInterrupted()) return false
         sequence.feed(id)
         return true

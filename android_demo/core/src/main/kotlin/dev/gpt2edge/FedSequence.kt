@@ -14,11 +14,8 @@ internal interface FedSequence {
     /** The tokens that are held. */
     fun ids(): IntArray
 
-    /**
-     * Feeds [tokens] in parts of at most [chunk]; false if [interrupted], which is asked before each
-     * part, said so before their end.
-     */
-    fun prefill(tokens: IntArray, chunk: Int = PREFILL_CHUNK, interrupted: () -> Boolean = { false }): Boolean
+    /** Feeds [tokens] in parts; false if [interrupted], asked before each part, said so before their end. */
+    fun prefill(tokens: IntArray, interrupted: () -> Boolean): Boolean
 
     /** Feeds one token. */
     fun feed(id: Int)

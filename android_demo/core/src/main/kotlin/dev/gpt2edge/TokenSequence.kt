@@ -59,8 +59,11 @@ internal class TokenSequence(private val session: Session, capacity: Int) : FedS
 
     override fun ids(): IntArray = ids.copyOf(length)
 
-    /** [logits] are then those after the last token, the same to the bit whatever the parts. */
-    override fun prefill(tokens: IntArray, chunk: Int, interrupted: () -> Boolean): Boolean {
+    override fun prefill(tokens: IntArray, interrupted: () -> Boolean): Boolean =
+        prefill(tokens, PREFILL_CHUNK, interrupted)
+
+    /** In parts of at most [chunk] tokens; [logits] are the same to the bit whatever the parts. */
+    fun prefill(tokens: IntArray, chunk: Int = PREFILL_CHUNK, interrupted: () -> Boolean = { false }): Boolean {
         requireRoom(tokens.size)
         tokens.copyInto(ids, length)
         val end = length + tokens.size

@@ -124,7 +124,7 @@ private class ScriptedSequence(override val capacity: Int, vocabulary: Int) : Fe
 
     override fun ids(): IntArray = held.toArray()
 
-    override fun prefill(tokens: IntArray, chunk: Int, interrupted: () -> Boolean): Boolean {
+    override fun prefill(tokens: IntArray, interrupted: () -> Boolean): Boolean {
         for (part in tokens.toList().chunked(3)) {
             if (interrupted()) return false
             part.forEach(::feed)
