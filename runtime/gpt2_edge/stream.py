@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 from gpt2_edge.closing import Closing
@@ -26,6 +27,7 @@ class EventStream(Closing, Iterator[TextEvent]):
         self._decoder: Decoder | None = decoder
         self._request, self._session, self._seed = request, session, seed
         self._events: list[TextEvent] = []
+        self._taking = threading.Lock()
         decoder.submit(request)
 
     def __next__(self) -> TextEvent:
@@ -34,8 +36,8 @@ class EventStream(Closing, Iterator[TextEvent]):
             while True:
                 # In this order: other threads may close it, or take its steps.
                 decoder, over = self._decoder, request.over
-                if request.events:
-                    break
+                if (event := self._take()) is not None:
+                    return event
                 if request.error is not None:
                     raise request.error
                 if over or decoder is None:
@@ -44,20 +46,25 @@ class EventStream(Closing, Iterator[TextEvent]):
         except BaseException:  # the end, an error or Ctrl-C: nothing comes after it
             self.close()
             raise
-        event = request.events.popleft()
-        self._events.append(event)
-        return event
 
     def close(self) -> None:
         """End the generation where it is, with finish_reason "cancelled" unless it was over.
 
-        Where another thread waits for the next event, its step is finished first.
+        It waits for nothing: a step that another thread is in adds no more to the text.
         """
         decoder, self._decoder = self._decoder, None
         if decoder is not None:
             decoder.cancel(self._request)
-            self._events += self._request.events
-            self._request.events.clear()
+            while self._take() is not None:
+                pass
+
+    def _take(self) -> TextEvent | None:
+        """The next event that the request has told, in order, whichever thread asks."""
+        with self._taking:
+            if not self._request.events:
+                return None
+            self._events.append(self._request.events.popleft())
+            return self._events[-1]
 
     @property
     def ids(self) -> tuple[int, ...]:

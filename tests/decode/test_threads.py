@@ -77,3 +77,30 @@ def test_threads_that_share_a_cache_lose_nothing(fp32: Generator) -> None:
     with ThreadPoolExecutor(len(prompts)) as pool:
         found = list(pool.map(write, prompts))
     assert found == [(text, text) for text in expected]
+
+
+def test_ending_a_text_waits_for_no_step() -> None:
+    in_step, go_on = threading.Event(), threading.Event()
+    decoder = Decoder(ScriptedRows(2, CAPACITY))
+
+    def wait() -> bool:
+        in_step.set()
+        return not go_on.wait(60)
+
+    limits = Limits(30, ())
+    slow = SingleText([1, 2], limits, lambda logits, _: int(logits.argmax()), should_stop=wait)
+    other = SingleText([3], limits, lambda logits, _: int(logits.argmax()))
+    decoder.submit(slow)
+    decoder.submit(other)
+    stepping = threading.Thread(target=decoder.step)
+    stepping.start()
+    assert in_step.wait(60)
+    decoder.cancel(other)  # while the step goes on
+    decoder.cancel(slow)
+    assert (slow.finish_reason, other.finish_reason) == ("cancelled", "cancelled")
+    assert stepping.is_alive()
+    go_on.set()
+    stepping.join(60)
+    assert slow.new_ids == other.new_ids == []
+    assert decoder.active == 0
+    assert sorted(decoder.idle) == [0, 1]

@@ -59,12 +59,15 @@ class BeamTexts(Request):
             bool(candidate.score > -np.inf) and (full or self._ended(text))
             for candidate, text in zip(found, texts, strict=True)
         ]
-        running = self._beams.advance(found, texts, ended)
-        if not running:
-            self.finish_reason = "length" if all(ended) else "eos"
-            return []
-        self._texts = [[*self._texts[beam.parent], beam.token] for beam in running]
-        return [beam.parent for beam in running]
+        with self._ending:
+            if self.over:
+                return []
+            running = self._beams.advance(found, texts, ended)
+            if not running:
+                self.finish_reason = "length" if all(ended) else "eos"
+                return []
+            self._texts = [[*self._texts[beam.parent], beam.token] for beam in running]
+            return [beam.parent for beam in running]
 
     def _ended(self, text: list[int]) -> bool:
         return (

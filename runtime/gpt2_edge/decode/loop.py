@@ -58,6 +58,7 @@ class Decoder:
     """Requests over the rows of one cache.
 
     Threads may share it: they submit, and whoever calls `step` steps all requests, one at a time.
+    Neither submitting nor cancelling waits for a step that is under way.
     """
 
     def __init__(self, rows: Rows) -> None:
@@ -66,6 +67,7 @@ class Decoder:
         self._idle = list(range(len(rows.ids)))
         self._waiting: deque[Request] = deque()
         self._active: list[Request] = []
+        self._cancelled: deque[Request] = deque()  # their rows are still to be freed
         self._lock = threading.RLock()
 
     @property
@@ -82,16 +84,13 @@ class Decoder:
         """Let `request` take part from the next step on, as soon as there are rows for it."""
         if request.width > len(self._rows.ids):
             raise ValueError(f"{request.width} rows are wanted of {len(self._rows.ids)}")
-        with self._lock:
-            self._waiting.append(request)
+        self._waiting.append(request)
 
     def cancel(self, request: Request, reason: str = "cancelled") -> None:
-        """End `request` now, unless it has ended, and free its rows."""
-        with self._lock:
-            if request in self._waiting:
-                self._waiting.remove(request)
-            request.end(reason)
-            self._release(request)
+        """End `request` now, unless it has ended; a step that is under way frees its rows."""
+        request.end(reason)
+        self._cancelled.append(request)
+        self._free_cancelled()
 
     def step(self) -> None:
         """A step of every request: a part of its prompt, or its next token.
@@ -100,6 +99,7 @@ class Decoder:
         and ends it alone; one of the graph passes through and ends all.
         """
         with self._lock:
+            self._free_cancelled()
             self._admit()
             together: list[Request] = []
             for request in list(self._active):
@@ -116,11 +116,26 @@ class Decoder:
             together = [request for request in together if not request.over]
             if together:
                 self._step_together(together)
+        self._free_cancelled()
+
+    def _free_cancelled(self) -> None:
+        """Free the rows of cancelled requests, unless another thread is in a step, which will."""
+        while self._cancelled and self._lock.acquire(blocking=False):
+            try:
+                while self._cancelled:
+                    self._release(self._cancelled.popleft())
+            finally:
+                self._lock.release()
 
     def _admit(self) -> None:
         """Give rows to waiting requests, in their order."""
-        while self._waiting and len(self._idle) >= self._waiting[0].width:
+        while self._waiting:
             request = self._waiting[0]
+            if request.over:  # cancelled while it waited
+                self._waiting.popleft()
+                continue
+            if len(self._idle) < request.width:
+                return
             row, common, source = self._best_row(request.prompt)
             if self._being_read(request.prompt, common):
                 return  # its beginning will be in the cache soon

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
@@ -73,6 +74,8 @@ class Request:
         self.rows: list[int] = []
         self.pending: list[int] = list(prompt)
         self.events: deque[TextEvent] = deque()
+        # Held while a token is taken or the text ended: others may end it in the middle of a step.
+        self._ending = threading.RLock()
         self.started = False  # has a first token
         self.finish_reason: str | None = None
         self.error: Exception | None = None
@@ -99,8 +102,9 @@ class Request:
         raise NotImplementedError
 
     def end(self, reason: str) -> None:
-        """End it here, with what there is, unless it has ended."""
-        self.finish_reason = self.finish_reason or reason
+        """End it here, with what there is, unless it has ended; from any thread."""
+        with self._ending:
+            self.finish_reason = self.finish_reason or reason
 
     def interruption(self) -> str | None:
         """Why it should end before its next step, if it should."""
@@ -198,26 +202,30 @@ class SingleText(Request):
         raw = logits[0]
         number = len(self.ids) - len(self.prompt)
         token = self._choose(self.processed(self.ids, raw), number)
-        self.started = True
-        self.ids.append(token)
-        self.pending = [token]
-        text = self._writer.push(token) if self._writer is not None else ""
-        reason = self._reason(token, number + 1, full)
-        if reason is not None:
-            rest, reason = self._rest(reason)
-            text += rest
-        self.events.append(self._event(token, raw, text))
-        self.finish_reason = reason  # last: who sees it sees all events
+        with self._ending:
+            if self.over:
+                return []
+            self.started = True
+            self.ids.append(token)
+            self.pending = [token]
+            text = self._writer.push(token) if self._writer is not None else ""
+            reason = self._reason(token, number + 1, full)
+            if reason is not None:
+                rest, reason = self._rest(reason)
+                text += rest
+            self.events.append(self._event(token, raw, text))
+            self.finish_reason = reason  # last: who sees it sees all events
         return [0]
 
     def end(self, reason: str) -> None:
         """See Request."""
-        if self.over:
-            return
-        rest, reason = self._rest(reason)
-        if rest:
-            self.events.append(TextEvent(rest))
-        self.finish_reason = reason
+        with self._ending:
+            if self.over:
+                return
+            rest, reason = self._rest(reason)
+            if rest:
+                self.events.append(TextEvent(rest))
+            self.finish_reason = reason
 
     def _event(self, token: int, logits: Logits, text: str) -> TextEvent:
         logprobs = (log_probability(logits, token),) if self.with_logprobs else ()
