@@ -70,10 +70,7 @@ class Model:
             threads=threads,
             verify=verify,
         )
-        tokenizer = None
-        if name := package.manifest.tokenizer:
-            content = package.read(name, TOKENIZER_LIMIT, verify)  # which hashes what it returns
-            tokenizer = Tokenizer(package.folder / name, content)
+        tokenizer = load_tokenizer(package, verify)
         return cls(package, session, tokenizer, _generation_config(package))
 
     @property
@@ -178,6 +175,15 @@ class Model:
         if self.tokenizer is None:
             raise GenerationError(f"{self.package.folder} has no tokenizer; {otherwise}")
         return self.tokenizer
+
+
+def load_tokenizer(package: Package, verify: bool = True) -> Tokenizer | None:
+    """The tokenizer of `package`, if it has one; PackageError."""
+    name = package.manifest.tokenizer
+    if not name:
+        return None
+    content = package.read(name, TOKENIZER_LIMIT, verify)  # which hashes what it returns
+    return Tokenizer(package.folder / name, content)
 
 
 def _generation_config(package: Package) -> GenerationConfig:
