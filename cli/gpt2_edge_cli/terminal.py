@@ -52,6 +52,11 @@ def without_steering(text: str) -> str:
     return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def visible(text: str) -> str:
+    """The token on one line, quoted so that its leading space shows; no control characters."""
+    return '"' + repr(text)[1:-1].replace("\\'", "'") + '"'
+
+
 def json_line(value: Any) -> str:
     """`value` as JSON on one line: letters as they are, what is not printable as escapes."""
     text = json.dumps(value, ensure_ascii=False)

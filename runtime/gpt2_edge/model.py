@@ -13,8 +13,7 @@ from gpt2_edge.files.package import Package, open_package
 from gpt2_edge.graph.providers import AUTO
 from gpt2_edge.graph.session import Session
 from gpt2_edge.prompts import check_vocabulary, require_text, token_ids
-from gpt2_edge.text.tokenizer import Tokenizer
-from gpt2_edge.untrusted import TOKENIZER_LIMIT
+from gpt2_edge.text.tokenizer import Tokenizer, package_tokenizer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -70,7 +69,7 @@ class Model:
             threads=threads,
             verify=verify,
         )
-        tokenizer = load_tokenizer(package, verify)
+        tokenizer = package_tokenizer(package, verify)
         return cls(package, session, tokenizer, _generation_config(package))
 
     @property
@@ -175,15 +174,6 @@ class Model:
         if self.tokenizer is None:
             raise GenerationError(f"{self.package.folder} has no tokenizer; {otherwise}")
         return self.tokenizer
-
-
-def load_tokenizer(package: Package, verify: bool = True) -> Tokenizer | None:
-    """The tokenizer of `package`, if it has one; PackageError."""
-    name = package.manifest.tokenizer
-    if not name:
-        return None
-    content = package.read(name, TOKENIZER_LIMIT, verify)  # which hashes what it returns
-    return Tokenizer(package.folder / name, content)
 
 
 def _generation_config(package: Package) -> GenerationConfig:

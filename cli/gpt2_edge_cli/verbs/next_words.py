@@ -9,7 +9,7 @@ from typing import Any
 from gpt2_edge.errors import GenerationError
 from gpt2_edge.untrusted import shown
 from gpt2_edge_cli.arguments import add_package, add_prompt, add_prompt_file, load, read_prompt
-from gpt2_edge_cli.terminal import Screen, json_line
+from gpt2_edge_cli.terminal import Screen, json_line, visible
 
 _EXAMPLES = """A token is a word or a part of one; quotes show where its space is. Percentages are
 shares of all tokens that the model knows.
@@ -63,8 +63,3 @@ def run(options: argparse.Namespace) -> int:
         bar = screen.bar(token.probability / largest, _BAR)
         print(f"{100 * token.probability:5.1f}%  {bar}{'  ' if bar else ''}{visible(token.text)}")
     return 0
-
-
-def visible(text: str) -> str:
-    """The token on one line, quoted so that its leading space shows; no control characters."""
-    return '"' + repr(text)[1:-1].replace("\\'", "'") + '"'
