@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -33,3 +35,40 @@ class FirstInterrupt:
 
     def __call__(self) -> bool:
         return self._set
+
+
+class ChatInterrupt:
+    """Ctrl-C, while the block runs: it ends the text that is written and nothing else.
+
+    While none is written, and again where the text does not end, it is a KeyboardInterrupt.
+    """
+
+    def __init__(self) -> None:
+        self._before: Any = None
+        self._is_writing = self._stops = False
+
+    def __enter__(self) -> ChatInterrupt:
+        before = signal.getsignal(signal.SIGINT)
+        ours = threading.current_thread() is threading.main_thread()
+        if ours and before not in (None, signal.SIG_IGN):
+            self._before = before
+            signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    @contextmanager
+    def writing(self) -> Iterator[Callable[[], bool]]:
+        """should_stop of a text that is written in the block."""
+        self._is_writing, self._stops = True, False
+        try:
+            yield lambda: self._stops
+        finally:
+            self._is_writing = False
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if not self._is_writing or self._stops:
+            raise KeyboardInterrupt
+        self._stops = True

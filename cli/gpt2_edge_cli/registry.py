@@ -18,6 +18,7 @@ from gpt2_edge_cli.parsing import UsageError, VerbParser
 _MODULES = {
     "export": "gpt2_edge_cli.verbs.export",
     "generate": "gpt2_edge_cli.verbs.generate",
+    "chat": "gpt2_edge_cli.verbs.chat",
     "next": "gpt2_edge_cli.verbs.next_words",
     "tokenize": "gpt2_edge_cli.verbs.tokenize",
     "score": "gpt2_edge_cli.verbs.score",

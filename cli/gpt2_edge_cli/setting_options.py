@@ -96,6 +96,10 @@ GROUPS = {
     "what comes back, and how fast": _TOLD,
 }
 OPTIONS: _Options = {name: option for group in GROUPS.values() for name, option in group.items()}
+# A chat writes one text a turn, and forgets whole turns where the context is full.
+NOT_OF_A_CHAT = ("num_beams", "length_penalty", "early_stopping", "num_return_sequences",
+                 "logprobs", "top_logprobs", "context_overflow", "keep")  # fmt: skip
+CHAT_SETTINGS = tuple(name for name in OPTIONS if name not in NOT_OF_A_CHAT)
 
 
 def add_settings(parser: argparse.ArgumentParser, without: Collection[str] = ()) -> None:
@@ -147,7 +151,7 @@ def given_settings(options: argparse.Namespace) -> dict[str, Any]:
             found[name] = _joined(value) if option.many else value
     if options.greedy:
         found["do_sample"] = False
-    if options.slide:
+    if getattr(options, "slide", False):
         found["context_overflow"] = "slide"
     if options.stop:
         found["stop_strings"] = [*map(_unescaped, options.stop), *found.get("stop_strings", ())]

@@ -79,6 +79,16 @@ class AtTerminal:
         """Ctrl-C."""
         self.process.send_signal(signal.SIGINT)
 
+    def interrupt_until(self, pattern: str) -> None:
+        """Ctrl-C until `pattern` is shown: Python's readline does not hear one that comes between
+        its prompt and its wait for a key.
+        """
+        end = time.monotonic() + _PATIENCE
+        while re.search(pattern, self.shown[self._seen :]) is None and time.monotonic() < end:
+            self.interrupt()
+            self._read(time.monotonic() + 0.5)
+        self.expect(pattern)
+
     def end(self) -> int:
         """Wait for the end; the exit status."""
         end = time.monotonic() + _PATIENCE
