@@ -200,6 +200,9 @@ def test_help_stands_anywhere(verb: str) -> None:
         ("perplexity", "score"),
         ("benchmark", "bench"),
         ("mobile", "check-mobile"),
+        ("encode", "tokenize"),
+        ("tokenise", "tokenize"),
+        ("talk", "chat"),
         ("verfy", "verify"),
     ],
 )
@@ -255,7 +258,9 @@ def test_a_usage_error_is_one_line_and_status_2(
     assert output.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("verb", ["generate", "info", "verify", "bench", "next", "score"])
+@pytest.mark.parametrize(
+    "verb", ["generate", "info", "verify", "bench", "next", "score", "chat", "tokenize"]
+)
 @pytest.mark.parametrize("name", ["gpt2", "openai-community/gpt2"])
 def test_a_hub_name_in_place_of_a_package(
     capsys: pytest.CaptureFixture[str], verb: str, name: str

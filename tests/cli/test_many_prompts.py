@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -289,3 +290,17 @@ def test_what_the_progress_says() -> None:
     slow = Progress(10_000, "texts")
     slow.show(1)
     assert slow.line(2.0).endswith("5:33:18 left")
+
+
+def test_a_bar_at_a_terminal_leaves_the_results_whole(sample_int4: Path, tmp_path: Path) -> None:
+    terminal = pytest.importorskip("cli.terminal")
+    file = write_lines(tmp_path / "prompts", *({"prompt": f"One {n}"} for n in range(200)))
+    with terminal.AtTerminal("generate", sample_int4, "--jsonl", file, "-n", 12) as run:
+        assert run.end() == 0
+        shown = run.shown
+    assert re.search(r"\r\x1b\[K\[#*\.*\] [\d,]+ of 200 texts, [\d,]+ tokens/s", shown)
+    # As the terminal shows it in the end: what a line began with is cleared away.
+    lines = [line.rpartition("\x1b[K")[2] for line in shown.split("\n")]
+    assert [json.loads(line)["prompt"] for line in lines if line] == [
+        f"One {n}" for n in range(200)
+    ]
