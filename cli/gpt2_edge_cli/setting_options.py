@@ -159,11 +159,15 @@ def given_settings(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def typed_setting(name: str, text: str) -> Any:
-    """The value of the setting `name` as it was typed; GenerationError."""
+    """The value of the setting `name` as it was typed (of stop_strings as --stop takes them).
+
+    Raises GenerationError.
+    """
     try:
-        return OPTIONS[name].take(text)
+        value = OPTIONS[name].take(text)
     except argparse.ArgumentTypeError as error:
         raise GenerationError(f"{name} {error}") from error
+    return list(map(_unescaped, value)) if name == "stop_strings" else value
 
 
 def _joined(parts: Iterable[list[Any]]) -> list[Any]:

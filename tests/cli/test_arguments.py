@@ -212,7 +212,7 @@ def test_a_mistyped_verb_is_answered_with_the_nearest(typed: str, meant: str) ->
 
 
 def test_a_word_that_is_near_no_verb_is_answered_with_all() -> None:
-    with pytest.raises(UsageError, match="the verbs are export, generate, next"):
+    with pytest.raises(UsageError, match="the verbs are export, generate, chat, next"):
         find_verb("x" * 10_000)
     with pytest.raises(UsageError, match="the verb comes first"):
         find_verb("--json")

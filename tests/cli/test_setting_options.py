@@ -135,6 +135,8 @@ def test_one_setting_as_it_is_typed_elsewhere() -> None:
     assert typed_setting("ignore_eos", "on") is True
     assert typed_setting("do_sample", "False") is False
     assert typed_setting("top_k", "5") == 5
+    assert typed_setting("stop_strings", "\\n") == ["\n"]
+    assert typed_setting("stop_strings", '["\\n", "x"]') == ["\n", "x"]
     with pytest.raises(GenerationError, match="top_k takes a whole number, not 'x'"):
         typed_setting("top_k", "x")
 
