@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +131,19 @@ def write_checkpoint(
     index = {"metadata": {}, "weight_map": weight_map}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index), "utf-8")
     return folder
+
+
+def rewrite_package(package: Path, target: Path, **files: dict[str, Any]) -> Path:
+    """A copy of `package` with other JSON files, named without .json, and hashes that fit them."""
+    shutil.copytree(package, target)
+    manifest = json.loads((target / "manifest.json").read_text("utf-8"))
+    for name, value in files.items():
+        content = json.dumps(value).encode()
+        (target / f"{name}.json").write_bytes(content)
+        record = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        manifest["files"][f"{name}.json"] = record
+    (target / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    return target
 
 
 def assert_one_line(error: BaseException, *parts: object) -> None:

@@ -111,6 +111,14 @@ def load(options: argparse.Namespace) -> Generator:
         )
 
 
+def load_assistant(options: argparse.Namespace) -> Generator | None:
+    """The package that --assistant names, if it names one; on the same provider."""
+    if options.assistant is None:
+        return None
+    require_package(options.assistant)
+    return load(argparse.Namespace(**vars(options) | {"package": options.assistant}))
+
+
 def read_prompt(options: argparse.Namespace) -> Prompt:
     """The prompt that `add_prompt` took: --ids, --file, the argument or standard input."""
     file = getattr(options, "file", None)

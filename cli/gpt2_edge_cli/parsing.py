@@ -51,23 +51,25 @@ class HelpAskedError(Exception):
 
 @dataclass(frozen=True)
 class _Place:
-    """A positional argument."""
+    """A positional argument; several: all that are left, as a list."""
 
     dest: str
     name: str
     convert: Callable[[str], Any]
     required: bool
+    several: bool
 
 
 class VerbParser(argparse.ArgumentParser):
-    """The parser of one verb, whose positional arguments are each one string, or at most one."""
+    """The parser of one verb. A positional argument is one string, or at most one ("?"); the last
+    may be any number of them ("*").
+    """
 
     def __init__(self, verb: str, **settings: Any) -> None:
         super().__init__(
             prog=f"gpt2-edge {verb}",
             allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            **settings,
+            **{"formatter_class": argparse.RawDescriptionHelpFormatter} | settings,
         )
         self.verb = verb
         self.register("type", int, whole_number)
@@ -80,8 +82,9 @@ class VerbParser(argparse.ArgumentParser):
             if action.option_strings:
                 continue
             convert = action.type if callable(action.type) else str
+            several = action.nargs == "*"
             self._places.append(
-                _Place(action.dest, str(action.metavar), convert, action.nargs is None)
+                _Place(action.dest, str(action.metavar), convert, action.nargs is None, several)
             )
             action.nargs, action.required = "?", False
         names = (place.name if place.required else f"[{place.name}]" for place in self._places)
@@ -90,11 +93,14 @@ class VerbParser(argparse.ArgumentParser):
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """The namespace of `arguments`; raises HelpAskedError, and UsageError for a mistake."""
-        options, values = self._split(arguments)
-        self._check_count(values)
+        options, values, before = self._split(arguments)
+        self._check_count(values, before)
         namespace = self.parse_args(options)
-        for place, value in zip(self._places, values, strict=False):
-            setattr(namespace, place.dest, place.convert(value))
+        for number, place in enumerate(self._places):
+            if place.several:
+                setattr(namespace, place.dest, list(map(place.convert, values[number:])))
+            elif number < len(values):
+                setattr(namespace, place.dest, place.convert(values[number]))
         return namespace
 
     def error(self, message: str) -> NoReturn:
@@ -107,16 +113,19 @@ class VerbParser(argparse.ArgumentParser):
 
     @property
     def _takes_text(self) -> bool:
-        return any(place.name == "TEXT" for place in self._places)
+        return any(place.name.startswith("TEXT") for place in self._places)
 
-    def _split(self, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-        """The options, each with its value as one string, and the values of the places."""
+    def _split(self, arguments: Sequence[str]) -> tuple[list[str], list[str], int]:
+        """The options, each with its value as one string, and the values of the places, of which
+        so many stand before a lone --.
+        """
         options: list[str] = []
         values: list[str] = []
+        behind: list[str] = []
         rest = iter(arguments)
         for argument in rest:
             if argument == "--":
-                values.extend(rest)
+                behind.extend(rest)
                 break
             name, value = self._option(argument)
             if name is None:
@@ -134,7 +143,7 @@ class VerbParser(argparse.ArgumentParser):
                 if value == "--":  # argparse would drop it
                     self.error(f"{name} cannot be --")
                 options.append(f"{name}={value}")
-        return options, values
+        return options, values + behind, len(values)
 
     def _option(self, argument: str) -> tuple[str | None, str | None]:
         """The name of an option, with the value that is part of the argument; or two None."""
@@ -193,20 +202,23 @@ class VerbParser(argparse.ArgumentParser):
         begun = [option for option in options if option.startswith(name)]
         return begun[:3] or difflib.get_close_matches(name, options, n=1)
 
-    def _check_count(self, values: list[str]) -> None:
+    def _check_count(self, values: list[str], before: int) -> None:
         missing = [place.name for place in self._places[len(values) :] if place.required]
         if missing:
             self.error(f"{missing[0]} is missing: {self.usage}")
-        if len(values) <= len(self._places):
+        single = [place for place in self._places if not place.several]
+        if len(values) <= len(single):
             return
         if not self._takes_text:
             last = shown(values[len(self._places)], _SHOWN)
             self.error(f"{last} is one argument too many: {self.usage}")
-        before = len(self._places) - 1
-        for value in values[before:]:
+        first = len(single) - 1
+        for value in values[first:before]:
             if re.match(r"-[A-Za-z]", value):
                 self._refuse(value, [])
-        text = printable(" ".join(value[:_SHOWN] for value in values[before:][:_SHOWN]))
+        if len(single) < len(self._places):
+            return
+        text = printable(" ".join(value[:_SHOWN] for value in values[first:][:_SHOWN]))
         text = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
         self.error(f'a text of several words stands in quotes: {self.prog} PACKAGE "{text}"')
 

@@ -18,7 +18,9 @@ from gpt2_edge_cli.parsing import UsageError, VerbParser
 _MODULES = {
     "export": "gpt2_edge_cli.verbs.export",
     "generate": "gpt2_edge_cli.verbs.generate",
+    "chat": "gpt2_edge_cli.verbs.chat",
     "next": "gpt2_edge_cli.verbs.next_words",
+    "tokenize": "gpt2_edge_cli.verbs.tokenize",
     "score": "gpt2_edge_cli.verbs.score",
     "eval": "gpt2_edge_cli.verbs.eval",
     "info": "gpt2_edge_cli.verbs.info",
@@ -34,14 +36,21 @@ _OTHER_NAMES = {
     "benchmark": "bench",
     "check": "verify",
     "complete": "generate",
+    "conversation": "chat",
     "convert": "export",
+    "count": "tokenize",
+    "decode": "tokenize",
     "describe": "info",
+    "encode": "tokenize",
     "evaluate": "eval",
+    "interactive": "chat",
     "perplexity": "score",
     "predict": "next",
     "quantize": "export",
     "run": "generate",
     "show": "info",
+    "talk": "chat",
+    "tokens": "tokenize",
 }
 
 _EPILOG = """gpt2-edge VERB --help describes a verb. Options may stand anywhere behind it.
@@ -50,6 +59,7 @@ examples:
   gpt2-edge export gpt2 -o gpt2-int4                 a hub name or a folder -> a package
   gpt2-edge generate gpt2-int4 "In a shocking finding" --top-k 40
   echo "Once upon a time" | gpt2-edge generate gpt2-int4
+  gpt2-edge chat gpt2-int4                           turn by turn
   gpt2-edge next gpt2-int4 "What do you"             the likeliest next words
   gpt2-edge score gpt2-int4 --file held-out.txt      its perplexity
   gpt2-edge verify gpt2-int4                         hashes and self-test

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+import unicodedata
 from typing import Any
 
 from gpt2_edge_cli.streams import is_terminal
@@ -52,6 +53,11 @@ def without_steering(text: str) -> str:
     return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def visible(text: str) -> str:
+    """The token on one line, quoted so that its leading space shows; no control characters."""
+    return '"' + repr(text)[1:-1].replace("\\'", "'") + '"'
+
+
 def json_line(value: Any) -> str:
     """`value` as JSON on one line: letters as they are, what is not printable as escapes."""
     text = json.dumps(value, ensure_ascii=False)
@@ -63,3 +69,44 @@ def json_line(value: Any) -> str:
 def counted(number: int, noun: str) -> str:
     """1 token, 2,048 tokens."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal `text` takes, which has no control characters."""
+    return sum(map(_width, text))
+
+
+def cut(text: str, width: int) -> str:
+    """`text` in at most `width` columns, with an ellipsis where something is missing."""
+    if columns(text) <= width:
+        return text
+    return _begun(text, width - 1) + "…"
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """The lines of `text`, each of at most `width` columns."""
+    lines = []
+    for line in text.split("\n"):
+        rest = line
+        while columns(rest) > width:
+            first = _begun(rest, width) or rest[0]
+            lines.append(first)
+            rest = rest[len(first) :]
+        lines.append(rest)
+    return lines
+
+
+def _begun(text: str, width: int) -> str:
+    """As much of the beginning of `text` as `width` columns hold."""
+    taken = 0
+    for number, character in enumerate(text):
+        taken += _width(character)
+        if taken > width:
+            return text[:number]
+    return text
+
+
+def _width(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

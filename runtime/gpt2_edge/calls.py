@@ -90,13 +90,19 @@ def decoder_of(model: Model, jobs: Sequence[Job], settings: Mapping[str, Any]) -
     cache = settings.get("cache")
     if cache is None:
         return None
+    decoder = checked_cache(model, cache).decoder
+    if any(job.config.num_beams > 1 for job in jobs):
+        raise GenerationError("a cache holds one text; leave out num_beams, or the cache")
+    return decoder
+
+
+def checked_cache(model: Model, cache: Any) -> PromptCache:
+    """`cache`, if it is one of this model's."""
     if not isinstance(cache, PromptCache) or cache.session is not model.session:
         raise GenerationError(
             f"cache is {shown(cache)}; make one with this generator's new_cache or load_cache"
         )
-    if any(job.config.num_beams > 1 for job in jobs):
-        raise GenerationError("a cache holds one text; leave out num_beams, or the cache")
-    return cache.decoder
+    return cache
 
 
 def _functions(name: str, given: Any, single: bool = False) -> Any:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from gpt2_edge.calls import decoder_of, make_job, make_jobs
+from gpt2_edge.calls import checked_cache, decoder_of, make_job, make_jobs
 from gpt2_edge.config import GenerationConfig
 from gpt2_edge.decode.request import ShouldStop
 from gpt2_edge.errors import GenerationError, GPT2EdgeError
@@ -162,12 +162,15 @@ class Generator(Model):
         temperature: float | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
+        cache: PromptCache | None = None,
     ) -> list[NextToken]:
         """The `k` most likely next tokens after `prompt`, most likely first.
 
         Their probabilities are the model's, over the whole vocabulary. With temperature, top_k or
         top_p (as in GenerationConfig; what is not given changes nothing) they are those that a
-        token is drawn with, and there may be fewer than `k` left. Raises GenerationError and
+        token is drawn with, and there may be fewer than `k` left. cache: of `new_cache`; of the
+        prompt, only what it does not hold is read, and one more token costs one step (which in
+        quantized packages rounds otherwise than a prompt read at once). Raises GenerationError and
         ContextOverflowError.
         """
         count = whole_number(k)
@@ -177,7 +180,11 @@ class Generator(Model):
             temperature=temperature, top_k=0 if top_k is None else top_k, top_p=top_p
         ).resolved()
         ids = self.encode(prompt)
-        logits = self.session.start(len(ids)).prefill(ids)
+        logits = (
+            self.session.start(len(ids)).prefill(ids)
+            if cache is None
+            else checked_cache(self, cache).logits_after(ids)
+        )
         assert logits is not None  # nothing stops it
         options, shares = most_likely(logits, count, asked.temperature, asked.top_k, asked.top_p)
         return [

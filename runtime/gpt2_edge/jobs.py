@@ -38,6 +38,15 @@ class Job:
         """How many rows it can use at the same time."""
         return max(self.config.num_beams, self.config.num_return_sequences)
 
+    def requests(self) -> list[tuple[SingleText | BeamTexts, int | None]]:
+        """New requests for its texts, each with the seed that it draws with.
+
+        Raises GenerationError for settings that exclude each other.
+        """
+        if self.config.num_beams > 1:
+            return [(self.maker.beams(), None)]
+        return [(self.maker.single(seed), seed) for seed in self.maker.seeds()]
+
 
 def new_decoder(session: Session, jobs: Sequence[Job]) -> Decoder:
     """A decoder with rows for `jobs`, of which the longest fits."""
@@ -61,7 +70,8 @@ class Batch(Closing, Iterator[tuple[int, TextEvent]]):
     """What the steps of several jobs add to their texts, each with its job's number; `results`.
 
     Of beams, and of more than one text of a prompt, there is nothing to tell before the end.
-    Closing it (as a context manager) ends all of them.
+    Closing it (as a context manager) ends all of them. failed: the number of the job whose own
+    functions or settings raised what ended all, None where none did.
     """
 
     def __init__(
@@ -73,17 +83,13 @@ class Batch(Closing, Iterator[tuple[int, TextEvent]]):
     ) -> None:
         self._session, self._tokenizer, self._jobs = session, tokenizer, jobs
         self._running: list[_Running] = []
+        self.failed: int | None = None
         self._unread: deque[tuple[int, TextEvent]] = deque()
         self._decoder = decoder
         if not jobs:
             return
         for number, job in enumerate(jobs):
-            if job.config.num_beams > 1:
-                self._running.append(_Running(number, job.maker.beams(), None))
-            else:
-                self._running += [
-                    _Running(number, job.maker.single(seed), seed) for seed in job.maker.seeds()
-                ]
+            self._running += [_Running(number, *request) for request in job.requests()]
         self._decoder = decoder or new_decoder(session, jobs)
         for running in self._running:
             self._decoder.submit(running.request)
@@ -99,9 +105,10 @@ class Batch(Closing, Iterator[tuple[int, TextEvent]]):
                 raise StopIteration
             try:
                 decoder.step()
-                failed = next((r.request.error for r in self._running if r.request.error), None)
-                if failed is not None:
-                    raise failed
+                failed = next((r for r in self._running if r.request.error), None)
+                if failed is not None and failed.request.error is not None:
+                    self.failed = failed.job
+                    raise failed.request.error
             except BaseException:
                 self.close()
                 raise
@@ -124,23 +131,25 @@ class Batch(Closing, Iterator[tuple[int, TextEvent]]):
                 if self._jobs[running.job].rows == 1:
                     self._unread.append((running.job, running.events[-1]))
 
+    def result(self, number: int) -> GenerationResult | None:
+        """The result of job `number`, as soon as its texts have ended; None before."""
+        own = [running for running in self._running if running.job == number]
+        if not all(running.request.over for running in own):
+            return None
+        self._collect()  # what other threads' steps have told
+        job, texts = self._jobs[number], list[GenerationResult]()
+        for running in own:
+            request = running.request
+            if isinstance(request, BeamTexts):
+                texts += beam_results(request, job.config, self._session, self._tokenizer)
+            else:
+                texts.append(single_result(request, running.events, self._session, running.seed))
+        return dataclasses.replace(texts[0], sequences=tuple(texts) if len(texts) > 1 else ())
+
     @property
     def results(self) -> list[GenerationResult]:
         """The result of each job; GenerationError before the end."""
-        if not all(running.request.over for running in self._running):
+        found = [self.result(number) for number in range(len(self._jobs))]
+        if any(result is None for result in found):
             raise GenerationError("the batch has not ended; read all of it, or close it")
-        found: list[list[GenerationResult]] = [[] for _ in self._jobs]
-        for running in self._running:
-            request, job = running.request, self._jobs[running.job]
-            if isinstance(request, BeamTexts):
-                found[running.job] += beam_results(
-                    request, job.config, self._session, self._tokenizer
-                )
-            else:
-                found[running.job].append(
-                    single_result(request, running.events, self._session, running.seed)
-                )
-        return [
-            dataclasses.replace(texts[0], sequences=tuple(texts) if len(texts) > 1 else ())
-            for texts in found
-        ]
+        return [result for result in found if result is not None]

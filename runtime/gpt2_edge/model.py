@@ -13,8 +13,7 @@ from gpt2_edge.files.package import Package, open_package
 from gpt2_edge.graph.providers import AUTO
 from gpt2_edge.graph.session import Session
 from gpt2_edge.prompts import check_vocabulary, require_text, token_ids
-from gpt2_edge.text.tokenizer import Tokenizer
-from gpt2_edge.untrusted import TOKENIZER_LIMIT
+from gpt2_edge.text.tokenizer import Tokenizer, package_tokenizer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -70,10 +69,7 @@ class Model:
             threads=threads,
             verify=verify,
         )
-        tokenizer = None
-        if name := package.manifest.tokenizer:
-            content = package.read(name, TOKENIZER_LIMIT, verify)  # which hashes what it returns
-            tokenizer = Tokenizer(package.folder / name, content)
+        tokenizer = package_tokenizer(package, verify)
         return cls(package, session, tokenizer, _generation_config(package))
 
     @property

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import os
+import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gpt2_edge.decode.loop import Decoder
+from gpt2_edge.decode.loop import Decoder, common_prefix
 from gpt2_edge.decode.rows import SharedRows, make_rows
 from gpt2_edge.errors import GenerationError, MissingDependencyError, PackageError, install_hint
 from gpt2_edge.files.package import Package
 from gpt2_edge.graph.session import Session
+from gpt2_edge.sampling import Logits
 from gpt2_edge.untrusted import one_line
 
 _FORMAT = "gpt2-edge prompt cache 1"
@@ -31,6 +35,7 @@ class PromptCache:
         self.session = session
         self._rows = make_rows(session, 1, session.package.manifest.architecture.context_length)
         self.decoder = Decoder(self._rows)
+        self._last: tuple[tuple[int, ...], Logits] | None = None  # of logits_after
 
     @property
     def ids(self) -> list[int]:
@@ -45,11 +50,47 @@ class PromptCache:
         self._require_idle()
         self._rows.trim(0, length)
 
+    def logits_after(self, ids: Sequence[int]) -> Logits:
+        """Logits [vocab] after the tokens `ids`, of which only what is new is read.
+
+        `ids` are one or more tokens of the vocabulary that fit the context. A lone new one is a
+        step, as where a text is written; nothing is computed where `ids` are those of the call
+        before. Raises GenerationError while a text is written.
+        """
+        self._require_idle()
+        if self._last is not None and self._last[0] == tuple(ids):
+            return self._last[1]
+        common = min(common_prefix(self._rows.ids[0], ids), len(ids) - 1)
+        self._rows.trim(0, common)
+        left, logits = list(ids[common:]), None
+        if len(left) == 1:
+            logits = self._rows.step([0], [left])[0, 0]
+        while logits is None:
+            count, logits = self._rows.read(0, left)
+            left = left[count:]
+        self._last = tuple(ids), logits.copy()
+        return self._last[1]
+
+    def check_save(self, path: str | Path) -> None:
+        """Raise what `save` would raise for `path`, before there is something to lose."""
+        fingerprint(self.session.package)
+        _safetensors("safetensors.numpy")
+        folder = Path(path).absolute().parent
+        reason = None
+        if Path(path).is_dir():
+            reason = "it is a folder"
+        elif not folder.is_dir():
+            reason = f"there is no folder {folder}"
+        elif not os.access(folder, os.W_OK):
+            reason = f"nothing can be written into {folder}"
+        if reason:
+            raise GenerationError(f"{path} cannot be written ({reason})")
+
     def save(self, path: str | Path) -> None:
         """Write it to `path` (safetensors), for Generator.load_cache of the same package.
 
-        Raises GenerationError where the file cannot be written, MissingDependencyError without
-        safetensors.
+        What was there stays until all is written. Raises GenerationError where the file cannot be
+        written, MissingDependencyError without safetensors.
         """
         self._require_idle()
         tensors: dict[str, npt.NDArray[Any]] = {"ids": np.array(self.ids, np.int64)}
@@ -57,10 +98,15 @@ class PromptCache:
             tensors |= self._rows.state(0)
         metadata = {"format": _FORMAT, "package": fingerprint(self.session.package)}
         library = _safetensors("safetensors.numpy")
+        target = Path(path)
+        new = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}")
         try:
-            library.save_file(tensors, str(path), metadata=metadata)
+            library.save_file(tensors, str(new), metadata=metadata)
+            new.replace(target)
         except Exception as error:  # OSError, and the library's own
             raise GenerationError(f"{path} cannot be written ({one_line(str(error))})") from error
+        finally:
+            new.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, session: Session, path: str | Path) -> PromptCache:

@@ -134,12 +134,14 @@ def test_values_of_options_may_begin_with_a_dash(line: str, name: str, value: ob
         ("generate PKG x --max-length=5", "did you mean --max-new-tokens?"),
         ("generate PKG x --temp 1", "did you mean --temperature?"),
         ("generate PKG x --temprature 1", "did you mean --temperature?"),
-        ("generate PKG x --top 1", "did you mean --top-k or --top-p?"),
+        ("generate PKG x --top 1", "did you mean --top-k or --top-p or --top-logprobs?"),
         ("generate PKG x -k 1", "there is no option '-k'"),
         ("generate PKG x -seed 1", "did you mean --seed?"),
         ("generate PKG -temp 1 x", "'-temp'"),
         ("generate -temp PKG x", "'-temp'"),
-        ("generate PKG x --repetition-penalty 2", "generate --help lists the options"),
+        ("generate PKG x --zzz 2", "generate --help lists the options"),
+        ("generate PKG x -y z", "there is no option '-y'"),
+        ("generate PKG -yes x", "there is no option '-yes'"),
         ("generate PKG --jsno", "did you mean --json? (a text that begins with a dash: behind --)"),
         ("next PKG x --topk 1", "there is no option '--topk'"),
         ("score PKG x --bso", "did you mean --bos?"),
@@ -159,7 +161,7 @@ def test_values_of_options_may_begin_with_a_dash(line: str, name: str, value: ob
         ("export gpt2", "-o/--output is missing"),
         ("generate", "PACKAGE is missing: gpt2-edge generate [OPTIONS] PACKAGE [TEXT]"),
         ("eval PKG --data F", "TASK is missing: gpt2-edge eval [OPTIONS] PACKAGE TASK"),
-        ("generate PKG The sea", 'stands in quotes: gpt2-edge generate PACKAGE "The sea"'),
+        ("next PKG The sea", 'stands in quotes: gpt2-edge next PACKAGE "The sea"'),
         ("info PKG other", "'other' is one argument too many: gpt2-edge info [OPTIONS] PACKAGE"),
         ("generate PKG x --seed " + "1" * 5000, "--seed takes a smaller number, not '1111"),
     ],
@@ -172,7 +174,7 @@ def test_a_mistake_is_told_with_what_was_meant(line: str, expected: str) -> None
 
 
 def test_values_are_shown_cut_and_printable() -> None:
-    for line in ("generate PKG x --WRONG", "generate PKG x -n WRONG", "generate PKG x WRONG",
+    for line in ("next PKG x --WRONG", "generate PKG x -n WRONG", "next PKG x WRONG",
                  "generate PKG x --json=WRONG", "info PKG WRONG"):  # fmt: skip
         message = refused(line.replace("WRONG", shlex.quote("w\x1b[2J\n" * 10_000)))
         assert len(message) < 250
@@ -198,6 +200,9 @@ def test_help_stands_anywhere(verb: str) -> None:
         ("perplexity", "score"),
         ("benchmark", "bench"),
         ("mobile", "check-mobile"),
+        ("encode", "tokenize"),
+        ("tokenise", "tokenize"),
+        ("talk", "chat"),
         ("verfy", "verify"),
     ],
 )
@@ -207,7 +212,7 @@ def test_a_mistyped_verb_is_answered_with_the_nearest(typed: str, meant: str) ->
 
 
 def test_a_word_that_is_near_no_verb_is_answered_with_all() -> None:
-    with pytest.raises(UsageError, match="the verbs are export, generate, next"):
+    with pytest.raises(UsageError, match="the verbs are export, generate, chat, next"):
         find_verb("x" * 10_000)
     with pytest.raises(UsageError, match="the verb comes first"):
         find_verb("--json")
@@ -237,12 +242,12 @@ def test_help_of_a_verb_says_nothing_that_contradicts_itself(
     with pytest.raises(SystemExit):
         main(["help", "generate"])
     output = capsys.readouterr().out
-    assert output.startswith("usage: gpt2-edge generate [OPTIONS] PACKAGE [TEXT]\n")
+    assert output.startswith("usage: gpt2-edge generate [OPTIONS] PACKAGE [TEXT] [TEXT ...]\n")
     assert "default: 1" not in output
     assert "generation_config.json" in output
 
 
-@pytest.mark.parametrize("line", ["generate PKG x --max-tokens 5", "gen", "generate PKG a b c"])
+@pytest.mark.parametrize("line", ["generate PKG x --max-tokens 5", "gen", "next PKG a b c"])
 def test_a_usage_error_is_one_line_and_status_2(
     capsys: pytest.CaptureFixture[str], line: str
 ) -> None:
@@ -253,7 +258,9 @@ def test_a_usage_error_is_one_line_and_status_2(
     assert output.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("verb", ["generate", "info", "verify", "bench", "next", "score"])
+@pytest.mark.parametrize(
+    "verb", ["generate", "info", "verify", "bench", "next", "score", "chat", "tokenize"]
+)
 @pytest.mark.parametrize("name", ["gpt2", "openai-community/gpt2"])
 def test_a_hub_name_in_place_of_a_package(
     capsys: pytest.CaptureFixture[str], verb: str, name: str
@@ -318,7 +325,7 @@ def test_bash_completes_verbs_and_options(capsys: pytest.CaptureFixture[str]) ->
 
     assert completed("gen") == ["generate"]
     assert set(VERBS) == set(completed(""))
-    assert completed("generate", "PKG", "--max") == ["--max-new-tokens"]
+    assert completed("generate", "PKG", "--max-n") == ["--max-new-tokens"]
     assert completed("next", "--sto") == []
 
 

@@ -121,7 +121,9 @@ def test_stop_takes_backslash_n_for_a_line_break(
 ) -> None:
     asked: list[tuple[str, ...]] = []
 
-    def stream(self: Generator, prompt: str, config: GenerationConfig, *_: object) -> None:
+    def stream(
+        self: Generator, prompt: str, config: GenerationConfig, *_: object, **__: object
+    ) -> None:
         asked.append(config.stop_strings)
         raise KeyboardInterrupt
 

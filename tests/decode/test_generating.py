@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,35 @@ def test_a_batch_is_streamed(fp32: Generator) -> None:
             texts[number] += event.text
     assert [result.text for result in batch.results] == texts
     assert all(texts)
+
+
+def test_a_result_is_there_as_soon_as_its_text_has_ended(fp32: Generator) -> None:
+    configs = [GenerationConfig(max_new_tokens=count) for count in (2, 30, 5)]
+    with fp32.stream_batch(PROMPTS[:3], configs) as batch:
+        ended: list[int] = []
+        for _ in batch:
+            ended += [n for n in range(3) if n not in ended and batch.result(n) is not None]
+            if ended == [0, 2]:
+                assert batch.result(1) is None
+                with pytest.raises(GenerationError, match="has not ended"):
+                    assert batch.results
+    assert ended == [0, 2, 1]
+    assert [batch.result(n) for n in range(3)] == batch.results
+
+
+def test_a_batch_says_whose_settings_failed(fp32: Generator) -> None:
+    def nothing(_: Sequence[int], logits: np.ndarray) -> np.ndarray:
+        return np.full_like(logits, -np.inf)
+
+    configs = [GenerationConfig(), GenerationConfig(suppress_tokens=list(range(8192)))]
+    batch = fp32.stream_batch(PROMPTS[:2], configs)
+    with pytest.raises(GenerationError, match="every token is forbidden"), batch:
+        list(batch)
+    assert batch.failed == 1
+    batch = fp32.stream_batch(PROMPTS[:2], max_new_tokens=2, logits_processor=[nothing])
+    with pytest.raises(GenerationError), batch:
+        list(batch)
+    assert batch.failed == 0
 
 
 def test_several_texts_of_a_prompt_read_it_once(fp32: Generator) -> None:

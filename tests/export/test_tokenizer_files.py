@@ -121,6 +121,18 @@ def test_settings_are_those_of_the_source(sample_checkpoint: Path) -> None:
     assert settings == json.loads(source)
 
 
+def test_a_chat_template_of_its_own_file_is_taken_over(pair: Path) -> None:
+    settings = {"tokenizer_class": "GPT2Tokenizer", "chat_template": "old"}
+    (pair / "tokenizer_config.json").write_text(json.dumps(settings), "utf-8")
+    assert json.loads(read(pair).contents["tokenizer_config.json"])["chat_template"] == "old"
+    template = "{% for message in messages %}é{% endfor %}"
+    (pair / "chat_template.jinja").write_text(template, "utf-8")
+    assert json.loads(read(pair).contents["tokenizer_config.json"])["chat_template"] == template
+    (pair / "chat_template.jinja").write_bytes(b"\xff")
+    with pytest.raises(CheckpointError, match=r"chat_template.jinja cannot be read: byte 0"):
+        read(pair)
+
+
 def test_settings_are_made_up_where_there_are_none(pair: Path) -> None:
     settings = json.loads(read(pair).contents["tokenizer_config.json"])
     assert settings["tokenizer_class"] == "GPT2Tokenizer"

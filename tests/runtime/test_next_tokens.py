@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from gpt2_edge import GenerationConfig, GenerationError, Generator
 from gpt2_edge.sampling import largest
+from gpt2_edge_export.export import ExportOptions, export_package
 from helpers import assert_one_line
 
 PROMPT = "What do you"
@@ -109,3 +111,66 @@ def test_settings_of_a_draw_are_checked(fp32: Generator, setting: dict[str, Any]
     with pytest.raises(GenerationError) as raised:
         fp32.next_tokens(PROMPT, **setting)
     assert_one_line(raised.value, f"{next(iter(setting))} is ")
+
+
+def test_a_cache_reads_only_what_is_new(generator: Generator) -> None:
+    cache = generator.new_cache()
+    ids = generator.encode("What do you think of the man in the boat")
+    shown = [generator.next_tokens(ids[: n + 1], 5, cache=cache) for n in range(len(ids))]
+    assert cache.ids == ids
+    again = [generator.next_tokens(ids[: n + 1], 5) for n in range(len(ids))]
+    quantized = generator.manifest.recipe["name"] != "fp32"
+    for with_cache, without in zip(shown, again, strict=True):
+        found = {option.id: option.probability for option in with_cache}
+        assert len(found.keys() & {option.id for option in without}) >= 3
+        for option in without:
+            # A step of one token rounds otherwise than a prompt in a quantized graph.
+            assert found.get(option.id, option.probability) == pytest.approx(
+                option.probability, rel=0.5 if quantized else 1e-3
+            )
+    # Another text takes over what they have in common, and the first is not forgotten by name.
+    other = generator.next_tokens([*ids[:4], 5], 5, cache=cache)
+    assert cache.ids == [*ids[:4], 5]
+    assert [option.id for option in other][:1] == [
+        option.id for option in generator.next_tokens([*ids[:4], 5], 1)
+    ]
+
+
+def test_a_prompt_that_is_read_at_once_is_the_same_with_a_cache(generator: Generator) -> None:
+    cache = generator.new_cache()
+    assert generator.next_tokens(PROMPT, 9, cache=cache) == generator.next_tokens(PROMPT, 9)
+    assert generator.next_tokens(PROMPT, 9, cache=cache) == generator.next_tokens(PROMPT, 9)
+
+
+def test_text_and_next_tokens_share_a_cache(fp32: Generator) -> None:
+    cache = fp32.new_cache()
+    fp32.next_tokens(PROMPT, cache=cache)
+    result = fp32.generate(PROMPT, max_new_tokens=4, cache=cache)
+    assert result.cached_tokens == result.prompt_tokens - 1
+    assert result.ids == fp32.generate(PROMPT, max_new_tokens=4).ids
+    written = [*fp32.encode(PROMPT), *result.ids]
+    (first,) = fp32.next_tokens(written, 1, cache=cache)
+    assert first.id == fp32.next_tokens(written, 1)[0].id
+
+
+def test_a_cache_of_something_else(fp32: Generator, int8: Generator) -> None:
+    for cache in (int8.new_cache(), "cache"):
+        with pytest.raises(GenerationError, match="make one with this generator's new_cache"):
+            fp32.next_tokens(PROMPT, cache=cache)  # type: ignore[arg-type]
+    cache = fp32.new_cache()
+    with fp32.stream(PROMPT, cache=cache) as stream:
+        next(stream)
+        with pytest.raises(GenerationError, match="the cache is in use"):
+            fp32.next_tokens(PROMPT, cache=cache)
+
+
+def test_a_static_package_has_caches(sample_checkpoint: Path, tmp_path: Path) -> None:
+    options = ExportOptions(recipe="fp32", flavour="static", report=False)
+    folder = export_package(sample_checkpoint, tmp_path / "static", options).package.folder
+    generator = Generator.load(folder)
+    cache = generator.new_cache()
+    ids = generator.encode(PROMPT)
+    for end in range(1, len(ids) + 1):
+        (with_cache,) = generator.next_tokens(ids[:end], 1, cache=cache)
+        (without,) = generator.next_tokens(ids[:end], 1)
+        assert with_cache.id == without.id

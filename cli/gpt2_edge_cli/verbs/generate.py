@@ -1,14 +1,8 @@
-"""gpt2-edge generate: a prompt in, its continuation out as it is written."""
+"""gpt2-edge generate: prompts in, their continuations out as they are written."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import signal
-import sys
-import threading
-from collections.abc import Sequence
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from gpt2_edge.errors import ContextOverflowError, GenerationError
@@ -18,265 +12,150 @@ from gpt2_edge_cli.arguments import (
     add_prompt,
     add_prompt_file,
     load,
+    load_assistant,
     read_prompt,
     utf_8,
 )
+from gpt2_edge_cli.setting_options import IDS_NOTE, add_settings, given_settings, one_line_help
 from gpt2_edge_cli.signals import Loading
-from gpt2_edge_cli.terminal import Screen, counted, json_line
 
 if TYPE_CHECKING:
     from gpt2_edge.config import GenerationConfig
-    from gpt2_edge.generate import GenerationResult, Generator, TextStream
+    from gpt2_edge.generate import Generator
     from gpt2_edge.model import Prompt
 
-_EXAMPLES = """Where no option is given, the package's own settings (generation_config.json) hold.
+_EXAMPLES = f"""Where no option is given, the package's own settings (generation_config.json) hold.
 If it has none, the likeliest token is taken each time ("greedy"): always the same text,
-which soon repeats itself. --do-sample, or any of --temperature, --top-k, --top-p and
---seed, draws tokens at random by their probabilities.
+which soon repeats itself. --do-sample, or any of --temperature, --top-k, --top-p, --min-p,
+--typical-p and --seed, draws tokens at random by their probabilities.
+{IDS_NOTE}
 
 At a terminal the prompt is shown dim, in front of the text. Ctrl-C ends the text where it is, a
 second one the command.
 
+A line of a --jsonl file is {{"prompt": "..."}} or {{"ids": [...]}}, with an "id" that comes back
+and settings by name ("top_k": 40) if it likes; all lines are checked before the first is
+computed. What comes out is a JSON object a line, in the same order.
+
 examples:
   gpt2-edge generate PACKAGE "It was a dark night" -n 200
   gpt2-edge generate PACKAGE "Dear Sir," --temperature 0.8 --top-p 0.95 --seed 7
+  gpt2-edge generate PACKAGE "One day" "The sea" --num-return-sequences 2 --seed 7
+  gpt2-edge generate PACKAGE "One day" --num-beams 4 --no-repeat-ngram-size 3
+  gpt2-edge generate PACKAGE "He said" --choices " yes" --choices " no"
   gpt2-edge generate PACKAGE -f prompt.txt --stop "\\n\\n" --json
+  gpt2-edge generate PACKAGE --jsonl prompts.jsonl > texts.jsonl
+  gpt2-edge generate PACKAGE -f long.txt --cache-file long.cache    reads it once
   gpt2-edge generate PACKAGE -- "-5 degrees and"     a text that looks like an option
   gpt2-edge generate PACKAGE --ids 464,3290          a package without a tokenizer
 """
-_FEW_TOKENS = 64  # the time for a shorter prompt says nothing about speed
 
 
 def add_parser(verbs: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = verbs.add_parser(
         "generate",
         help="continue a prompt",
-        description="Write on from a prompt.",
+        description="Write on from a prompt, or from many.",
         epilog=_EXAMPLES,
+        formatter_class=one_line_help,
     )
     add_package(parser)
     add_prompt(parser)
+    parser.add_argument("more", nargs="*", metavar="TEXT ...", help="more prompts, a text for each")
     add_prompt_file(parser)
     add = parser.add_argument
-    add("-n", "--max-new-tokens", type=int, metavar="N", help="write N tokens at most (else 128)")
-    add("--temperature", type=float, metavar="T", help="draw: above 1 wilder, below 1 tamer; "
-        "0 is greedy (else 1)")  # fmt: skip
-    add("--top-k", type=int, metavar="K", help="draw from the K likeliest tokens; 0 from all "
-        "(else 50)")  # fmt: skip
-    add("--top-p", type=float, metavar="P", help="draw from the likeliest tokens that together "
-        "reach the probability P (else 1: all)")  # fmt: skip
-    add("--seed", type=int, metavar="N", help="draw: the same seed gives the same text")
-    draws = parser.add_mutually_exclusive_group()
-    draws.add_argument(
-        "--do-sample", action="store_true", help="draw, with the settings as they are"
-    )
-    draws.add_argument("--greedy", action="store_true", help="take the likeliest token each time")
-    add(
-        "--stop",
-        action="append",
-        default=[],
-        metavar="TEXT",
-        help="end before TEXT, \\n is a line (repeatable)",
-    )
-    add("--ignore-eos", action="store_true", help="go on past the end-of-text token")
-    add(
-        "--slide",
-        action="store_true",
-        help="when the context is full, forget its older half and go on; of a prompt that is too "
-        "long, take the end",
-    )
+    add("--jsonl", metavar="FILE", help="prompts, a JSON object a line (-: stdin)")
+    add("--cache-file", metavar="FILE", help="read of the prompt only what it does not hold; "
+        "then keep all of it there")  # fmt: skip
+    add("--assistant", metavar="PACKAGE", help="a small package that guesses, for speed")
     echo = parser.add_mutually_exclusive_group()
     echo.add_argument("--echo", action="store_true", help="print the prompt, too")
-    echo.add_argument(
-        "--no-echo", action="store_true", help="do not (default: print it at a terminal)"
-    )
-    add("--json", action="store_true", help="print the whole result as one JSON object")
-    add(
-        "--stream",
-        action="store_true",
-        help="with --json: a line for each piece when it is written, the result on the last line",
-    )
+    echo.add_argument("--no-echo", action="store_true", help="do not (default: at a terminal)")
+    add("--json", action="store_true", help="print the whole result as JSON")
+    add("--stream", action="store_true", help="with --json: a line for each piece when it is "
+        "written, the result on the last line")  # fmt: skip
+    add_settings(parser)
     return parser
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.stream and not options.json:
-        raise GenerationError("--stream goes with --json; plain text is streamed anyway")
+    _check(options)
     with Loading():
-        config = _config(options)
+        from gpt2_edge.config import GenerationConfig
+
+        config = GenerationConfig(**_settings(options))
     generator = load(options)
+    assistant = load_assistant(options)
+    if options.jsonl is not None:
+        from gpt2_edge_cli.writing.lines import write_lines
+
+        write_lines(generator, options.jsonl, config, assistant)
+        return 0
+    if options.more:
+        from gpt2_edge_cli.writing.several import write_several
+
+        prompts = [utf_8(text, "the text") for text in (options.prompt, *options.more)]
+        tokens = [_prompt_ids(generator, prompt, config) for prompt in prompts]
+        write_several(generator, prompts, tokens, config, options.json, assistant)
+        return 0
+    from gpt2_edge_cli.writing.cache_file import open_cache
+    from gpt2_edge_cli.writing.one import write_one
+
+    cache = None if options.cache_file is None else open_cache(generator, options.cache_file)
     prompt = read_prompt(options)
-    ids = _prompt_ids(generator, prompt, options.slide)
-    screen = Screen()
-    if not options.json and (options.echo or (screen.is_terminal and not options.no_echo)):
-        screen.write(_echoed(generator, prompt), dim=True)
-    with _FirstInterrupt() as interrupted:
-        stream = generator.stream(ids, config, interrupted)
-        if options.json:
-            _stream_json(stream, generator.tokenizer is not None, options.stream)
-        else:
-            _stream_text(stream, generator.tokenizer is not None, screen)
-        result = stream.result
-    if interrupted():
-        result = dataclasses.replace(result, finish_reason="interrupted")
-    full = _is_context_full(result, generator, options)
-    if options.json:
-        print(json_line(_record(result, generator, prompt, ids, full)))
-    streams.flush_output()  # so that at a terminal the text stands before the summary
-    if streams.is_terminal(sys.stderr):
-        streams.note(_summary(result, full))
+    ids = _prompt_ids(generator, prompt, config)
+    write_one(generator, prompt, ids, config, options, assistant, cache)
+    if cache is not None:
+        cache.save(options.cache_file)
     return 0
 
 
-def _config(options: argparse.Namespace) -> GenerationConfig:
-    """What was given, and nothing else: the package has settings of its own."""
-    from gpt2_edge.config import GenerationConfig
+def _check(options: argparse.Namespace) -> None:
+    """Raise GenerationError for options that do not go together."""
+    if options.stream and not options.json:
+        raise GenerationError("--stream goes with --json; plain text is streamed anyway")
+    if (options.logprobs or options.top_logprobs) and not (options.json or options.jsonl):
+        raise GenerationError("--logprobs and --top-logprobs are told by --json only")
+    texts = [options.prompt, *options.more]
+    if options.more:
+        for name, value in (("--ids", options.ids), ("-f/--file", options.file)):
+            if value is not None:
+                raise GenerationError(f"give the prompt as text or with {name}, not both")
+        if "-" in texts:
+            raise GenerationError("- is standard input, for one prompt; several stand in a file: "
+                                  "--jsonl FILE")  # fmt: skip
+    if options.jsonl is not None:
+        if any(value is not None for value in (options.prompt, options.ids, options.file)):
+            raise GenerationError("--jsonl has the prompts; leave out the others")
+        if options.stream or options.echo:
+            raise GenerationError("--jsonl prints an object for each text when it has ended; leave "
+                                  f"out {'--stream' if options.stream else '--echo'}")  # fmt: skip
+    if options.cache_file is not None and (options.more or options.jsonl is not None):
+        raise GenerationError("--cache-file is for one prompt; leave out the others")
+    if options.stream and options.more:
+        raise GenerationError("--stream is for one prompt; leave out the others")
 
-    settings = {
-        name: getattr(options, name)
-        for name in ("max_new_tokens", "temperature", "top_k", "top_p", "seed")
-        if getattr(options, name) is not None
-    }
-    if options.do_sample or options.greedy:
-        settings["do_sample"] = options.do_sample
-    return GenerationConfig(
-        stop_strings=tuple(map(_unescaped, options.stop)),
-        ignore_eos=options.ignore_eos,
-        context_overflow="slide" if options.slide else "stop",
-        logprobs=options.json,
-        **settings,
-    )
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    settings = given_settings(options)
+    if options.json:
+        settings["logprobs"] = True
+    return settings
 
 
-def _prompt_ids(generator: Generator, prompt: Prompt, slide: bool) -> list[int]:
-    """The ids of the prompt; with --slide, of its end where all of it does not fit."""
+def _prompt_ids(generator: Generator, prompt: Prompt, config: GenerationConfig) -> list[int]:
+    """The ids of the prompt; with --slide, as many as count where all of it does not fit."""
+    from gpt2_edge.decode.window import fitted
+
+    ids = generator.prompt_ids(prompt)
     try:
-        return generator.encode(prompt)
+        generator.check_fits(ids)
+        return ids
     except ContextOverflowError as error:
-        if not slide:
+        if config.context_overflow != "slide":
             raise ContextOverflowError(f"{error}; --slide takes the end of it") from error
-    if isinstance(prompt, str):
-        assert generator.tokenizer is not None  # or it would not have been too long
-        ids: Sequence[int] = generator.tokenizer.encode(prompt)
-    else:
-        ids = prompt
     room = generator.context_length
-    streams.say(f"the prompt has {len(ids):,} tokens; the last {room:,} of them count")
-    return generator.encode(list(ids)[-room:])
-
-
-def _echoed(generator: Generator, prompt: Prompt) -> str:
-    if isinstance(prompt, str):
-        return prompt
-    if generator.tokenizer is not None:
-        return generator.tokenizer.decode(prompt)
-    return "".join(f"{token_id}," for token_id in prompt)
-
-
-def _stream_text(stream: TextStream, has_text: bool, screen: Screen) -> None:
-    """Show the text, or the ids of a package without a tokenizer, as they come."""
-    shown = 0
-    try:
-        for piece in stream:
-            if has_text:
-                screen.write(piece)
-                continue
-            new = map(str, stream.ids[shown:])
-            screen.write(("," if shown else "") + ",".join(new))
-            shown = len(stream.ids)
-    finally:
-        screen.write("\n")
-
-
-def _stream_json(stream: TextStream, has_text: bool, show: bool) -> None:
-    """Read the stream; on request print each piece with the ids that came with it."""
-    told = 0
-    for piece in stream:
-        if show:
-            told = _tell(piece if has_text else None, stream, told)
-    if show and told < len(stream.ids):  # tokens without a text, such as the end of text
-        _tell("" if has_text else None, stream, told)
-
-
-def _tell(piece: str | None, stream: TextStream, told: int) -> int:
-    print(json_line({"text": piece, "ids": stream.ids[told:]}), flush=True)
-    return len(stream.ids)
-
-
-class _FirstInterrupt:
-    """should_stop, while the block runs: the first Ctrl-C sets it, the next interrupts at once."""
-
-    def __init__(self) -> None:
-        self._set = False
-        self._before: Any = None
-
-    def __enter__(self) -> _FirstInterrupt:
-        before = signal.getsignal(signal.SIGINT)
-        ours = threading.current_thread() is threading.main_thread()
-        if ours and before not in (None, signal.SIG_IGN):  # ignored: in a shell's background
-            self._before = before
-            signal.signal(signal.SIGINT, self._handle)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        self._set = True
-        signal.signal(signal.SIGINT, self._before)
-
-    def __call__(self) -> bool:
-        return self._set
-
-
-def _unescaped(text: str) -> str:
-    r"""`text` with \n and \t as the characters they stand for: shells make those hard to type."""
-    return utf_8(text, "--stop").replace("\\n", "\n").replace("\\t", "\t")
-
-
-def _is_context_full(
-    result: GenerationResult, generator: Generator, options: argparse.Namespace
-) -> bool:
-    """Whether "length" means that the context was full before as many tokens as asked for."""
-    if result.finish_reason != "length" or options.slide:
-        return False
-    written = result.prompt_tokens + len(result.ids) - 1  # the last one was not fed
-    asked = len(result.ids) == options.max_new_tokens
-    return written == generator.context_length and not asked
-
-
-def _record(
-    result: GenerationResult, generator: Generator, prompt: Prompt, ids: list[int], full: bool
-) -> dict[str, Any]:
-    return {
-        "package": generator.name,
-        "prompt": prompt if isinstance(prompt, str) else None,
-        "prompt_ids": ids,
-        **dataclasses.asdict(result),
-        "context_full": full,
-        "fallback_reason": generator.fallback_reason,
-        "prompt_tokens_per_second": round(result.prompt_tokens_per_second, 1),
-        "decode_tokens_per_second": round(result.decode_tokens_per_second, 1),
-    }
-
-
-def _summary(result: GenerationResult, full: bool) -> str:
-    ended = {
-        "eos": "end of text",
-        "stop": "a --stop text came",
-        "length": "as many as asked for",
-        "interrupted": "interrupted",
-    }.get(result.finish_reason, result.finish_reason)
-    if full:
-        ended = "the context is full (--slide goes on)"
-    parts = [f"{counted(len(result.ids), 'token')}: {ended}"]
-    if result.seed is not None:
-        parts.append(f"seed {result.seed}")
-    if result.ids:
-        parts.append(f"first token after {1000 * result.prompt_seconds:,.0f} ms")
-    if result.prompt_tokens >= _FEW_TOKENS:
-        parts.append(f"prompt {result.prompt_tokens_per_second:,.0f} tokens/s")
-    if result.decode_tokens_per_second:
-        parts.append(f"then {result.decode_tokens_per_second:,.0f} tokens/s")
-    return f"[{'; '.join(parts)}]"
+    first = min(config.keep, room - 1)
+    what = f"the first {first:,} and the last {room - first:,}" if first else f"the last {room:,}"
+    streams.say(f"the prompt has {len(ids):,} tokens; {what} of them count")
+    return fitted(ids, room, config.keep)

@@ -13,8 +13,7 @@ from gpt2_edge.status import status_line
 from gpt2_edge.untrusted import UnreadableError, read_text_file
 from gpt2_edge_cli.arguments import add_package, add_prompt, load, read_prompt
 from gpt2_edge_cli.signals import Loading
-from gpt2_edge_cli.terminal import counted, json_line
-from gpt2_edge_cli.verbs.next_words import visible
+from gpt2_edge_cli.terminal import counted, json_line, visible
 
 if TYPE_CHECKING:
     from gpt2_edge.generate import Generator

@@ -14,7 +14,15 @@ from tokenizers import AddedToken, Tokenizer, normalizers, pre_tokenizers
 
 from gpt2_edge.errors import CheckpointError
 from gpt2_edge.text.tokenizer_file import load_tokenizer, part_state
-from gpt2_edge.untrusted import TOKENIZER_LIMIT, UnreadableError, parse_json, read_bytes, shown
+from gpt2_edge.untrusted import (
+    JSON_LIMIT,
+    TOKENIZER_LIMIT,
+    UnreadableError,
+    parse_json,
+    read_bytes,
+    read_text_file,
+    shown,
+)
 from gpt2_edge_export.checkpoint.config import GPT2Config, read_json
 from gpt2_edge_export.tokenizer.added_tokens import NAMES, SpecialTokens, add, collect
 from gpt2_edge_export.tokenizer.builders import (
@@ -29,6 +37,7 @@ from gpt2_edge_export.tokenizer.clean_up import with_clean_up
 
 TOKENIZER_FILE = "tokenizer.json"
 SETTINGS_FILE = "tokenizer_config.json"
+_TEMPLATE_FILE, _TEMPLATE = "chat_template.jinja", "chat_template"
 _END_OF_TEXT = "<|endoftext|>"
 _CLEAN_UP = "clean_up_tokenization_spaces"
 # The special tokens that transformers' classes have where no file names any.
@@ -110,7 +119,19 @@ class TokenizerSource:
                 settings[name] = self._tokens.text(name)
         if self._cleans_up:
             settings[_CLEAN_UP] = False
+        if (template := self._chat_template()) is not None:
+            settings[_TEMPLATE] = template
         return settings
+
+    def _chat_template(self) -> str | None:
+        """What newer transformers write beside the settings; it wins over what is in them."""
+        file = self.folder / _TEMPLATE_FILE
+        if not self._has_settings or not file.is_file():
+            return None
+        try:
+            return read_text_file(file, JSON_LIMIT)
+        except UnreadableError as error:
+            raise CheckpointError(f"{file} cannot be read: {error}") from error
 
     def notes(self) -> tuple[str, ...]:
         if self.settings.get("split_special_tokens") is True:

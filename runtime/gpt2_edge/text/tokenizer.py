@@ -11,9 +11,10 @@ from tokenizers import Tokenizer as _HFTokenizer
 
 from gpt2_edge.errors import PackageError
 from gpt2_edge.files.manifest_rules import LARGEST
+from gpt2_edge.files.package_folder import Package
 from gpt2_edge.text.detokenizer import DetokenizerStream, stream_maker
 from gpt2_edge.text.tokenizer_file import library_call, load_tokenizer, part_state, read_tokenizer
-from gpt2_edge.untrusted import UnreadableError
+from gpt2_edge.untrusted import TOKENIZER_LIMIT, UnreadableError
 
 Result = TypeVar("Result")
 
@@ -115,3 +116,12 @@ class Tokenizer:
         plain = self._call(lambda: _HFTokenizer.from_str(self._tokenizer.to_str()), "encode")
         plain.encode_special_tokens = True
         return plain
+
+
+def package_tokenizer(package: Package, verify: bool = True) -> Tokenizer | None:
+    """The tokenizer of `package`, if it has one. verify: compare its hash. Raises PackageError."""
+    name = package.manifest.tokenizer
+    if not name:
+        return None
+    content = package.read(name, TOKENIZER_LIMIT, verify)  # which hashes what it returns
+    return Tokenizer(package.folder / name, content)

@@ -1,0 +1,1 @@
+"""`chat`: turns, commands between them, and the lines that a person types."""

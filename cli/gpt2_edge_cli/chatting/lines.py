@@ -1,0 +1,51 @@
+"""Where a chat's lines come from: a person at a terminal, or standard input."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+from collections.abc import Callable
+
+from gpt2_edge.errors import GenerationError
+from gpt2_edge.untrusted import UnreadableError, text_of
+from gpt2_edge_cli import streams
+from gpt2_edge_cli.arguments import PROMPT_LIMIT, utf_8
+
+PROMPT = "> "
+
+
+def line_reader() -> Callable[[], str | None]:
+    """A function that gives the next line, None at the end; GenerationError for what is no text."""
+    if streams.is_terminal(sys.stdin) and streams.is_terminal(sys.stdout):
+        with contextlib.suppress(ImportError):  # Windows has none
+            importlib.import_module("readline")  # which gives `input` editing and history
+        return _typed
+    return _piped
+
+
+def _typed() -> str | None:
+    try:
+        line = input(PROMPT)
+    except EOFError:
+        sys.stdout.write("\n")
+        return None
+    except UnicodeDecodeError as error:
+        raise GenerationError("the text is not UTF-8") from error
+    return utf_8(line, "the text")
+
+
+def _piped() -> str | None:
+    if sys.stdin is None:
+        return None
+    line = sys.stdin.buffer.readline(PROMPT_LIMIT + 1)
+    if not line:
+        return None
+    if len(line) > PROMPT_LIMIT:
+        while line and not line.endswith(b"\n"):
+            line = sys.stdin.buffer.readline(PROMPT_LIMIT)
+        raise GenerationError(f"a line has more than {PROMPT_LIMIT >> 20} MB of text")
+    try:
+        return text_of(line).removesuffix("\n")
+    except UnreadableError as error:
+        raise GenerationError(f"a line of standard input is not UTF-8 text ({error})") from error
