@@ -77,9 +77,7 @@ def of_package(folder: Path) -> dict[str, Any]:
     }
 
 
-def ids_and_logprobs(
-    generator: Generator, config: GenerationConfig, length: int
-) -> dict[str, Any]:
+def ids_and_logprobs(generator: Generator, config: GenerationConfig, length: int) -> dict[str, Any]:
     """What `config` makes of a prompt of `length` tokens."""
     prompt = [(i * i * 17 + 3 * i) % generator.vocab_size for i in range(length)]
     result = generator.generate(prompt, config)
