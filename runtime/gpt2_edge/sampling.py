@@ -103,7 +103,7 @@ def draw(seed: int, number: int) -> float:
 
 def greedy(logits: Logits) -> int:
     """The most likely token; the lowest id among equals. GenerationError for a NaN among them."""
-    token_id = int(np.argmax(logits))  # of the first NaN, if there is one
+    token_id = int(logits.argmax())  # of the first NaN, if there is one
     _require_number(logits[token_id])
     return token_id
 

@@ -64,7 +64,7 @@ class SharedRows:
                     f"{len(fed)} more tokens do not fit behind {len(self.ids[row])} in a cache of "
                     f"{self.capacity}"
                 )
-        if len(self._buffers[0]) == 1 or any(len(fed) > 1 for fed in tokens):
+        if len(self.ids) == 1 or len(tokens[0]) > 1:
             (row,), (fed,) = rows, tokens
             logits = self._run(row, row + 1).one(fed, len(self.ids[row]), keep)
             self.ids[row].extend(fed)
