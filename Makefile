@@ -65,7 +65,7 @@ test-android: android
 
 # Two suites run at a time (the slow ones have one thread), each one's output in one piece; every
 # suite adds what it skipped, and why, to one list.
-CHECKED := test test-readme test-arm64 test-openvino test-web test-ecosystem test-android
+CHECKED := test test-minimum test-readme test-ecosystem test-android test-web test-arm64 test-openvino
 $(CHECKED): export SUITE = $@
 
 check:
