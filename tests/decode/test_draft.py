@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gpt2_edge.decode.draft import Pace, prompt_lookup
 
@@ -21,6 +23,8 @@ from gpt2_edge.decode.draft import Pace, prompt_lookup
         ([1, 2, 1], 4, []),  # one token is no agreement
         ([1], 4, []),
         ([5, 5, 5, 5], 0, []),
+        ([256, 1, 65536, 0, 1, 256, 0, 1], 2, [256, 0]),  # the same bytes across two tokens
+        ([0, 0, 256, 1, 0, 0], 3, [256, 1, 0]),
     ],
 )
 def test_what_followed_before_is_guessed(text: list[int], most: int, expected: list[int]) -> None:
@@ -44,8 +48,8 @@ def test_failures_are_paused_after_and_one_success_ends_the_pauses() -> None:
             tries.append(step)
             pace.learn(size, 0)
     pauses = [after - before - 1 for before, after in pairwise(tries)]
-    assert pauses[:5] == [2, 6, 14, 30, 62]
-    assert set(pauses[5:]) == {64}
+    assert pauses[:4] == [4, 12, 28, 60]
+    assert set(pauses[4:]) == {64}
     while not pace.next():
         pass
     pace.learn(2, 2)
@@ -60,3 +64,15 @@ def test_a_draft_is_never_longer_than_asked_for(most: int) -> None:
             pass
         assert 1 <= size <= most
         pace.learn(size, min(accepted * size, size))
+
+
+@given(st.lists(st.sampled_from([0, 1, 2, 255, 256, 65536, 2**40]), max_size=60), st.integers(0, 9))
+def test_places_are_those_of_a_plain_search(text: list[int], most: int) -> None:
+    expected: list[int] = []
+    for size in (3, 2):
+        places = [i for i in range(size, len(text)) if text[i - size : i] == text[-size:]]
+        if len(text) > size and places:
+            again = text[places[-1] :]
+            expected = [again[i % len(again)] for i in range(most)]
+            break
+    assert prompt_lookup()(text, most) == expected

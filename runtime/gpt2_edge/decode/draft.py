@@ -6,12 +6,15 @@ drafts change the speed of a text and not its tokens.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 
 # (tokens of prompt and text so far, how many at most) -> guesses
 Drafter = Callable[[Sequence[int], int], list[int]]
 
 _LONGEST, _SHORTEST = 3, 2  # tokens that have to agree
+_TOKEN = "q"  # int64, which any token id fits
+_WIDTH = array(_TOKEN).itemsize
 
 
 def prompt_lookup(longest: int = _LONGEST, shortest: int = _SHORTEST) -> Drafter:
@@ -23,8 +26,9 @@ def prompt_lookup(longest: int = _LONGEST, shortest: int = _SHORTEST) -> Drafter
     """
 
     def propose(text: Sequence[int], most: int) -> list[int]:
+        data = array(_TOKEN, text).tobytes()
         for size in range(min(longest, len(text) - 1), shortest - 1, -1):
-            found = _last_before_end(text, size)
+            found = _last_before_end(data, size)
             if found is not None:
                 again = text[found:]
                 return [again[i % len(again)] for i in range(most)]
@@ -33,14 +37,16 @@ def prompt_lookup(longest: int = _LONGEST, shortest: int = _SHORTEST) -> Drafter
     return propose
 
 
-def _last_before_end(text: Sequence[int], size: int) -> int | None:
-    """Where the text goes on behind the latest earlier place of its last `size` tokens."""
-    end = list(text[-size:])
-    last = end[-1]
-    for position in range(len(text) - 2, size - 2, -1):
-        if text[position] == last and list(text[position + 1 - size : position + 1]) == end:
-            return position + 1
-    return None
+def _last_before_end(data: bytes, size: int) -> int | None:
+    """Where a text goes on behind the latest earlier place of its last `size` tokens.
+
+    data: the tokens as bytes, in which C looks for them: it is done at every step.
+    """
+    end = data[-size * _WIDTH :]
+    at = data.rfind(end, 0, len(data) - _WIDTH)
+    while at % _WIDTH and at > 0:  # across two tokens
+        at = data.rfind(end, 0, at + len(end) - 1)
+    return at // _WIDTH + size if at >= 0 and at % _WIDTH == 0 else None
 
 
 class Pace:
@@ -69,6 +75,6 @@ class Pace:
             if accepted == proposed:
                 self._size = min(2 * self._size, self._most)
         elif not accepted:
-            self._pause = min(2 * self._pause + 2, 64)
+            self._pause = min(2 * self._pause + 4, 64)
             self._wait = self._pause
             self._size = max(self._size // 2, min(2, self._most))
