@@ -1,13 +1,20 @@
 /** Does this device compute what the exporting machine did? */
 
 import { settingsOf } from "./config.js";
-import { decode } from "./decode.js";
+import { decode, type Sequence } from "./decode.js";
 import { GenerationError } from "./errors.js";
-import type { Generator } from "./generate.js";
+import type { Manifest } from "./manifest.js";
 import { TextRequest } from "./request.js";
 
+/** What is tested of a generator. */
+interface Tested {
+  readonly manifest: Manifest;
+  readonly session: { start(capacity: number): Promise<Sequence> };
+  logits(prompt: readonly number[]): Promise<Float32Array>;
+}
+
 /** Run the self-test of the manifest; what differs, a line each (empty: passed). */
-export async function selfTestProblems(generator: Generator): Promise<string[]> {
+export async function selfTestProblems(generator: Tested): Promise<string[]> {
   const test = generator.manifest.selfTest;
   if (!test) return ["the manifest has no self-test"];
   const logits = await generator.logits(test.promptIds);
@@ -36,7 +43,7 @@ export async function selfTestProblems(generator: Generator): Promise<string[]> 
 
 /** The most likely tokens behind `prompt`, whatever the package's generation_config.json sets. */
 async function greedyIds(
-  { manifest, session }: Generator,
+  { manifest, session }: Tested,
   prompt: readonly number[],
   count: number,
 ): Promise<number[]> {

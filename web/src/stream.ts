@@ -2,7 +2,8 @@
 
 import { GenerationError } from "./errors.js";
 import type { TextRequest } from "./request.js";
-import { resultOf, type GenerationResult, type TextEvent } from "./result.js";
+import { resultOf } from "./record.js";
+import type { GenerationResult, TextEvent } from "./result.js";
 import type { Provider } from "./runtime.js";
 
 /** What each step adds to a text; then `result`. */

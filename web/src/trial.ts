@@ -1,7 +1,7 @@
 /** What only a run tells: how many tokens at once a GPU computes right, and the last position. */
 
 import { PackageError } from "./errors.js";
-import type { Session } from "./session.js";
+import type { Manifest } from "./manifest.js";
 import { reason } from "./untrusted.js";
 
 // onnxruntime-web 1.30 takes another attention kernel from 32 tokens on. It is wrong where
@@ -13,11 +13,20 @@ const FEW = 6;
 // and 0.5 where it is wrong; the rest is room for GPUs whose steps round differently.
 const TOLERATED = 0.15;
 
+/** What is tried of a session. */
+interface Tried {
+  readonly manifest: Manifest;
+  start(capacity: number): Promise<{
+    feed(ids: readonly number[], position?: number): Promise<Float32Array>;
+    dispose(): void;
+  }>;
+}
+
 /**
  * The largest step that gives the logits of smaller ones: Infinity, SOME or 1. ProviderError if
  * the graph does not run.
  */
-export async function tryStepLimit(session: Session): Promise<number> {
+export async function tryStepLimit(session: Tried): Promise<number> {
   const { contextLength, vocabSize } = session.manifest.architecture;
   const ids = Array.from(
     { length: Math.min(MANY, contextLength) },
@@ -35,7 +44,7 @@ export async function tryStepLimit(session: Session): Promise<number> {
  * PackageError unless the graph has the last position of the manifest's context. One step, for
  * graphs whose table of positions is not plain to see; without position_ids none can tell.
  */
-export async function tryPosition(session: Session, url: string): Promise<void> {
+export async function tryPosition(session: Tried, url: string): Promise<void> {
   const { manifest } = session;
   const { contextLength } = manifest.architecture;
   if (manifest.graph.names.positionIds === null) return;
@@ -55,7 +64,7 @@ export async function tryPosition(session: Session, url: string): Promise<void> 
 
 /** Logits after `ids`, fed in steps of `size`; where there are several, the last token is alone. */
 async function logitsInSteps(
-  session: Session,
+  session: Tried,
   ids: readonly number[],
   size: number,
 ): Promise<Float32Array> {
