@@ -146,10 +146,10 @@ def test_foreign_text_does_not_reach_the_terminal(
 ) -> None:
     name = "\x1b]0;title\x07\nnew line\x9b2J"
     source = shutil.copytree(tiny_checkpoint, tmp_path / name)
-    (source / "generation_config.json").write_text('{"min_p": 0.1}', "utf-8")
+    (source / "generation_config.json").write_text('{"epsilon_cutoff": 0.1}', "utf-8")
     out = ok("export", source, "-o", parent / name, "--no-tokenizer", *json_flag)
     assert out.replace("\n", "").isprintable()
-    assert "min_p" in out
+    assert "epsilon_cutoff" in out
     assert len(out.splitlines()) == (1 if json_flag else 3)  # two notes, and the package
     assert [path.name for path in parent.iterdir()] == [name]
 

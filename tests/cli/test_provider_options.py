@@ -68,7 +68,11 @@ def test_the_result_says_what_computed_it(ok: Output, random_package: Export) ->
     (line,) = [
         line for line in ok("info", package, "--provider", "cpu").splitlines() if "nodes:" in line
     ]
-    assert line == f"provider   cpu; nodes: {result['nodes']['cpu']} by cpu"
+    found = re.fullmatch(r"provider   cpu; nodes: (\d+) by cpu", line)
+    assert found is not None, line
+    # Before 1.24 ONNX Runtime keeps no account of the CPU's nodes unless it is tried, as by info.
+    keeps = tuple(map(int, ort.__version__.split(".")[:2])) >= (1, 24)
+    assert result["nodes"] == ({"cpu": int(found[1])} if keeps else None)
 
 
 def test_bench_takes_the_provider_too(refused: Output, random_package: Export) -> None:
