@@ -68,7 +68,8 @@ test-android: android
 CHECKED := test test-minimum test-readme test-ecosystem test-android test-web test-arm64 test-openvino
 $(CHECKED): export SUITE = $@
 
-check:
+# The environment first: make would put the suites that wait for it, the longest, behind all others.
+check: $(VENV)/ready
 	@rm -f .skipped
 	@SKIPPED_LIST=$(CURDIR)/.skipped $(MAKE) --no-print-directory -j2 --output-sync=target $(CHECKED)
 	@$(BIN)/python tools/skipped.py .skipped
