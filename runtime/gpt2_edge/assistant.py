@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpt2_edge.decode.draft import Drafter
-from gpt2_edge.decode.loop import Rows, common_prefix
 from gpt2_edge.decode.rows import make_rows
+from gpt2_edge.decode.rows_protocol import Rows, common_prefix
 from gpt2_edge.errors import GenerationError
 from gpt2_edge.model import Model
 from gpt2_edge.sampling import greedy

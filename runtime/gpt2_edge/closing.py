@@ -1,7 +1,8 @@
-"""What is closed at the end of a `with` block."""
+"""What is closed at the end of a `with` block, or when nobody has it any more."""
 
 from __future__ import annotations
 
+import contextlib
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -25,3 +26,11 @@ class Closing:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class ClosingItself(Closing):
+    """It closes, too, when the last reference to it goes; `close` waits for nothing."""
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):  # such as one whose making failed half-way
+            self.close()

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from gpt2_edge.closing import Closing
+from gpt2_edge.closing import ClosingItself
 from gpt2_edge.config import EffectiveSettings
 from gpt2_edge.decode.beam_texts import BeamTexts
 from gpt2_edge.decode.loop import Decoder
@@ -66,12 +66,12 @@ class _Running:
     events: list[TextEvent] = field(default_factory=list)
 
 
-class Batch(Closing, Iterator[tuple[int, TextEvent]]):
+class Batch(ClosingItself, Iterator[tuple[int, TextEvent]]):
     """What the steps of several jobs add to their texts, each with its job's number; `results`.
 
     Of beams, and of more than one text of a prompt, there is nothing to tell before the end.
-    Closing it (as a context manager) ends all of them. failed: the number of the job whose own
-    functions or settings raised what ended all, None where none did.
+    Closing it (as a context manager, or by dropping it) ends all of them. failed: the number of the
+    job whose own functions or settings raised what ended all, None where none did.
     """
 
     def __init__(
@@ -100,19 +100,18 @@ class Batch(Closing, Iterator[tuple[int, TextEvent]]):
             decoder, over = self._decoder, all(running.request.over for running in self._running)
             self._collect()
             if self._unread:
-                break
-            if decoder is None or over:
-                raise StopIteration
+                return self._unread.popleft()
             try:
+                for running in self._running:
+                    if running.request.error is not None:
+                        self.failed = running.job
+                        raise running.request.error
+                if decoder is None or over:
+                    raise StopIteration
                 decoder.step()
-                failed = next((r for r in self._running if r.request.error), None)
-                if failed is not None and failed.request.error is not None:
-                    self.failed = failed.job
-                    raise failed.request.error
-            except BaseException:
+            except BaseException:  # the end, an error or Ctrl-C: nothing comes after it
                 self.close()
                 raise
-        return self._unread.popleft()
 
     def close(self) -> None:
         """End what has not ended, as "cancelled", and free the rows."""

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpt2_edge.decode.loop import Decoder, common_prefix
+from gpt2_edge.decode.loop import Decoder
 from gpt2_edge.decode.rows import SharedRows, make_rows
+from gpt2_edge.decode.rows_protocol import common_prefix
 from gpt2_edge.errors import GenerationError, MissingDependencyError, PackageError, install_hint
 from gpt2_edge.files.package import Package
 from gpt2_edge.graph.session import Session

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
-from gpt2_edge.closing import Closing
+from gpt2_edge.closing import Closing, ClosingItself
 from gpt2_edge.decode.loop import Decoder
 from gpt2_edge.decode.request import SingleText
 from gpt2_edge.errors import GenerationError
@@ -14,7 +14,7 @@ from gpt2_edge.records import single_result
 from gpt2_edge.result import GenerationResult, TextEvent
 
 
-class EventStream(Closing, Iterator[TextEvent]):
+class EventStream(ClosingItself, Iterator[TextEvent]):
     """What each step adds to a text; then `result`.
 
     Closing it ends the generation and frees its rows: by `close`, as a context manager, or by

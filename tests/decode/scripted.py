@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from gpt2_edge.decode.beam_texts import BeamTexts
-from gpt2_edge.decode.loop import Floats
 from gpt2_edge.decode.request import Limits
+from gpt2_edge.decode.rows_protocol import Floats
 from gpt2_edge.decode.window import slid
 from gpt2_edge.sampling import Chooser
 

@@ -8,12 +8,15 @@ import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from decode.scripted import VOCAB, ScriptedRows, plain
-from gpt2_edge import Generator
+from gpt2_edge import GenerationError, Generator
 from gpt2_edge.decode.draft import prompt_lookup
 from gpt2_edge.decode.loop import Decoder
 from gpt2_edge.decode.request import Limits, SingleText
 from gpt2_edge.sampling import candidates, draw
+from helpers import assert_one_line
 
 THREADS, REQUESTS, CAPACITY = 8, 1000, 40
 
@@ -104,3 +107,64 @@ def test_ending_a_text_waits_for_no_step() -> None:
     assert slow.new_ids == other.new_ids == []
     assert decoder.active == 0
     assert sorted(decoder.idle) == [0, 1]
+
+
+def test_a_text_that_another_s_function_ends_in_their_common_step() -> None:
+    decoder = Decoder(ScriptedRows(3, CAPACITY))
+    limits = Limits(8, ())
+    other = SingleText([2], limits, lambda logits, _: int(logits.argmax()))
+
+    def end_the_other(ids, logits):  # type: ignore[no-untyped-def]
+        if len(ids) == 4:
+            decoder.cancel(other)
+        return logits
+
+    one = SingleText([1], limits, lambda logits, _: int(logits.argmax()), [end_the_other])
+    for request in (one, other):
+        decoder.submit(request)
+    for _ in range(10):
+        decoder.step()
+    assert (one.error, one.finish_reason, other.finish_reason) == (None, "length", "cancelled")
+    alone, _ = plain([2], limits, lambda logits, _: int(logits.argmax()), CAPACITY)
+    assert other.new_ids == alone[: len(other.new_ids)]
+    assert sorted(decoder.idle) == [0, 1, 2]
+
+
+def test_a_dropped_stream_or_batch_frees_the_cache(fp32: Generator) -> None:
+    cache = fp32.new_cache()
+    stream = fp32.stream("The man", max_new_tokens=500, context_overflow="slide", cache=cache)
+    next(stream)
+    assert cache.decoder.active == 1
+    del stream
+    assert cache.decoder.active == 0
+    batch = fp32.stream_batch(["The man", "He said"], max_new_tokens=50, cache=cache)
+    next(batch)
+    del batch
+    assert cache.decoder.active == 0
+    assert fp32.generate("The man", max_new_tokens=3, cache=cache).finish_reason == "length"
+
+
+def test_a_function_of_a_generation_cannot_write_with_its_cache(fp32: Generator) -> None:
+    cache = fp32.new_cache()
+
+    def write(ids, logits):  # type: ignore[no-untyped-def]
+        fp32.generate("He said", max_new_tokens=2, cache=cache)
+        return logits
+
+    with pytest.raises(GenerationError, match="same cache") as caught:
+        fp32.generate("The man", max_new_tokens=3, cache=cache, logits_processor=[write])
+    assert_one_line(caught.value, "another one")
+    assert fp32.generate("The man", max_new_tokens=3, cache=cache).finish_reason == "length"
+
+
+def test_an_error_in_a_step_of_another_thread_is_raised_where_it_belongs(fp32: Generator) -> None:
+    cache = fp32.new_cache()
+
+    def fail(ids, logits):  # type: ignore[no-untyped-def]
+        raise ZeroDivisionError
+
+    batch = fp32.stream_batch(["The man"], max_new_tokens=5, cache=cache, logits_processor=[fail])
+    cache.decoder.step()  # as another reader of the same cache would
+    with pytest.raises(ZeroDivisionError):
+        list(batch)
+    assert batch.failed == 0

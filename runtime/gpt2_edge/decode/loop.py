@@ -9,49 +9,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol, TypeVar
-
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from gpt2_edge.decode.request import Request
+from gpt2_edge.decode.rows_protocol import Floats, Rows, common_prefix
 from gpt2_edge.decode.window import slid
+from gpt2_edge.errors import GenerationError
 
-Floats = npt.NDArray[np.float32]
 T = TypeVar("T")
-
-
-class Rows(Protocol):
-    """Cached sequences (rows.py has the real ones); `ids[row]` are the tokens that a row holds."""
-
-    @property
-    def capacity(self) -> int: ...
-
-    @property
-    def ids(self) -> list[list[int]]: ...
-
-    def step(self, rows: Sequence[int], tokens: Sequence[Sequence[int]], keep: int = 1) -> Floats:
-        """Feed each of `rows` its tokens; logits [rows, keep, vocab] of the last `keep` positions.
-
-        One row may take any number of tokens (keep 0: logits of all); several take one each. The
-        logits of single tokens are overwritten by the next step.
-        """
-        ...
-
-    def read(self, row: int, tokens: Sequence[int]) -> tuple[int, Floats | None]:
-        """Feed the next part of a prompt: how many of `tokens` it took, and logits [vocab] after
-        the last of them, None where some are left.
-        """
-        ...
-
-    def trim(self, row: int, length: int) -> None:
-        """Forget all tokens of `row` from number `length` on."""
-        ...
-
-    def copy(self, source: int, target: int) -> None:
-        """Make `target` hold what `source` does; what they have in common stays where it is."""
-        ...
 
 
 class Decoder:
@@ -68,7 +34,8 @@ class Decoder:
         self._waiting: deque[Request] = deque()
         self._active: list[Request] = []
         self._cancelled: deque[Request] = deque()  # their rows are still to be freed
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()  # of steps, and of freeing rows between them
+        self._stepping: int | None = None  # the thread that is in a step
 
     @property
     def active(self) -> int:
@@ -96,30 +63,42 @@ class Decoder:
         """A step of every request: a part of its prompt, or its next token.
 
         An exception of a request's own making (its processors, its callbacks) becomes its `error`
-        and ends it alone; one of the graph passes through and ends all.
+        and ends it alone; one of the graph passes through and ends all. GenerationError where such
+        a callback asks for a step itself.
         """
+        if self._stepping == threading.get_ident():
+            raise GenerationError(
+                "a function that a generation calls cannot write with the same cache; give it "
+                "another one"
+            )
         with self._lock:
-            self._free_cancelled()
-            self._admit()
-            together: list[Request] = []
-            for request in list(self._active):
-                reason = self._guarded(request, request.interruption, None)
-                if request.over:
-                    continue
-                if reason is not None:
-                    self.cancel(request, reason)
-                elif request.started and len(request.pending) == 1:
-                    if not self._drafted(request):
-                        together.append(request)
-                else:
-                    self._read(request)
-            together = [request for request in together if not request.over]
-            if together:
-                self._step_together(together)
+            self._stepping = threading.get_ident()
+            try:
+                self._admit()
+                self._step()
+            finally:
+                self._stepping = None
         self._free_cancelled()
 
+    def _step(self) -> None:
+        together: list[Request] = []
+        for request in list(self._active):
+            reason = self._guarded(request, request.interruption, None)
+            if request.over:
+                continue
+            if reason is not None:
+                self.cancel(request, reason)
+            elif request.started and len(request.pending) == 1:
+                if not self._drafted(request):
+                    together.append(request)
+            else:
+                self._read(request)
+        together = [request for request in together if not request.over]
+        if together:
+            self._step_together(together)
+
     def _free_cancelled(self) -> None:
-        """Free the rows of cancelled requests, unless another thread is in a step, which will."""
+        """Free the rows of cancelled requests between two steps: whoever ends a step does it."""
         while self._cancelled and self._lock.acquire(blocking=False):
             try:
                 while self._cancelled:
@@ -268,16 +247,6 @@ class Decoder:
             self._active.remove(request)
         self._idle.extend(request.rows)
         request.rows = []
-
-
-def common_prefix(one: Iterable[int], other: Iterable[int]) -> int:
-    """How many tokens two sequences have in common at their beginning."""
-    count = 0
-    for a, b in zip(one, other, strict=False):
-        if a != b:
-            break
-        count += 1
-    return count
 
 
 def _count(request: Request, seconds: float, first: bool = False) -> None:

@@ -214,7 +214,8 @@ class SingleText(Request):
                 rest, reason = self._rest(reason)
                 text += rest
             self.events.append(self._event(token, raw, text))
-            self.finish_reason = reason  # last: who sees it sees all events
+            # Last: who sees it sees all events. A callback of its own may have ended it already.
+            self.finish_reason = self.finish_reason or reason
         return [0]
 
     def end(self, reason: str) -> None:

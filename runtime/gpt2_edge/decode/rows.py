@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpt2_edge.decode.loop import Floats, Rows, common_prefix
+from gpt2_edge.decode.rows_protocol import Floats, Rows, common_prefix
 from gpt2_edge.errors import ContextOverflowError
 from gpt2_edge.graph.cache import SharedCache, shared_buffers
 from gpt2_edge.graph.prefill import next_part

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gpt2_edge.decode.loop import common_prefix
+from gpt2_edge.decode.rows_protocol import common_prefix
 from gpt2_edge.graph.prefill import TOKEN_GROUP
 from gpt2_edge.graph.session import FedSequence
 from gpt2_edge.sampling import Logits
