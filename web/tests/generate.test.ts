@@ -1,11 +1,10 @@
 /** The same packages give the same tokens here, on WebAssembly in Node, as in Python. */
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
 import { ContextOverflowError, Generator } from "../src/index.js";
-import type { Served } from "../scripts/static-server.js";
-import { readExpected, serveAll } from "./support.js";
+import { loading, readExpected } from "./support.js";
 
 const expected = readExpected();
 // Kernels of fp32 differ by rounding only; in quantized graphs it grows to rounding steps, and
@@ -14,23 +13,7 @@ const LOGIT_TOLERANCE: Record<string, number> = { fp32: 1e-3 };
 const OTHER_TOLERANCE = 0.5;
 const STEPS = 30; // whose logits are compared
 
-let served: Served;
-const loaded = new Map<string, Generator>();
-before(async () => {
-  served = await serveAll();
-});
-after(async () => {
-  await served.close();
-});
-
-async function load(name: string): Promise<Generator> {
-  let generator = loaded.get(name);
-  if (!generator) {
-    generator = await Generator.load(`${served.url}/packages/${name}`, { threads: 1 });
-    loaded.set(name, generator);
-  }
-  return generator;
-}
+const { load, packageUrl } = loading();
 
 for (const [name, { greedy, sampled, next }] of Object.entries(expected.packages)) {
   test(`${name}: the manifest's self-test passes`, async () => {
@@ -159,7 +142,7 @@ for (const name of ["fp32", "int8", "int4", "int8-row"]) {
 }
 
 test("portable int4 becomes floats on loading, unless that is not wanted", async () => {
-  const url = `${served.url}/packages/portable`;
+  const url = packageUrl("portable");
   const { prompt } = expected.packages["portable"]!.greedy;
   const usual = await (await load("portable")).logits(prompt);
   const apart: number[] = [];

@@ -1,31 +1,14 @@
 /** How texts come, what they bring, and how they end, on WebAssembly in Node. */
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
 import { GenerationError, Generator, type GenerationConfig } from "../src/index.js";
-import type { Served } from "../scripts/static-server.js";
-import { inMemory, MEMORY, readExpected, serveAll } from "./support.js";
+import { inMemory, loading, MEMORY, readExpected } from "./support.js";
 
 const expected = readExpected();
 
-let served: Served;
-const loaded = new Map<string, Generator>();
-before(async () => {
-  served = await serveAll();
-});
-after(async () => {
-  await served.close();
-});
-
-async function load(name: string): Promise<Generator> {
-  let generator = loaded.get(name);
-  if (!generator) {
-    generator = await Generator.load(`${served.url}/packages/${name}`, { threads: 1 });
-    loaded.set(name, generator);
-  }
-  return generator;
-}
+const { load, packageUrl } = loading();
 
 const EMOJI = "🙂 naïve café – “quoted”";
 
@@ -127,7 +110,7 @@ test("an end-of-text token ends a text unless it is ignored", async () => {
   const { greedy } = expected.packages["int4"]!;
   const eos = greedy.ids[4]!;
   const end = greedy.ids.indexOf(eos) + 1;
-  const url = `${served.url}/packages/int4`;
+  const url = packageUrl("int4");
   const generator = await Generator.load(url, {
     fetch: async (file, init) => {
       const answer = await fetch(file, init);

@@ -3,9 +3,10 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
+import { after, before } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import type { GPT2EdgeError, LoadOptions } from "../src/index.js";
+import { Generator, type GPT2EdgeError, type LoadOptions } from "../src/index.js";
 import { serve, type Served } from "../scripts/static-server.js";
 
 export const WEB = fileURLToPath(new URL("../..", import.meta.url));
@@ -51,6 +52,26 @@ export function readExpected(): Expected {
 /** What spec/`name`.json promises. */
 export function spec<T>(name: string): T {
   return JSON.parse(readFileSync(`${ROOT}spec/${name}.json`, "utf8")) as T;
+}
+
+/** The packages, served while the tests of a file run; each is loaded once. */
+export function loading(): {
+  load(name: string): Promise<Generator>;
+  packageUrl(name: string): string;
+} {
+  let served: Served;
+  const loaded = new Map<string, Promise<Generator>>();
+  before(async () => {
+    served = await serveAll();
+  });
+  after(() => served.close());
+  const packageUrl = (name: string): string => `${served.url}/packages/${name}`;
+  const load = (name: string): Promise<Generator> => {
+    const known = loaded.get(name) ?? Generator.load(packageUrl(name), { threads: 1 });
+    loaded.set(name, known);
+    return known;
+  };
+  return { load, packageUrl };
 }
 
 /** The repository's web folder at /, the packages at /packages/. */
