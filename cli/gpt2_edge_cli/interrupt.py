@@ -40,12 +40,13 @@ class FirstInterrupt:
 class ChatInterrupt:
     """Ctrl-C, while the block runs: it ends the text that is written and nothing else.
 
-    While none is written, and again where the text does not end, it is a KeyboardInterrupt.
+    While none is written, and again where the text does not end, it is a KeyboardInterrupt; only
+    within `heard`, so that one behind another does not end who is telling of the first.
     """
 
     def __init__(self) -> None:
         self._before: Any = None
-        self._is_writing = self._stops = False
+        self._is_writing = self._stops = self._is_heard = self._waits = False
 
     def __enter__(self) -> ChatInterrupt:
         before = signal.getsignal(signal.SIGINT)
@@ -60,6 +61,17 @@ class ChatInterrupt:
             signal.signal(signal.SIGINT, self._before)
 
     @contextmanager
+    def heard(self) -> Iterator[None]:
+        """KeyboardInterrupt comes in the block, at most one; one that came before it, at once."""
+        self._is_heard = True
+        try:
+            if self._waits:
+                self._handle()
+            yield
+        finally:
+            self._is_heard = False
+
+    @contextmanager
     def writing(self) -> Iterator[Callable[[], bool]]:
         """should_stop of a text that is written in the block."""
         self._is_writing, self._stops = True, False
@@ -68,7 +80,11 @@ class ChatInterrupt:
         finally:
             self._is_writing = False
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if not self._is_writing or self._stops:
+    def _handle(self, *_: object) -> None:
+        if self._is_writing and not self._stops:
+            self._stops = True
+            return
+        self._waits = not self._is_heard
+        if self._is_heard:
+            self._is_heard = False
             raise KeyboardInterrupt
-        self._stops = True

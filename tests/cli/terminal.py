@@ -65,9 +65,8 @@ class AtTerminal:
         """Wait until `pattern` (regular expression) is shown behind what was expected before; what
         stands there up to its end.
         """
-        end = time.monotonic() + _PATIENCE
-        while (found := re.search(pattern, self.shown[self._seen :])) is None:
-            assert self._read(end), f"{pattern!r} did not come behind {self.shown[self._seen :]!r}"
+        found = self._comes(pattern, _PATIENCE)
+        assert found, f"{pattern!r} did not come behind {self.shown[self._seen :]!r}"
         text = self.shown[self._seen : self._seen + found.end()]
         self._seen += found.end()
         return text
@@ -84,9 +83,9 @@ class AtTerminal:
         its prompt and its wait for a key.
         """
         end = time.monotonic() + _PATIENCE
-        while re.search(pattern, self.shown[self._seen :]) is None and time.monotonic() < end:
+        while not self._comes(pattern, 0) and time.monotonic() < end:
             self.interrupt()
-            self._read(time.monotonic() + 0.5)
+            self._comes(pattern, 0.5)
         self.expect(pattern)
 
     def end(self) -> int:
@@ -99,6 +98,14 @@ class AtTerminal:
     def echoes(self) -> bool:
         """Whether the terminal shows what is typed, as it does before and after the command."""
         return bool(termios.tcgetattr(self._ours)[3] & termios.ECHO)
+
+    def _comes(self, pattern: str, seconds: float) -> re.Match[str] | None:
+        """What matches `pattern` behind what was expected before, within that time."""
+        end = time.monotonic() + seconds
+        while True:
+            found = re.search(pattern, self.shown[self._seen :])
+            if found or not self._read(end):
+                return found
 
     def _read(self, end: float) -> bool:
         """Take what is shown next; False at the end, or when it took too long."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import re
+import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from gpt2_edge import GenerationError, Generator
 from gpt2_edge.text.chat import KINDS
 from gpt2_edge.text.turns import EosTurns, PlainTurns
 from gpt2_edge_cli.chatting.conversation import Conversation
+from gpt2_edge_cli.interrupt import ChatInterrupt
 from gpt2_edge_cli.main import main
 from gpt2_edge_cli.verbs.chat import _KINDS
 from helpers import rewrite_package
@@ -290,6 +293,23 @@ class TestAtTerminal:
             terminal.press("/quit\n")
             assert terminal.end() == 0
 
+    def test_many_a_ctrl_c_ends_nothing(self, sample_fp32: Path) -> None:
+        from cli.terminal import AtTerminal
+
+        with AtTerminal("chat", sample_fp32, "-n", 2) as terminal:
+            terminal.expect("> $")
+            for _ in range(100):
+                terminal.interrupt()
+                time.sleep(0.001)
+            time.sleep(1)
+            terminal.interrupt()  # so that none is left that readline would tell of at a key
+            time.sleep(1)
+            terminal.expect("Ctrl-D or /quit ends the chat\n> $")
+            terminal.press("/help\n")
+            terminal.expect("Ctrl-C ends an answer where it is.\n(?s:.*)> $")
+            terminal.press("/quit\n")
+            assert terminal.end() == 0
+
     def test_nothing_steers_the_terminal(self, sample_fp32: Path) -> None:
         from cli.terminal import AtTerminal
 
@@ -298,6 +318,24 @@ class TestAtTerminal:
             terminal.press("/\x16\x1b[2J\n")
             shown = terminal.expect("there is no command(?s:.*)\n> $")
             assert "'/\\x1b[2J'" in shown
+
+
+def test_a_ctrl_c_is_heard_once_the_one_before_was_told() -> None:
+    told = []
+    with ChatInterrupt() as interrupt:
+        for _ in range(2):
+            try:
+                with interrupt.heard():
+                    signal.raise_signal(signal.SIGINT)
+                    raise AssertionError("it was not heard")
+            except KeyboardInterrupt:
+                signal.raise_signal(signal.SIGINT)  # which the next round hears
+                told.append("told")
+        with pytest.raises(KeyboardInterrupt), interrupt.heard():
+            raise AssertionError("the one that waited was not heard")
+        with interrupt.heard():
+            told.append("done")
+    assert told == ["told", "told", "done"]
 
 
 def test_a_template_of_the_package(

@@ -101,9 +101,10 @@ class Chat:
         with self._interrupt:
             while True:
                 try:
-                    line = self._read()
-                    if line is None or not self._do(line):
-                        break
+                    with self._interrupt.heard():
+                        line = self._read()
+                        if line is None or not self._do(line):
+                            break
                 except KeyboardInterrupt:
                     if not self.at_terminal:
                         raise
