@@ -31,7 +31,7 @@ _PACKED_FROM = 4096  # bytes of an answer
 def make_app(service: Service, log: Callable[[str], None]) -> ASGIApp:
     """The application that serves `service`; `log` is told a line of whatever is not foreseen."""
     options, metrics = service.options, service.metrics
-    endpoints = Endpoints(BodyReader(options.max_body_bytes), metrics, options.timeout, log)
+    endpoints = Endpoints(BodyReader(options.max_body_bytes), metrics, log)
 
     def route(method: str, path: str, handler: Handler, *, packed: bool = False) -> Route:
         app: ASGIApp = endpoints.make(path, handler)

@@ -17,7 +17,7 @@ from gpt2_edge_server.errors import refused
 from gpt2_edge_server.exchange import Exchange
 from gpt2_edge_server.logprobs import chat_logprobs
 from gpt2_edge_server.service import Service
-from gpt2_edge_server.settings import config_of, count_of, within
+from gpt2_edge_server.settings import config_of
 from gpt2_edge_server.texts import Texts, Written, checked_prompts, writing
 
 _DECODER = msgspec.json.Decoder(ChatBody)
@@ -47,7 +47,7 @@ class Chat:
         if body.stream_options is not None and not body.stream:
             raise refused("stream_options go with stream", "stream_options")
         talk = talk_of(body.messages)
-        n = count_of("n", body.n)
+        n = body.n or 1
         with service.engine.reserved(n):
             ids, ends = await service.prepare.run(lambda gone: self._prompt(talk))
             config = self._config(body, ids, ends)
@@ -94,7 +94,6 @@ class Chat:
         room = max(1, model.context_length - len(ids))
         if asked is not None and asked < 1:
             raise refused("max_tokens must be at least 1", "max_tokens")
-        within("top_logprobs", body.top_logprobs, 0, 20)
         if body.top_logprobs and not body.logprobs:
             raise refused("top_logprobs go with logprobs: true", "top_logprobs")
         logprobs = (body.top_logprobs or 0) if body.logprobs else None

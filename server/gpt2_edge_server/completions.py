@@ -17,7 +17,7 @@ from gpt2_edge_server.pool import Gone
 from gpt2_edge_server.prompts import Encoded, begun, encoded
 from gpt2_edge_server.scoring import Predicted, predicted
 from gpt2_edge_server.service import Service
-from gpt2_edge_server.settings import config_of, count_of
+from gpt2_edge_server.settings import config_of
 from gpt2_edge_server.texts import Texts, Written, as_texts, checked_prompts, writing
 
 _DEFAULT_TOKENS = 16  # OpenAI's
@@ -40,8 +40,8 @@ def planned(body: CompletionBody) -> Plan:
     """`body`, checked as far as it can be without the model; ApiError."""
     if body.suffix:
         raise refused("suffix is not supported: GPT-2 writes on, it fills no gaps", "suffix")
-    n = count_of("n", body.n)
-    count = count_of("best_of", body.best_of, n)
+    n = body.n or 1
+    count = body.best_of or n
     if count < n:
         raise refused(f"best_of is {count}; it must be n, {n}, at least", "best_of")
     if body.stream and count > n:

@@ -19,12 +19,12 @@ Log = Callable[[str], None]
 class Endpoints:
     """Makes ASGI applications of handlers."""
 
-    def __init__(self, bodies: BodyReader, metrics: Metrics, timeout: float, log: Log) -> None:
-        self._bodies, self._metrics, self._timeout, self._log = bodies, metrics, timeout, log
+    def __init__(self, bodies: BodyReader, metrics: Metrics, log: Log) -> None:
+        self._bodies, self._metrics, self._log = bodies, metrics, log
 
     def make(self, name: str, handler: Handler) -> Endpoint:
         """The application of `handler`; `name` is what it is counted under."""
-        return Endpoint(name, handler, self._bodies, self._metrics, self._timeout, self._log)
+        return Endpoint(name, handler, self._bodies, self._metrics, self._log)
 
 
 class Endpoint:
@@ -36,14 +36,13 @@ class Endpoint:
         handler: Handler,
         bodies: BodyReader,
         metrics: Metrics,
-        timeout: float,
         log: Log,
     ) -> None:
         self._name, self._handler, self._bodies = name, handler, bodies
-        self._metrics, self._timeout, self._log = metrics, timeout, log
+        self._metrics, self._log = metrics, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(scope, send, b"", self._timeout)
+        exchange = Exchange(scope, send)
         status = 0
         try:
             exchange.content = await self._bodies.read(Headers(scope=scope), receive)

@@ -18,6 +18,10 @@ from gpt2_edge_server.errors import busy, refused, shutting_down
 from gpt2_edge_server.metrics import Metrics
 
 
+class _PanicError(Exception):
+    """What a library in Rust raises, which is no Exception."""
+
+
 class Call:
     """The texts that one HTTP request asked for, as its handler reads them.
 
@@ -168,12 +172,10 @@ class Engine:
             started = time.perf_counter()
             try:
                 self._decoder.step()
-            except Exception as error:  # of the graph, which ends all
-                for call in calls:
-                    for text in call.texts:
-                        if not text.over:
-                            text.error = error
-                        self._decoder.cancel(text)
+            except BaseException as error:  # of the graph, which ends all; a library's panic
+                self._fail(
+                    calls, error if isinstance(error, Exception) else _PanicError(str(error))
+                )
             ended = time.perf_counter()
             self._metrics.steps.observe(ended - started)
             for call in calls:
@@ -186,6 +188,12 @@ class Engine:
                 with self._wake:
                     self._live = [call for call in self._live if call not in over]
             self._tell([c for c in calls if c in over or any(text.events for text in c.texts)])
+
+    def _fail(self, calls: Sequence[Call], error: Exception) -> None:
+        for text in (text for call in calls for text in call.texts):
+            if not text.over:
+                text.error = error
+            self._decoder.cancel(text)
 
     def _count(self, calls: Sequence[Call]) -> None:
         for text in (text for call in calls for text in call.texts):

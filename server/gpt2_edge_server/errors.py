@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpt2_edge.errors import ContextOverflowError, GenerationError, GPT2EdgeError
+from gpt2_edge.errors import (
+    ContextOverflowError,
+    GenerationError,
+    GPT2EdgeError,
+    MissingDependencyError,
+)
 from gpt2_edge.untrusted import one_line
 
 _TYPES = {
@@ -75,7 +80,7 @@ def as_api_error(error: Exception) -> ApiError:
         return error
     if isinstance(error, ContextOverflowError):
         return refused(str(error), "prompt", "context_length_exceeded")
-    if isinstance(error, GenerationError):
+    if isinstance(error, (GenerationError, MissingDependencyError)):
         return refused(str(error))
     if isinstance(error, GPT2EdgeError):
         # It may name a file of the package; the line on standard error has all of it.

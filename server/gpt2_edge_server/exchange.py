@@ -16,6 +16,7 @@ from gpt2_edge_server.errors import ApiError, as_api_error, busy
 Body = TypeVar("Body")
 
 _BODY_SECONDS = 30.0  # for all of a body
+_READER_SECONDS = 60.0  # in which a client takes nothing of its answer
 _BODIES_AT_ONCE = 64  # of the largest size that are held while they are read
 
 
@@ -94,13 +95,13 @@ def parsed(decoder: msgspec.json.Decoder[Body], headers: Headers, content: bytes
 class Exchange:
     """What a handler has of a request, and how it answers."""
 
-    def __init__(self, scope: Scope, send: Send, content: bytes, timeout: float) -> None:
+    def __init__(self, scope: Scope, send: Send, content: bytes = b"") -> None:
         self.headers = Headers(scope=scope)
         self.path_params: Mapping[str, Any] = scope.get("path_params", {})
         self.content = content
         self.started = False
         self.status = 0
-        self._send, self._timeout = send, timeout
+        self._send = send
 
     def body(self, decoder: msgspec.json.Decoder[Body]) -> Body:
         """See `parsed`."""
@@ -166,7 +167,7 @@ class Exchange:
     async def _put(self, message: Message) -> None:
         """Send, unless the client takes nothing for too long: then it counts as gone."""
         try:
-            async with _deadline(self._timeout):
+            async with _deadline(_READER_SECONDS):
                 await self._send(message)
         except (asyncio.TimeoutError, OSError):
             raise ClientGone from None

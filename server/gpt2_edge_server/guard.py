@@ -44,7 +44,6 @@ class Guard:
     ) -> None:
         self._app, self._metrics, self._log = app, metrics, log
         self._cors = options.cors
-        self._timeout = options.timeout
         # A page of a stranger can make its own name mean this machine (DNS rebinding), not ours.
         local = {"localhost", "127.0.0.1", "::1", options.host.lower()}
         self._hosts = local if options.loopback else None
@@ -70,7 +69,7 @@ class Guard:
             if not isinstance(error, ApiError):
                 self._log(one_line(f"{type(error).__name__}: {error}", 300))
             if not started:
-                await refuse(scope, guarded, as_api_error(error), self._metrics, self._timeout)
+                await refuse(scope, guarded, as_api_error(error), self._metrics)
 
     def _check(self, method: str, headers: Headers) -> None:
         host = headers.get("host", "")
@@ -96,13 +95,12 @@ class Gate:
     ) -> None:
         self._app, self._closing, self._is_open, self._metrics = app, closing, is_open, metrics
         self._key = None if options.api_key is None else options.api_key.encode()
-        self._timeout = options.timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             self._check(scope)
         except ApiError as error:
-            await refuse(scope, send, error, self._metrics, self._timeout)
+            await refuse(scope, send, error, self._metrics)
             return
         await self._app(scope, receive, send)
 
@@ -121,13 +119,11 @@ class Gate:
             raise shutting_down()
 
 
-async def refuse(
-    scope: Scope, send: Send, error: ApiError, metrics: Metrics, timeout: float
-) -> None:
+async def refuse(scope: Scope, send: Send, error: ApiError, metrics: Metrics) -> None:
     """Answer with `error`, which no endpoint has counted."""
     metrics.requests.labels("(refused)", str(error.status)).inc()
     try:
-        await Exchange(scope, send, b"", timeout).error(error)
+        await Exchange(scope, send).error(error)
     except ClientGone:
         return
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -25,15 +25,13 @@ from gpt2_edge.sampling import (
     top_p_truncation,
 )
 from gpt2_edge_server.bodies import DetokenizeBody, NextBody, ScoreBody, TokenizeBody
-from gpt2_edge_server.errors import refused
+from gpt2_edge_server.errors import refused, shutting_down
 from gpt2_edge_server.exchange import Exchange
 from gpt2_edge_server.pool import Gone
 from gpt2_edge_server.prompts import Encoded, begun, encoded, token_records
-from gpt2_edge_server.scoring import MOST_ALTERNATIVES, predicted
+from gpt2_edge_server.scoring import predicted
 from gpt2_edge_server.service import Service
-from gpt2_edge_server.settings import within
 
-_MOST_OPTIONS = 1000
 _TOKENIZE = msgspec.json.Decoder(TokenizeBody)
 _DETOKENIZE = msgspec.json.Decoder(DetokenizeBody)
 _NEXT = msgspec.json.Decoder(NextBody)
@@ -84,8 +82,7 @@ class Looking:
     async def next(self, exchange: Exchange) -> None:
         """POST /next."""
         body = exchange.body(_NEXT)
-        count = min(within("k", body.k, 1, _MOST_OPTIONS), self._model.vocab_size)
-        within("temperature", body.temperature, 0, 100)
+        count = min(body.k, self._model.vocab_size)
         service = self._service
         settings = GenerationConfig(
             temperature=1.0 if body.temperature is None else body.temperature,
@@ -100,13 +97,16 @@ class Looking:
                 await call.finished()
             finally:
                 call.end()
-            work = options_of(self._model, look.logits, settings, count, body.seed)
-            await exchange.json({**work, "dropped_chars": look.dropped})
+            if look.logits is None:  # the server ends
+                raise shutting_down()
+            answer = await service.prepare.run(
+                lambda gone: options_of(self._model, look.logits, settings, count, body.seed)
+            )
+            await exchange.json({**answer, "dropped_chars": look.dropped})
 
     async def score(self, exchange: Exchange) -> None:
         """POST /score."""
         body = exchange.body(_SCORE)
-        within("alternatives", body.alternatives, 0, MOST_ALTERNATIVES)
         await exchange.json(await self._service.measure.run(lambda gone: self._scored(body, gone)))
 
     def _scored(self, body: ScoreBody, gone: Gone) -> dict[str, Any]:
@@ -137,10 +137,10 @@ class Looking:
 class _Captured:
     """A processor that keeps the logits that it sees, and changes nothing."""
 
-    logits: list[Logits] = field(default_factory=list)
+    logits: Logits | None = None
 
     def __call__(self, ids: Sequence[int], logits: Logits) -> Logits:
-        self.logits.append(logits.copy())
+        self.logits = logits.copy()
         return logits
 
 
@@ -157,9 +157,9 @@ class Look:
         self.request, self.dropped, self._captured = request, prompt.dropped, captured
 
     @property
-    def logits(self) -> Logits:
-        """What it came to, once it is over."""
-        return self._captured.logits[0]
+    def logits(self) -> Logits | None:
+        """What it came to; None where it was ended before."""
+        return self._captured.logits
 
 
 def options_of(
@@ -172,7 +172,7 @@ def options_of(
     if settings.samples:
         truncations = [top_p_truncation(settings.top_p)] * (settings.top_p < 1)
         truncations += [min_p_truncation(settings.min_p)] * (settings.min_p > 0)
-        kept = candidates(logits, settings.temperature, settings.top_k, truncations)
+        kept = candidates(logits, settings.temperature, settings.top_k, truncations, reach=0.0)
         shares = np.diff(kept.cumulative, prepend=0.0) / kept.whole
         drawn = dict(zip(kept.ids[:count].tolist(), shares[:count].tolist(), strict=True))
     else:

@@ -13,9 +13,8 @@ class ServerOptions:
     host, port: where to listen; port 0 takes a free one. max_rows: texts that are written at the
     same time; max_queue: texts that may wait behind them. max_cache_bytes: of all rows' keys and
     values together, None for no limit. max_body_bytes: of a request. grace: seconds that running
-    texts have when the server ends. timeout: seconds after which a text ends where it is, and
-    after which a reader that takes nothing is given up. api_key: what requests must bring.
-    cors: origins whose pages may use the server. name: of the model, in place of the package's.
+    texts have when the server ends. timeout: seconds after which a text ends where it is.
+    api_key: what requests must bring. cors: origins whose pages may use the server. name: of the model, in place of the package's.
     """
 
     host: str = "127.0.0.1"

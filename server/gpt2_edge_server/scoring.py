@@ -12,8 +12,6 @@ from gpt2_edge.measure.predictions import predictions
 from gpt2_edge.sampling import largest, log_probabilities
 from gpt2_edge_server.pool import GaveUp, Gone
 
-MOST_ALTERNATIVES = 20
-
 
 @dataclass(frozen=True)
 class Predicted:
