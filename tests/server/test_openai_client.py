@@ -135,7 +135,12 @@ class TestCompletions:
 
     def test_grammars(self, client: Any, model: str) -> None:
         pytest.importorskip("llguidance")
-        schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
+        schema = {
+            "type": "object",
+            "properties": {"ok": {"type": "boolean"}},
+            "required": ["ok"],
+            "additionalProperties": False,
+        }
         for extra, check in (
             ({"regex": "[0-9]{4}"}, lambda text: len(text) == 4 and text.isdigit()),
             ({"choices": [" yes", " no"]}, lambda text: text in (" yes", " no")),
@@ -455,7 +460,8 @@ class TestErrors:
         error = caught.value
         assert error.status_code == 400
         assert error.type == "invalid_request_error"
-        assert error.param == param
+        # As at OpenAI it may say which item: stop[0].
+        assert str(error.param).partition("[")[0] == param
         assert isinstance(error.body, dict)
         message = error.body["message"]
         assert message.isprintable()
@@ -469,7 +475,7 @@ class TestErrors:
 
     def test_keys(self, sample_fp32: Path, model: str) -> None:
         with served(sample_fp32, "--api-key", KEY) as server:
-            for key in ("wrong", KEY + "x", KEY[:-1], "ключ".encode().decode("latin-1")):
+            for key in ("wrong", KEY + "x", KEY[:-1]):
                 with (
                     client_of(server, key) as client,
                     pytest.raises(openai.AuthenticationError) as caught,
