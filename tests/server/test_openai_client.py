@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-openai = pytest.importorskip("openai", minversion="1.40")
+openai = pytest.importorskip("openai", minversion="1.60")
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
