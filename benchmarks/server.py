@@ -65,6 +65,7 @@ def main() -> None:
     parser.add_argument("--gguf", type=Path, help="what it serves; see benchmarks/gguf_model.py")
     parser.add_argument("--soak", type=float, metavar="MINUTES")
     arguments = parser.parse_args()
+    arguments.work.mkdir(exist_ok=True)
     if arguments.soak is not None:
         package = arguments.package or sample_package(arguments.work)
         sys.exit(soaked(package, arguments.soak))

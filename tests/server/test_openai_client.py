@@ -23,7 +23,6 @@ from gpt2_edge.measure.score import score_tokens  # noqa: E402
 from server.process import WAIT, Served, served  # noqa: E402
 
 KEY = "secret-of-the-tests"
-MODEL = "sample"
 PROMPT = "It was late in the evening"
 # What OpenAI's API does where nothing is said.
 DEFAULTS: dict[str, Any] = {"max_new_tokens": 16, "temperature": 1.0, "top_k": 0}
@@ -423,6 +422,19 @@ class TestModels:
         with pytest.raises(openai.NotFoundError) as caught:
             client.models.retrieve("gpt-4o")
         assert caught.value.code == "model_not_found"
+
+
+def test_the_example_of_the_documentation(
+    server: Served, generator: Generator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("llguidance")
+    text = (Path(__file__).resolve().parents[2] / "docs/SERVER.md").read_text("utf-8")
+    example = text.partition("```python\n")[2].partition("```")[0]
+    assert "http://127.0.0.1:8080" in example
+    example = example.replace("http://127.0.0.1:8080", server.url)
+    exec(compile(example, "SERVER.md", "exec"), {})
+    settings = {"temperature": 0.8, "seed": 7, "max_new_tokens": 24}
+    assert capsys.readouterr().out.startswith(f"{drawn(generator, **settings)}\n")
 
 
 class TestErrors:
