@@ -52,7 +52,7 @@ class Chat:
             ids, ends = await service.prepare.run(lambda gone: self._prompt(talk))
             config = self._config(body, ids, ends)
             (ids,) = checked_prompts(service, [ids], config)
-            async with writing(service, [ids], config, n) as texts:
+            async with writing(service, [ids], config, n, bool(body.stream)) as texts:
                 answer = Answer(service, body, ids)
                 if body.stream:
                     await exchange.events(answer.stream(texts))

@@ -114,9 +114,15 @@ class Texts:
 
 @asynccontextmanager
 async def writing(
-    service: Service, prompts: Sequence[Sequence[int]], config: GenerationConfig, count: int
+    service: Service,
+    prompts: Sequence[Sequence[int]],
+    config: GenerationConfig,
+    count: int,
+    streams: bool,
 ) -> AsyncIterator[Texts]:
     """`count` texts for each of `prompts` (token ids), in the block; what is left then is ended.
+
+    streams: they are read by `pieces`, not by `finish`.
 
     Raises ApiError and GenerationError for settings that this model cannot meet; places in the
     queue are the caller's to reserve.
@@ -134,7 +140,7 @@ async def writing(
         ]
 
     written = await service.prepare.run(lambda gone: requests())
-    call = service.engine.submit([each.request for each in written])
+    call = service.engine.submit([each.request for each in written], streams)
     try:
         yield Texts(call, written)
     finally:
