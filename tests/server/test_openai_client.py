@@ -502,7 +502,7 @@ class TestErrors:
 
     def test_a_full_queue(self, sample_fp32: Path, model: str) -> None:
         endless = {"ignore_eos": True, "context_overflow": "slide"}
-        asked = {"model": model, "prompt": PROMPT, "max_tokens": 60_000, "extra_body": endless}
+        asked = {"model": model, "prompt": PROMPT, "max_tokens": 16_000, "extra_body": endless}
         with (
             served(sample_fp32, "--max-rows", 2, "--max-queue", 1, "--grace", 0) as server,
             client_of(server) as client,
