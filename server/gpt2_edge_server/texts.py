@@ -14,6 +14,7 @@ from gpt2_edge.config import GenerationConfig
 from gpt2_edge.decode.request import SingleText
 from gpt2_edge.decode.window import fitted
 from gpt2_edge_server.engine import Call
+from gpt2_edge_server.errors import about_field
 from gpt2_edge_server.service import Service
 
 # Events that a reader leaves unread before its text is ended: no text is this far ahead of a
@@ -131,13 +132,17 @@ async def writing(
         config, max_time=service.options.timeout, num_return_sequences=count
     )
 
+    # What the model itself may refuse: tokens that it has not, and grammars.
+    suspects = ("regex", "json_schema", "choices", "logit_bias")
+
     def requests() -> list[Written]:
-        return [
-            Written(number, request)
-            for number, ids in enumerate(prompts)
-            for request, _ in make_job(service.generator, ids, timed, None, {}).requests()
-            if isinstance(request, SingleText)
-        ]
+        with about_field(next((name for name in suspects if getattr(config, name)), None)):
+            return [
+                Written(number, request)
+                for number, ids in enumerate(prompts)
+                for request, _ in make_job(service.generator, ids, timed, None, {}).requests()
+                if isinstance(request, SingleText)
+            ]
 
     written = await service.prepare.run(lambda gone: requests())
     call = service.engine.submit([each.request for each in written], streams)

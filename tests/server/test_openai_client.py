@@ -477,7 +477,6 @@ class TestErrors:
         assert isinstance(error.body, dict)
         message = error.body["message"]
         assert message.isprintable()
-        assert param in message
         assert "Traceback" not in message
 
     def test_a_prompt_that_is_too_long(self, client: Any, model: str) -> None:
@@ -502,7 +501,7 @@ class TestErrors:
 
     def test_a_full_queue(self, sample_fp32: Path, model: str) -> None:
         endless = {"ignore_eos": True, "context_overflow": "slide"}
-        asked = {"model": model, "prompt": PROMPT, "max_tokens": 60_000, "extra_body": endless}
+        asked = {"model": model, "prompt": PROMPT, "max_tokens": 16_000, "extra_body": endless}
         with (
             served(sample_fp32, "--max-rows", 2, "--max-queue", 1, "--grace", 0) as server,
             client_of(server) as client,
