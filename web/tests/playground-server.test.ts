@@ -12,6 +12,7 @@ import {
   continuations,
   focused,
   generated,
+  kept,
   LOOKS,
   ready,
   said,
@@ -420,7 +421,9 @@ test("a reload, and another visit, find the text, its marks and its history", as
   assert.equal(await generated(page), text.slice(TEXT.length));
   await page.keyboard.press("Control+z");
   assert.equal(await textOf(page), TEXT);
-  await page.close();
+  await kept(page, TEXT);
+  await page.goto(`${server.url}icon.svg`);
+  await page.waitForFunction(async () => (await navigator.locks.query()).held!.length === 0);
   const again = await guest.open(server.url);
   await ready(again);
   assert.equal(await textOf(again), TEXT);
@@ -442,7 +445,7 @@ test("two tabs have a text each; both are there later", async () => {
   assert.equal(await textOf(page), "The text of the first tab goes on");
   await page.getByRole("button", { name: "Earlier texts" }).click();
   await page.getByRole("button", { name: /^The text of the second tab/ }).click();
-  await page.waitForFunction(() => /second/.test(document.querySelector("textarea")!.value));
+  await page.waitForFunction(() => /second/.test(document.querySelector("textarea")?.value ?? ""));
   await page.keyboard.press("Control+z");
   assert.equal(await textOf(page), "The text of the first tab goes on");
   await leave(guest);
@@ -459,7 +462,7 @@ test("a link has the text and the seed; the text before comes back by Undo", asy
   await there.locator("#text").fill("Mine.");
   await there.goto("about:blank");
   await there.goto(link);
-  await there.waitForFunction(() => /sea/.test(document.querySelector("textarea")!.value));
+  await there.waitForFunction(() => /sea/.test(document.querySelector("textarea")?.value ?? ""));
   assert.equal(await textOf(there), `${TEXT} é 😀 &=#`);
   assert.equal(await there.locator("#write-seed").inputValue(), seed);
   assert.equal(await there.evaluate(() => location.hash), "");
@@ -575,6 +578,39 @@ test("when the server goes, the text stays, and Try again goes on with a new one
   }
   await page.reload().catch(() => {});
   await guest.close();
+});
+
+test("a server with a key asks for it, once", async () => {
+  const locked = await startServer("int4", 0, ["--api-key", "open-sesame"]);
+  const guest = await visitor(browser);
+  const page = await guest.open(locked.url);
+  await page.getByRole("alert").getByText("This server asks for a key.").waitFor(WAIT);
+  await assertAccessible(page, "a key is asked for");
+  await page.getByLabel("Key").fill("wrong");
+  await page.keyboard.press("Enter");
+  await page.locator("#key:not(:focus)").waitFor(WAIT);
+  await page.getByLabel("Key").fill("open-sesame");
+  await page.keyboard.press("Enter");
+  await ready(page);
+  await page.locator("#text").fill(TEXT);
+  await view(page, "next");
+  await page.reload();
+  await page.locator(".option .word:not(:empty)").first().waitFor(WAIT);
+  await guest.close();
+  await locked.kill();
+});
+
+test("a text beyond what the server reads is used to its end", async () => {
+  const { page, guest } = await visit("");
+  const huge = "é".repeat(400_000);
+  await page.evaluate((text) => {
+    const area = document.querySelector("textarea")!;
+    area.value = `${text} The old man`;
+    area.dispatchEvent(new Event("input"));
+  }, huge);
+  await view(page, "read");
+  assert.match((await page.locator("#view-read .tokens").textContent())!, /^é+ The old man$/);
+  await leave(guest);
 });
 
 test("without motion nothing moves, and the first load is small", async () => {

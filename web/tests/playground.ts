@@ -107,6 +107,18 @@ export async function ready(page: Page): Promise<void> {
   );
 }
 
+/** Until `text` is where it stays over a visit. */
+export async function kept(page: Page, text: string): Promise<void> {
+  await page.waitForFunction(
+    (wanted) =>
+      Object.entries(localStorage).some(
+        ([key, value]) => key.startsWith("gpt2-edge/text/") && JSON.parse(value).text === wanted,
+      ),
+    text,
+    WAIT,
+  );
+}
+
 /** Goes to a view, and waits for what it shows. */
 export async function view(page: Page, name: string): Promise<void> {
   const shows: Record<string, string> = {
