@@ -60,6 +60,8 @@ export async function visitor(browser: Browser, look: Look = LOOKS[0]!): Promise
     permissions: ["clipboard-read", "clipboard-write"],
   });
   context.setDefaultTimeout(WAIT.timeout);
+  // Browsers ask for it where a file is looked at by itself.
+  await context.route("**/favicon.ico", (route) => route.fulfill({ status: 204 }));
   const complaints: string[] = [];
   context.on("console", (message) => {
     if (message.type() === "error") complaints.push(message.text());
