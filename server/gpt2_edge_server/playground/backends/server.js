@@ -5,6 +5,7 @@
  * @typedef {import("../backend.js").Written} Written
  */
 
+import { own } from "../storage.js";
 import { eventData } from "./events.js";
 
 const KEY = "gpt2-edge/key";
@@ -98,7 +99,7 @@ export function createBackend() {
     selfTest: ({ signal }) => ask("selftest", {}, signal),
 
     setKey(key) {
-      sessionStorage.setItem(KEY, key);
+      own.setItem(KEY, key);
     },
   };
 }
@@ -157,7 +158,7 @@ async function ask(path, body, signal) {
  * @param {AbortSignal=} signal
  */
 async function request(path, body, signal) {
-  const key = sessionStorage.getItem(KEY);
+  const key = own.getItem(KEY);
   /** @type {RequestInit} */
   const options = { headers: key ? { Authorization: `Bearer ${key}` } : {} };
   if (signal) options.signal = signal;

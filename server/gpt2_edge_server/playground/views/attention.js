@@ -49,6 +49,8 @@ export function attentionView(page) {
     wantsExample = !wantsExample;
     void page.attempt(ask);
   });
+  const point = el("p", { class: "help" });
+  point.append("Point at a word, or tap it: the darker another one, the more it looks at it.");
   const fit = el("p", { class: "help" });
   const details = el("div", { class: "details" });
   const aside = el("aside", { class: "panel", "aria-label": "What this token looks at" }, details);
@@ -64,7 +66,7 @@ export function attentionView(page) {
     ),
     grid.element,
   );
-  const work = el("div", { class: "work" }, line.element, fit, pickers);
+  const work = el("div", { class: "work" }, line.element, point, fit, pickers);
   const main = el("div", { class: "main" }, hint, work, example, maps);
   const element = el("section", { class: "view attention" }, main, aside);
   const soon = settled(300, () => void page.attempt(ask));
