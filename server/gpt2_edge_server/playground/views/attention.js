@@ -10,6 +10,8 @@ const EXAMPLE = "The animal didn't cross the street because it was too tired";
 /** What the example is about. */
 const EXAMPLE_WORD = " it";
 const LISTED = 6;
+/** A text of so many tokens stays in sight. */
+const SHORT = 60;
 
 /**
  * @param {import("../page.js").Page} page
@@ -101,6 +103,7 @@ export function attentionView(page) {
     fill(layer, layers);
     fill(head, heads);
     line.show(text, tokens, droppedChars);
+    line.element.classList.toggle("is-short", tokens.length <= SHORT);
     for (const [i, span] of line.spans.entries()) {
       span.setAttribute("aria-label", spoken(line.units[i]?.text ?? ""));
     }
