@@ -451,6 +451,27 @@ test("two tabs have a text each; both are there later", async () => {
   await leave(guest);
 });
 
+test("without locks, tabs that find themselves on one text part", async () => {
+  const guest = await visitor(browser);
+  await guest.context.addInitScript(() => {
+    Object.defineProperty(Navigator.prototype, "locks", { get: () => undefined });
+  });
+  const first = await guest.open(server.url);
+  await first.locator("#text").fill("One text");
+  await kept(first, "One text");
+  const second = await guest.open(server.url);
+  assert.equal(await textOf(second), "One text");
+  await second.locator("#text").fill("Another text");
+  await said(first, /open in another tab/);
+  await first.locator("#text").fill("One text goes on");
+  await kept(second, "One text goes on");
+  await first.reload();
+  await second.reload();
+  assert.equal(await textOf(first), "One text goes on");
+  assert.equal(await textOf(second), "Another text");
+  await leave(guest);
+});
+
 test("a link has the text and the seed; the text before comes back by Undo", async () => {
   const { page, guest } = await visit(`${TEXT} é 😀 &=#`);
   await page.getByRole("button", { name: "Share as a link" }).click();
@@ -577,6 +598,29 @@ test("when the server goes, the text stays, and Try again goes on with a new one
     await again.kill();
   }
   await page.reload().catch(() => {});
+  await guest.close();
+});
+
+test("a failed load keeps the text, and is told until Try again succeeds", async () => {
+  const guest = await visitor(browser);
+  await guest.context.route("**/model", (route) => route.abort());
+  const page = await guest.open(server.url);
+  const alert = page.getByRole("alert").getByText(/does not answer/);
+  await alert.waitFor(WAIT);
+  await page.locator("#text").fill(TEXT);
+  for (const name of ["next", "read", "attention", "model", "write"]) {
+    await page.locator(`#tab-${name}`).click();
+    await page.locator(`#view-${name}`).waitFor();
+    await assertAccessible(page, `${name}, without a model`);
+    assert.ok(await alert.isVisible(), name);
+  }
+  await guest.context.unroute("**/model");
+  await page.getByRole("button", { name: "Try again" }).click();
+  await ready(page);
+  assert.equal(await focused(page), "tab-write");
+  assert.equal(await textOf(page), TEXT);
+  await page.locator("#text").press("Tab");
+  await continuations(page);
   await guest.close();
 });
 
