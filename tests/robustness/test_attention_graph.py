@@ -146,6 +146,14 @@ def test_thousands_of_nodes(package: Path) -> None:
     np.testing.assert_array_equal(Generator.load(package).attention(IDS), expected)
 
 
+def test_an_output_that_is_left_out_is_nobody_s_input(tiny: Path) -> None:
+    model = onnx.load(tiny / "model.onnx")
+    model.graph.node.append(onnx.helper.make_node("Dropout", ["logits"], ["dropped", ""]))
+    assert "" in attentions(model)[0].input
+    edited = onnx.load_from_string(attention_graph(model.SerializeToString(), PAST_KEYS))
+    assert edited.graph.node[-1].op_type == ATTENTION
+
+
 def rename_past(model: onnx.ModelProto) -> None:
     node = attentions(model)[1]
     copied = onnx.helper.make_node("Identity", [node.input[3]], ["copied"])
