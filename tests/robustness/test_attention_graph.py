@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpt2_edge import Generator, GPT2EdgeError
+from gpt2_edge import GenerationError, Generator, GPT2EdgeError
 from gpt2_edge.files.attention_graph import ATTENTION, attention_graph, weights_name
 from gpt2_edge.files.protobuf import OnnxFileError
 from robustness.packages import Change, assert_line, change_graph
@@ -327,3 +327,11 @@ def test_flipped_and_cut_bytes(tiny: Path, data: st.DataObject) -> None:
         except OnnxFileError:
             results.append(None)
     assert results[0] == results[1]
+
+
+def test_a_stock_folder_has_none(stock: Path) -> None:
+    generator = Generator.load(stock)
+    assert not generator.gives_attention
+    with pytest.raises(GenerationError) as raised:
+        generator.attention(IDS)
+    assert "export the checkpoint with --flavour fused" in assert_line(raised.value)
