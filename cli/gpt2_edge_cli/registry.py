@@ -23,6 +23,7 @@ _MODULES = {
     "attend": "gpt2_edge_cli.verbs.attend",
     "tokenize": "gpt2_edge_cli.verbs.tokenize",
     "score": "gpt2_edge_cli.verbs.score",
+    "serve": "gpt2_edge_cli.verbs.serve",
     "eval": "gpt2_edge_cli.verbs.eval",
     "info": "gpt2_edge_cli.verbs.info",
     "verify": "gpt2_edge_cli.verbs.verify",
@@ -50,6 +51,7 @@ _OTHER_NAMES = {
     "predict": "next",
     "quantize": "export",
     "run": "generate",
+    "server": "serve",
     "show": "info",
     "talk": "chat",
     "tokens": "tokenize",
@@ -66,6 +68,7 @@ examples:
   gpt2-edge next gpt2-int4 "What do you"             the likeliest next words
   gpt2-edge attend gpt2-int4 --word it               what "it" attends to
   gpt2-edge score gpt2-int4 --file held-out.txt      its perplexity
+  gpt2-edge serve gpt2-int4                          OpenAI's endpoints, and a page
   gpt2-edge verify gpt2-int4                         hashes and self-test
 
 exit status:
