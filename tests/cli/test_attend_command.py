@@ -170,6 +170,8 @@ def test_nothing_on_standard_input_that_was_asked_for(refused: Output, sample_in
         ("--force", "--force is for --html and --png"),
         ("--html missing/page.html", "there is no folder"),
         ("--html .", "it is a folder"),
+        ("--html=", "it is a folder"),
+        ("--html /dev/null --force", "it is no regular file"),
         ("--html a.x --png a.x", "name the same file"),
     ],
 )
@@ -411,7 +413,7 @@ class TestAtTerminal:
         assert first.count("\x1b[48;5;") == len(generator.encode(EXAMPLE))
         (chosen,) = re.findall(r"\x1b\[1;4m\x1b\[48;5;\d+;38;5;\d+m([^\x1b]*)", first)
         assert chosen == " it"
-        assert re.search(r"\d%  █+ *8  \" it\"", ESCAPE.sub("", shown))
+        assert re.search(r"\d%  [█▉▊▋▌▍▎▏]+ *8  \" it\"", ESCAPE.sub("", shown))
         assert shown.count("\x1b[0m") >= first.count("\x1b[48;5;")
 
     @pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])

@@ -49,11 +49,6 @@ PROMPTS = (
 )
 # Packages whose draws are compared too, each with seeds chosen for it; more would take minutes.
 SAMPLED = ("fp32", "int8", "int4")
-# Texts whose attention is looked at: a plain one, and one that would break out of a page.
-PAGES = {
-    "plain": "The animal didn't cross the street because it was too tired",
-    "hostile": "</script><img src=x onerror=alert(1)> @@DATA@@ \u2028 \U0001f642\n\u0645\u0631",
-}
 # Texts in which tokenizers may differ: spaces, contractions, scripts, emoji, controls.
 TEXTS = (
     "Hello, world! It's John's 3rd day; they'll've won, I'd say.",
@@ -256,6 +251,13 @@ def tokenizer_cases(folder: Path) -> list[dict[str, Any]]:
         ids = [rng.randrange(400) for _ in range(12)]
         cases.append({"text": None, "ids": ids, "decoded": tokenizer.decode(ids)})
     return cases
+
+
+# Texts whose attention is looked at: a plain one, and one that would break out of a page.
+PAGES = {
+    "plain": "The animal didn't cross the street because it was too tired",
+    "hostile": "</script><img src=x onerror=alert(1)> @@DATA@@ \u2028 \U0001f642\n\u0645\u0631",
+}
 
 
 def attention_pages(package: Path, out: Path) -> None:

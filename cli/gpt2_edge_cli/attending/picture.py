@@ -25,12 +25,12 @@ def require_matplotlib() -> None:
 def heat_map(view: View) -> bytes:
     """A PNG of the weights: a row for each token, a column for each that it attends to."""
     figure_class, canvas_class = _matplotlib()
-    count = len(view.texts)
+    count, weights = len(view.texts), view.weights
     inches = min(max(_LEAST_INCHES, count * _INCH_PER_TOKEN + _MARGINS), _MOST_INCHES)
     figure = figure_class(figsize=(inches + 1, inches), layout="constrained")
     canvas_class(figure)
     axes = figure.add_subplot()
-    image = axes.imshow(view.weights, cmap="Blues", vmin=0, vmax=float(view.weights.max()))
+    image = axes.imshow(weights, cmap="Blues", vmin=0, vmax=float(weights.max()))
     figure.colorbar(image, ax=axes, label="share of a row's attention", shrink=0.8)
     step = -(-count // _LABELS)
     places = range(0, count, step)

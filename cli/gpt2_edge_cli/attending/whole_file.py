@@ -15,6 +15,8 @@ def check_target(path: Path, force: bool) -> None:
     try:
         if path.is_dir():
             reason = "it is a folder"
+        elif os.path.lexists(path) and not path.is_file():
+            reason = "it is no regular file"
         elif not force and os.path.lexists(path):
             reason = "it is there already; replace it with --force"
         elif not folder.is_dir():

@@ -67,7 +67,8 @@ def run(options: argparse.Namespace) -> int:
     if options.matrix and (asked_token or options.json):
         other = "--json has all tokens, too" if options.json else "--matrix shows all tokens"
         raise GenerationError(f"{other}; leave out one of the two")
-    files = {kind: Path(name) for kind in ("html", "png") if (name := getattr(options, kind))}
+    given = {"html": options.html, "png": options.png}
+    files = {kind: Path(name) for kind, name in given.items() if name is not None}
     if options.force and not files:
         raise GenerationError("--force is for --html and --png, which write a file")
     _check_files(files, options.force)
@@ -77,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
         from gpt2_edge_cli.attending.table import json_of, show_matrix, show_token
         from gpt2_edge_cli.attending.view import find_token, make_view
 
-    view = make_view(generator, prompt, options.layer, options.head)
+        view = make_view(generator, prompt, options.layer, options.head)
     word = None if options.word is None else utf_8(options.word, "--word")
     token = find_token(view, options.token, word)
     for kind, path in files.items():
