@@ -11,6 +11,8 @@
 #   make test-android    its Kotlin core on the JVM, and its DEX on stand-ins for Android's classes
 #   make check           all of these, as CI does
 #   make bench           one table: fp32, int8, int4 of a 124M shape (OPTIMUM=1 adds the stock path)
+#   make bench-server    the server with one client and with eight (BENCH_SERVER="--soak 10": ten minutes
+#                        of mixed and of wrong requests)
 #   make test-providers  tests and tables on OpenVINO and on WebGPU without a GPU: 8 minutes
 #   make test-optimum    the tests against transformers and optimum (torch from Debian, where there is one)
 PYTHON ?= python3
@@ -24,7 +26,7 @@ BENCH_VENV := $(if $(OPTIMUM),$(OPTIMUM_VENV),$(VENV))
 ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
 .PHONY: demo test test-minimum test-readme test-arm64 test-ecosystem test-openvino test-web android \
-  test-android check bench test-optimum test-providers clean
+  test-android check bench bench-server test-optimum test-providers clean
 
 demo: $(VENV)/ready
 	@$(BIN)/python tools/demo.py
@@ -78,6 +80,9 @@ check: $(VENV)/ready
 bench: $(BENCH_VENV)/ready
 	$(BENCH_VENV)/bin/python benchmarks/run.py $(BENCH)
 	$(BENCH_VENV)/bin/python benchmarks/decoder.py $(if $(GENAI),--genai $(GENAI)) $(BENCH_DECODER)
+
+bench-server: $(VENV)/ready
+	$(BIN)/python benchmarks/server.py $(BENCH_SERVER)
 
 test-optimum: $(OPTIMUM_VENV)/ready
 	$(ONE_THREAD) $(OPTIMUM_VENV)/bin/python -m pytest -q -m optimum

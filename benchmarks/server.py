@@ -1,7 +1,8 @@
 """What `gpt2-edge serve` gives one client, and eight at the same time.
 
     python benchmarks/server.py                     124M in int4, without a calibration
-    python benchmarks/server.py --llama build/bin/llama-server      llama.cpp's server beside it
+    python benchmarks/server.py --llama build/bin/llama-server --gguf .bench/124M.gguf
+                                                    llama.cpp's server beside it
     python benchmarks/server.py --soak 10           ten minutes of mixed and of wrong requests
 
 All measurements take turns round by round, and the table shows medians over the rounds. Weights
@@ -61,7 +62,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--work", type=Path, default=ROOT / ".bench")
     parser.add_argument("--package", type=Path, help="serve this one")
-    parser.add_argument("--llama", type=Path, help="llama.cpp's llama-server")
+    parser.add_argument("--llama", type=Path, help="llama.cpp's llama-server, or a Python "
+                        "that has xllamacpp")  # fmt: skip
     parser.add_argument("--gguf", type=Path, help="what it serves; see benchmarks/gguf_model.py")
     parser.add_argument("--soak", type=float, metavar="MINUTES")
     arguments = parser.parse_args()
@@ -135,7 +137,10 @@ def llama_server(program: Path, model: Path) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [program, "-m", model, "--host", "127.0.0.1", "--port", port, "-np", CLIENTS]
-    command += ["-c", 1024 * CLIENTS, "-t", os.cpu_count(), "--no-webui"]
+    command += ["-c", 1024 * CLIENTS, "-t", os.cpu_count()]
+    if program.name.startswith("python"):
+        script = ROOT / "benchmarks" / "llama_server.py"
+        command = [program, script, model, port, CLIENTS, os.cpu_count()]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen([*map(str, command)], **quiet) as process, _ended(process):  # type: ignore[call-overload]
         wait_for(f"http://127.0.0.1:{port}/health")

@@ -96,7 +96,7 @@ async def _stream(url: str, chance: random.Random) -> int:
 async def _endless(url: str, chance: random.Random) -> int:
     """Goes away in the middle of a text that would not end for a long time."""
     asked = _asked(
-        chance, stream=True, ignore_eos=True, max_tokens=50_000, context_overflow="slide", stop=None
+        chance, stream=True, ignore_eos=True, max_tokens=16_000, context_overflow="slide", stop=None
     )
     async with sent(url, asked) as connection:
         wanted = chance.randrange(30)

@@ -13,7 +13,7 @@ from gpt2_edge.errors import MissingDependencyError, PackageError
 from gpt2_edge.text.chat import turns_of
 from gpt2_edge.text.turns import Turn
 from gpt2_edge_server.bodies import ChatBody, Message
-from gpt2_edge_server.errors import refused
+from gpt2_edge_server.errors import about_field, refused
 from gpt2_edge_server.exchange import Exchange
 from gpt2_edge_server.logprobs import chat_logprobs
 from gpt2_edge_server.service import Service
@@ -52,7 +52,7 @@ class Chat:
             ids, ends = await service.prepare.run(lambda gone: self._prompt(talk))
             config = self._config(body, ids, ends)
             (ids,) = checked_prompts(service, [ids], config)
-            async with writing(service, [ids], config, n) as texts:
+            async with writing(service, [ids], config, n, bool(body.stream)) as texts:
                 answer = Answer(service, body, ids)
                 if body.stream:
                     await exchange.events(answer.stream(texts))
@@ -65,17 +65,19 @@ class Chat:
         model = self._service.generator
         assert model.tokenizer is not None  # or there is no chat
         try:
-            turns = turns_of(model.package, model.tokenizer, self._service.chat_kind, talk.system)
-            encode = model.tokenizer.encode
-            before = [
-                Turn(
-                    said,
-                    tuple(encode(answer, add_special_tokens=False, parse_special=False)),
-                    answer,
-                )
-                for said, answer in talk.turns
-            ]
-            return turns.tokens(before, talk.message), turns.end_ids
+            with about_field("messages"):
+                kind = self._service.chat_kind
+                turns = turns_of(model.package, model.tokenizer, kind, talk.system)
+                encode = model.tokenizer.encode
+                before = [
+                    Turn(
+                        said,
+                        tuple(encode(answer, add_special_tokens=False, parse_special=False)),
+                        answer,
+                    )
+                    for said, answer in talk.turns
+                ]
+                return turns.tokens(before, talk.message), turns.end_ids
         except MissingDependencyError:
             raise
         except PackageError as error:  # a template that does not take these messages

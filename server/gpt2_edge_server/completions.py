@@ -73,9 +73,10 @@ class Completions:
             ids = checked_prompts(service, [prompt.ids for prompt in prompts], plan.config)
             scores = await self._scores(plan, ids)
             wanted = ids if plan.max_tokens else []
-            async with writing(service, wanted, plan.config, plan.count) as written:
+            streams = bool(body.stream)
+            async with writing(service, wanted, plan.config, plan.count, streams) as written:
                 answer = Answer(service, plan, ids, scores)
-                if body.stream:
+                if streams:
                     await exchange.events(answer.stream(written))
                 else:
                     await written.finish()

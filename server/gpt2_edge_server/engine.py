@@ -25,11 +25,11 @@ class _PanicError(Exception):
 class Call:
     """The texts that one HTTP request asked for, as its handler reads them.
 
-    `changed` is set when a step told something of them.
+    `changed` is set when all have ended; where it streams, also when a step told something.
     """
 
-    def __init__(self, engine: Engine, texts: Sequence[SingleText]) -> None:
-        self.texts = list(texts)
+    def __init__(self, engine: Engine, texts: Sequence[SingleText], streams: bool) -> None:
+        self.texts, self.streams = list(texts), streams
         self.changed = asyncio.Event()
         self.submitted = time.perf_counter()
         self.started = False
@@ -39,6 +39,11 @@ class Call:
     def over(self) -> bool:
         """Whether all of its texts have ended."""
         return all(text.over for text in self.texts)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something that its reader wants to know now."""
+        return self.streams and any(text.events for text in self.texts)
 
     @property
     def waiting_texts(self) -> int:
@@ -138,9 +143,12 @@ class Engine:
         finally:
             self._taken -= count
 
-    def submit(self, texts: Sequence[SingleText]) -> Call:
-        """Let `texts` take part from the next step on; on the event loop, within `reserved`."""
-        call = Call(self, texts)
+    def submit(self, texts: Sequence[SingleText], streams: bool = False) -> Call:
+        """Let `texts` take part from the next step on; on the event loop, within `reserved`.
+
+        streams: their events are read as they come, not at the end.
+        """
+        call = Call(self, texts, streams)
         for text in texts:
             self._decoder.submit(text)
         with self._wake:
@@ -187,7 +195,7 @@ class Engine:
                 self._count(over)
                 with self._wake:
                     self._live = [call for call in self._live if call not in over]
-            self._tell([c for c in calls if c in over or any(text.events for text in c.texts)])
+            self._tell([call for call in calls if call in over or call.has_news])
 
     def _fail(self, calls: Sequence[Call], error: Exception) -> None:
         for text in (text for call in calls for text in call.texts):

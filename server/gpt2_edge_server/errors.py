@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,25 @@ class ApiError(Exception):
         return found
 
 
+class FieldError(GenerationError):
+    """What the library says of a request, and the field `param` of the body that it is about."""
+
+    def __init__(self, message: str, param: str | None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+@contextmanager
+def about_field(param: str | None) -> Iterator[None]:
+    """What the library refuses in the block is about the field `param`."""
+    try:
+        yield
+    except (ContextOverflowError, FieldError):
+        raise
+    except GenerationError as error:
+        raise FieldError(str(error), param) from error
+
+
 def refused(message: str, param: str | None = None, code: str | None = None) -> ApiError:
     """The 400 for a request that cannot be carried out."""
     return ApiError(400, message, param=param, code=code)
@@ -82,7 +103,8 @@ def as_api_error(error: Exception, folder: Path | None = None) -> ApiError:
     if isinstance(error, ContextOverflowError):
         return refused(_without(str(error), folder), "prompt", "context_length_exceeded")
     if isinstance(error, (GenerationError, MissingDependencyError)):
-        return refused(_without(str(error), folder))
+        param = error.param if isinstance(error, FieldError) else None
+        return refused(_without(str(error), folder), param)
     if isinstance(error, GPT2EdgeError):
         # It may name a file of the package; the line on standard error has all of it.
         return ApiError(500, "the package cannot carry this out; the server's log says why")

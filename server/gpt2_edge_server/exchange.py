@@ -82,10 +82,12 @@ def parsed(decoder: msgspec.json.Decoder[Body], headers: Headers, content: bytes
         return decoder.decode(content)
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at ")
+        # "`$.messages[0].content`", or "`key` in `$.logit_bias`"
+        param = place.rpartition("`$")[2].strip("`.") or None
         if message.startswith("Object contains unknown field"):
             field = message.partition("`")[2].rstrip("`")
-            raise ApiError(400, f"there is no field {field!r} here", param=field) from error
-        param = place.strip("`").removeprefix("$").removeprefix(".") or None
+            path = field if param is None else f"{param}.{field}"
+            raise ApiError(400, f"there is no field {path!r} here", param=path) from error
         where = "the body" if param is None else param
         raise ApiError(400, f"{where}: {message.replace('`', '')}", param=param) from error
     except (msgspec.MsgspecError, ValueError) as error:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gpt2_edge.errors import GenerationError
 from gpt2_edge.model import Model
 from gpt2_edge.prompts import check_vocabulary
-from gpt2_edge_server.errors import refused
+from gpt2_edge_server.errors import FieldError, about_field, refused
 
 
 @dataclass(frozen=True)
@@ -43,12 +42,13 @@ class Encoded:
 def encoded(model: Model, prompt: str | Sequence[int], parse_special: bool) -> Encoded:
     """`prompt` as token ids, however many; an empty one has none.
 
-    Raises GenerationError for ids outside the vocabulary, and for text without a tokenizer.
+    Raises FieldError for ids outside the vocabulary, and for text without a tokenizer.
     """
     if not isinstance(prompt, str):
-        return Encoded(check_vocabulary(list(prompt), model.vocab_size), None)
+        with about_field("prompt"):
+            return Encoded(check_vocabulary(list(prompt), model.vocab_size), None)
     if model.tokenizer is None:
-        raise GenerationError("this model has no tokenizer; send the prompt as token ids")
+        raise FieldError("this model has no tokenizer; send the prompt as token ids", "prompt")
     ids, ranges = model.tokenizer.encode_with_ranges(prompt, parse_special=parse_special)
     check_vocabulary(ids, model.vocab_size)
     if not prompt.isascii():

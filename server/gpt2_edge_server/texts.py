@@ -14,6 +14,7 @@ from gpt2_edge.config import GenerationConfig
 from gpt2_edge.decode.request import SingleText
 from gpt2_edge.decode.window import fitted
 from gpt2_edge_server.engine import Call
+from gpt2_edge_server.errors import about_field
 from gpt2_edge_server.service import Service
 
 # Events that a reader leaves unread before its text is ended: no text is this far ahead of a
@@ -114,9 +115,15 @@ class Texts:
 
 @asynccontextmanager
 async def writing(
-    service: Service, prompts: Sequence[Sequence[int]], config: GenerationConfig, count: int
+    service: Service,
+    prompts: Sequence[Sequence[int]],
+    config: GenerationConfig,
+    count: int,
+    streams: bool,
 ) -> AsyncIterator[Texts]:
     """`count` texts for each of `prompts` (token ids), in the block; what is left then is ended.
+
+    streams: they are read by `pieces`, not by `finish`.
 
     Raises ApiError and GenerationError for settings that this model cannot meet; places in the
     queue are the caller's to reserve.
@@ -125,16 +132,20 @@ async def writing(
         config, max_time=service.options.timeout, num_return_sequences=count
     )
 
+    # What the model itself may refuse: tokens that it has not, and grammars.
+    suspects = ("regex", "json_schema", "choices", "logit_bias")
+
     def requests() -> list[Written]:
-        return [
-            Written(number, request)
-            for number, ids in enumerate(prompts)
-            for request, _ in make_job(service.generator, ids, timed, None, {}).requests()
-            if isinstance(request, SingleText)
-        ]
+        with about_field(next((name for name in suspects if getattr(config, name)), None)):
+            return [
+                Written(number, request)
+                for number, ids in enumerate(prompts)
+                for request, _ in make_job(service.generator, ids, timed, None, {}).requests()
+                if isinstance(request, SingleText)
+            ]
 
     written = await service.prepare.run(lambda gone: requests())
-    call = service.engine.submit([each.request for each in written])
+    call = service.engine.submit([each.request for each in written], streams)
     try:
         yield Texts(call, written)
     finally:

@@ -300,7 +300,7 @@ def test_a_full_context(server: Served, generator: Generator) -> None:
         ({"prompt": [999999]}, None),
         ({"context_overflow": "drop"}, "context_overflow"),
         ({"regex": ""}, None),
-        ({"max_tokens": 16385}, "max_tokens"),
+        ({"max_tokens": 65537}, "max_tokens"),
         ({"max_tokens": 16384, "logprobs": 9, "context_overflow": "slide"}, "max_tokens"),
     ],
 )

@@ -24,7 +24,7 @@ SECONDS = 7.0
 linux = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc")
 ENDLESS = {
     "prompt": "One day",
-    "max_tokens": 60_000,
+    "max_tokens": 16_000,
     "ignore_eos": True,
     "context_overflow": "slide",
     "stream": True,

@@ -55,8 +55,8 @@ def sent(port: int, data: bytes, end: bool = False) -> Answer:
             connection.sendall(data)
             if end:
                 connection.shutdown(socket.SHUT_WR)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # an answer came before all of it was sent
+        except OSError:
+            pass  # an answer came before all of it was sent, or the connection is closed already
         return received(connection)
 
 
@@ -68,7 +68,7 @@ def received(connection: socket.socket) -> Answer:
             parts.append(part)
             size += len(part)
             assert size < _MOST
-    except ConnectionResetError:
+    except OSError:
         pass
     return _parsed(b"".join(parts))
 
