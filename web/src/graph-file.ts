@@ -4,6 +4,7 @@
  * over by its length, weights included.
  */
 
+import { bytesOf, fieldsOf, readVarint, textOf } from "./protobuf.js";
 import { UnreadableError } from "./untrusted.js";
 
 /** What `readGraphFile` finds. */
@@ -37,7 +38,8 @@ const RETYPING = ["Cast", "Identity", "DequantizeLinear"];
 const RESHAPING = [...RETYPING, "Reshape", "Unsqueeze", "Squeeze"];
 const STEPS = 8; // through such nodes
 
-interface Node {
+/** A node of a graph; names of inputs and outputs that are left out are empty. */
+export interface GraphNode {
   readonly operator: string;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
@@ -49,7 +51,7 @@ interface Node {
  */
 export function readGraphFile(content: Uint8Array, positionIds: string | null): GraphFile {
   const locations = new Set<string>();
-  const nodes: Node[] = [];
+  const nodes: GraphNode[] = [];
   const sizes = new Map<string, readonly number[]>();
   const visit = (message: Message, bytes: Uint8Array, depth: number): void => {
     if (depth > DEPTH) throw new UnreadableError("its graphs are nested too deeply");
@@ -76,7 +78,7 @@ export function readGraphFile(content: Uint8Array, positionIds: string | null): 
 /** Sizes of the table whose rows are gathered by `positionIds`. */
 function positionTable(
   positionIds: string,
-  nodes: readonly Node[],
+  nodes: readonly GraphNode[],
   sizes: ReadonlyMap<string, readonly number[]>,
 ): readonly [number, number] | null {
   const makers = new Map(nodes.flatMap((node) => node.outputs.map((name) => [name, node])));
@@ -96,7 +98,7 @@ function positionTable(
   return rows === undefined || columns === undefined || more.length > 0 ? null : [rows, columns];
 }
 
-function readNode(bytes: Uint8Array): Node {
+export function readNode(bytes: Uint8Array): GraphNode {
   const inputs: string[] = [];
   const outputs: string[] = [];
   let operator = "";
@@ -125,56 +127,4 @@ function readTensor(bytes: Uint8Array, locations: Set<string>): { name: string; 
     }
   }
   return { name, dims };
-}
-
-/** The fields of a message of protobuf: a number, or bytes where it has a length. */
-function* fieldsOf(bytes: Uint8Array): Generator<[field: number, value: number | Uint8Array]> {
-  let at = 0;
-  let number = 0;
-  const keep = (value: number): void => void (number = value);
-  while (at < bytes.length) {
-    at = readVarint(bytes, at, keep);
-    const field = Math.floor(number / 8);
-    const kind = number % 8;
-    if (kind === 0) {
-      at = readVarint(bytes, at, keep);
-      yield [field, number];
-    } else {
-      if (kind === 2) at = readVarint(bytes, at, keep);
-      const size = { 1: 8, 2: number, 5: 4 }[kind];
-      if (size === undefined || size > bytes.length - at) throw notOnnx();
-      if (kind === 2) yield [field, bytes.subarray(at, at + size)];
-      at += size;
-    }
-  }
-}
-
-/** Gives `keep` the number at `at`, and returns where it ends. Numbers beyond 2^53 are rounded. */
-function readVarint(bytes: Uint8Array, at: number, keep: (value: number) => void): number {
-  let value = 0;
-  for (let scale = 1; scale < 2 ** 70; scale *= 128) {
-    const byte = bytes[at++];
-    if (byte === undefined) break;
-    value += (byte & 0x7f) * scale;
-    if (byte < 0x80) {
-      keep(value);
-      return at;
-    }
-  }
-  throw notOnnx();
-}
-
-function bytesOf(value: number | Uint8Array): Uint8Array {
-  if (typeof value === "number") throw notOnnx();
-  return value;
-}
-
-const decoder = new TextDecoder();
-
-function textOf(value: number | Uint8Array): string {
-  return decoder.decode(bytesOf(value));
-}
-
-function notOnnx(): UnreadableError {
-  return new UnreadableError("it is no whole ONNX file");
 }

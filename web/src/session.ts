@@ -6,6 +6,7 @@ import { cacheNames, GrowingCache, SharedGpuCache, type Cache } from "./cache.js
 import type { Sequence } from "./decode.js";
 import { ContextOverflowError, PackageError, ProviderError } from "./errors.js";
 import { checkGraph, checkPositions, checkVersion } from "./graph-check.js";
+import { withoutDefault } from "./graph-edit.js";
 import type { Manifest } from "./manifest.js";
 import { fileUrl, type Package } from "./package.js";
 import { nextTask } from "./next-task.js";
@@ -69,9 +70,13 @@ export class Session {
     checkVersion(manifest, ort.env.versions.web ?? "0");
     const onGpu = cacheNames(manifest).map(({ present }) => [present, "gpu-buffer"] as const);
     const floatWeights = wantsFloatWeights(manifest, provider, options);
+    const { logitsToKeep } = manifest.graph.names;
     let onnx: InferenceSession;
     try {
-      onnx = await ort.InferenceSession.create(source.graph, {
+      // onnxruntime-web neither lists nor takes an input that has a default.
+      const graph =
+        logitsToKeep === null ? source.graph : withoutDefault(source.graph, logitsToKeep);
+      onnx = await ort.InferenceSession.create(graph, {
         executionProviders: [provider],
         externalData: [...source.weights].map(([path, data]) => ({ path, data })),
         enableMemPattern: false, // plans memory anew for every shape, and ours change each token
@@ -158,48 +163,52 @@ export class TokenSequence implements Sequence {
    * ContextOverflowError if they do not fit the cache; nothing is fed then.
    */
   async feed(ids: readonly number[], position = this.length): Promise<Float32Array> {
-    if (ids.length === 0 || ids.length > this.capacity - this.length) {
-      throw new ContextOverflowError(
-        `${ids.length} more tokens do not fit behind ${this.length} in a cache of ${this.capacity}`,
-      );
-    }
     const { stepLimit } = this.session;
+    this.#requireRoom(ids.length);
     let start = 0;
     for (; ids.length - start > stepLimit; start += stepLimit) {
-      await this.#step(ids.slice(start, start + stepLimit), position + start);
+      await this.#step(ids.slice(start, start + stepLimit), position + start, 1);
     }
-    return this.#step(ids.slice(start), position + start);
+    return this.#step(ids.slice(start), position + start, 1);
   }
 
-  async #step(ids: readonly number[], position: number): Promise<Float32Array> {
-    const { manifest, onnx } = this.session;
-    const { names } = manifest.graph;
-    const total = this.length + ids.length;
-    const feeds: Record<string, Tensor> = {
-      ...this.cache.feeds,
-      [names.inputIds]: this.#row(ids),
-      [names.attentionMask]: this.#row(Array<number>(total).fill(1)),
-    };
-    if (names.positionIds !== null) {
-      feeds[names.positionIds] = this.#row(ids.map((_, index) => position + index));
+  /**
+   * Feed `ids`, no more than the session's stepLimit, in one step; logits [keep, vocab] after the
+   * last `keep` of them. Errors as of `feed`.
+   */
+  async feedKeeping(ids: readonly number[], keep: number): Promise<Float32Array> {
+    this.#requireRoom(ids.length);
+    return this.#step(ids, this.length, keep);
+  }
+
+  #requireRoom(count: number): void {
+    if (count === 0 || count > this.capacity - this.length) {
+      throw new ContextOverflowError(
+        `${count} more tokens do not fit behind ${this.length} in a cache of ${this.capacity}`,
+      );
     }
-    // Where it has a default, the last position, onnxruntime-web does not list it, nor take it.
-    if (names.logitsToKeep !== null && onnx.inputNames.includes(names.logitsToKeep)) {
-      feeds[names.logitsToKeep] = new this.session.ort.Tensor("int64", BigInt64Array.of(1n), [1]);
+  }
+
+  async #step(ids: readonly number[], position: number, keep: number): Promise<Float32Array> {
+    const { manifest, ort } = this.session;
+    const { names } = manifest.graph;
+    const feeds = { ...this.cache.feeds, ...rowsOf(this.session, ids, this.length, position) };
+    if (names.logitsToKeep !== null && this.session.onnx.inputNames.includes(names.logitsToKeep)) {
+      feeds[names.logitsToKeep] = new ort.Tensor("int64", BigInt64Array.of(BigInt(keep)), [1]);
     }
     const outputs = await this.session.run(feeds, { [names.logits]: null, ...this.cache.fetches });
     this.ids.push(...ids);
-    this.cache.advance(outputs, total);
+    this.cache.advance(outputs, this.length);
     // A graph without logits_to_keep returns the logits of every position.
     const { data, dims } = outputs[names.logits]!;
     const { vocabSize } = manifest.architecture;
-    if (dims.at(-1) !== vocabSize || data.length < vocabSize) {
+    if (dims.at(-1) !== vocabSize || data.length < keep * vocabSize) {
       throw new PackageError(
         `the graph returned logits of ${shown(dims)}, the manifest has a vocabulary of ` +
           `${vocabSize}; export the package again`,
       );
     }
-    return (data as Float32Array).subarray(data.length - vocabSize);
+    return (data as Float32Array).subarray(data.length - keep * vocabSize);
   }
 
   /** See Sequence; nextPart says what a part is. */
@@ -232,9 +241,23 @@ export class TokenSequence implements Sequence {
   dispose(): void {
     this.cache.dispose();
   }
+}
 
-  #row(values: readonly number[]): Tensor {
-    const data = BigInt64Array.from(values, BigInt);
-    return new this.session.ort.Tensor("int64", data, [1, values.length]);
-  }
+/** What a step of `ids` behind `past` tokens is fed beside the cache. */
+export function rowsOf(
+  { ort, manifest }: { readonly ort: OrtModule; readonly manifest: Manifest },
+  ids: readonly number[],
+  past: number,
+  position = past,
+): Record<string, Tensor> {
+  const { names } = manifest.graph;
+  const row = (values: readonly number[]): Tensor =>
+    new ort.Tensor("int64", BigInt64Array.from(values, BigInt), [1, values.length]);
+  return {
+    [names.inputIds]: row(ids),
+    [names.attentionMask]: row(Array<number>(past + ids.length).fill(1)),
+    ...(names.positionIds !== null && {
+      [names.positionIds]: row(ids.map((_, index) => position + index)),
+    }),
+  };
 }
