@@ -1,15 +1,26 @@
 /** `Generator`, the public face: a loaded package, and all that it can be asked. */
 
+import { Attention } from "./attention.js";
 import { settingsOf, type GenerationConfig, type GenerationDefaults } from "./config.js";
-import { decode } from "./decode.js";
+import { decode, freshIn } from "./decode.js";
 import { GenerationError } from "./errors.js";
 import type { Manifest } from "./manifest.js";
-import { fetchManifest, fetchPackage, fileUrl, type DownloadOptions } from "./package.js";
+import type { CallOptions, LoadOptions, NextOptions, RunOptions, ScoreOptions } from "./options.js";
+import { fetchManifest, fetchPackage, fileUrl, type Package } from "./package.js";
+import { PromptCache } from "./prompt-cache.js";
 import { promptIds, type Prompt } from "./prompt.js";
 import { TextRequest } from "./request.js";
-import type { GenerationResult, NextToken, Token } from "./result.js";
+import type {
+  AttentionWeights,
+  GenerationResult,
+  NextToken,
+  PlacedToken,
+  ScoredToken,
+  Token,
+} from "./result.js";
 import { providersFor, type Provider, type RuntimeOptions } from "./runtime.js";
-import { largest, probabilities, requireNumbers } from "./sampling.js";
+import { largest, probabilities, requireNumbers, shares } from "./sampling.js";
+import { scored } from "./score.js";
 import { selfTestProblems } from "./selftest.js";
 import { Session } from "./session.js";
 import { EventStream, TextStream } from "./stream.js";
@@ -17,18 +28,10 @@ import { Tokenizer, type EncodeOptions } from "./tokenizer.js";
 import { shown } from "./untrusted.js";
 import { fitted } from "./window.js";
 
-export interface LoadOptions extends DownloadOptions, RuntimeOptions {
-  /** "wasm" (default of "auto" without a GPU), "webgpu", or "auto": the best that fits. */
-  provider?: Provider | "auto";
-}
-
-export interface RunOptions {
-  /** Aborting it ends a generation with what there is and finishReason "cancelled". */
-  signal?: AbortSignal;
-}
-
 /** A loaded package. Several generations may run at once: each has its own cache. */
 export class Generator {
+  #attention: Promise<Attention> | null = null;
+
   private constructor(
     readonly manifest: Manifest,
     readonly session: Session,
@@ -38,6 +41,9 @@ export class Generator {
      * generation_config.json, then those of this runtime.
      */
     readonly generationConfig: GenerationDefaults,
+    /** The package once more: ONNX Runtime has its own copy, and the first one is given up. */
+    private readonly fetchAgain: () => Promise<Package>,
+    private readonly options: RuntimeOptions,
   ) {}
 
   /**
@@ -51,7 +57,9 @@ export class Generator {
     const tokenizer =
       source.tokenizer && new Tokenizer(source.tokenizer, fileUrl(source.url, manifest.tokenizer!));
     const session = await Session.load(source, choice, options);
-    return new Generator(manifest, session, tokenizer, source.defaults);
+    const { onProgress: _, signal: __, ...quiet } = options;
+    const again = (): Promise<Package> => fetchPackage(url, manifest, quiet);
+    return new Generator(manifest, session, tokenizer, source.defaults, again, options);
   }
 
   /** The execution provider that computes it. */
@@ -86,7 +94,8 @@ export class Generator {
   /** Like `stream`, with the ids and log-probabilities behind the text. */
   events(prompt: Prompt, config: GenerationConfig = {}, options: RunOptions = {}): EventStream {
     const request = this.#request(prompt, config, options);
-    const steps = decode(request, (capacity) => this.session.start(capacity));
+    const { cache } = options;
+    const steps = decode(request, cache ? this.#own(cache).begin : freshIn(this.session));
     return new EventStream(steps, request, this.provider);
   }
 
@@ -99,27 +108,86 @@ export class Generator {
     return tokensOf(this.events(prompt, config, options));
   }
 
-  /** The `k` most likely next tokens after `prompt`, most likely first. */
-  async nextTokens(prompt: Prompt, k = 10): Promise<NextToken[]> {
+  /** An empty cache, for `nextTokens` and generations one after another. */
+  newCache(): PromptCache {
+    return new PromptCache(this.session);
+  }
+
+  /**
+   * The `k` most likely next tokens after `prompt`, most likely first: with the model's probability,
+   * and with the one that each is drawn with under the settings. GenerationError and
+   * ContextOverflowError as of `encode`, and for a setting out of its range.
+   */
+  async nextTokens(prompt: Prompt, asked: number | NextOptions = {}): Promise<NextToken[]> {
+    const { k = 10, cache, signal, ...options } = typeof asked === "number" ? { k: asked } : asked;
     if (!(Number.isInteger(k) && k >= 1)) {
       throw new GenerationError(`k is ${shown(k)}; it must be a whole number of at least 1`);
     }
-    const logits = await this.logits(prompt);
+    const { addSpecialTokens: _, parseSpecial: __, ...settings } = options as NextOptions;
+    const filters = settingsOf({ temperature: 1, topK: 0, topP: 1, minP: 0, ...settings });
+    const ids = this.encode(prompt, options);
+    const logits = cache
+      ? await this.#own(cache).logitsAfter(ids, signal)
+      : await this.logits(ids, { signal });
     requireNumbers(logits);
     const likely = probabilities(logits);
-    return largest(logits, k).map((id) => ({
+    const best = largest(logits, Math.min(k, logits.length));
+    const drawn = shares(logits, filters, best);
+    return best.map((id, at) => ({
       id,
       text: this.tokenLabel(id),
       probability: likely[id]!,
+      drawn: drawn[at]!,
     }));
   }
 
+  /**
+   * How likely each token of `prompt` is, given all before it: Python's score_tokens, with the
+   * place of each in the text. There may be one token more than the context holds. Errors as of
+   * `encode`.
+   */
+  async scoreTokens(prompt: Prompt, options: ScoreOptions = {}): Promise<ScoredToken[]> {
+    const { alternatives = 0, signal } = options;
+    if (!(Number.isInteger(alternatives) && alternatives >= 0)) {
+      throw new GenerationError(
+        `alternatives is ${shown(alternatives)}; it must be a whole number, 0 or more`,
+      );
+    }
+    const ids = this.#ids(prompt, options, 1);
+    const predicted = await scored(this.session, ids, alternatives, signal);
+    return this.#placed(prompt, ids).map((token, at) => {
+      const { logprob, rank, alternatives: others } = predicted[at]!;
+      const labelled = others.map((one) => ({ ...one, text: this.tokenLabel(one.id) }));
+      return { ...token, logprob, rank, alternatives: labelled };
+    });
+  }
+
+  /**
+   * With which weights each token of `prompt` attends to itself and the ones before it, in every
+   * layer and head. The first call loads the package's graph a second time. Errors as of `encode`;
+   * GenerationError where the graph cannot give them.
+   */
+  async attention(prompt: Prompt, options: CallOptions = {}): Promise<AttentionWeights> {
+    const { signal } = options;
+    const ids = this.encode(prompt, options);
+    const loaded = (this.#attention ??= this.fetchAgain().then((source) =>
+      Attention.load(source, this.options),
+    ));
+    // A download that failed may be tried again.
+    loaded.catch(() => (this.#attention = null));
+    const attention = await loaded;
+    signal?.throwIfAborted();
+    const weights = await attention.weights(ids, signal);
+    const { numLayers: layers, numHeads: heads } = this.manifest.architecture;
+    return { tokens: this.#placed(prompt, ids), layers, heads, weights };
+  }
+
   /** Logits [vocab] after the last token of `prompt`. */
-  async logits(prompt: Prompt): Promise<Float32Array> {
-    const ids = this.encode(prompt);
+  async logits(prompt: Prompt, options: CallOptions = {}): Promise<Float32Array> {
+    const ids = this.encode(prompt, options);
     const sequence = await this.session.start(ids.length);
     try {
-      return await sequence.prefill(ids);
+      return await sequence.prefill(ids, options.signal);
     } finally {
       sequence.dispose();
     }
@@ -135,7 +203,15 @@ export class Generator {
    * for text.
    */
   encode(prompt: Prompt, options: EncodeOptions = {}): number[] {
-    return this.#ids(prompt, options, false);
+    return this.#ids(prompt, options);
+  }
+
+  /**
+   * The tokens of `text` with their places in it, however long it is; `encode` refuses more than
+   * the context holds.
+   */
+  tokenize(text: string, options: EncodeOptions = {}): PlacedToken[] {
+    return this.#placed(text, this.#ids(text, options, Infinity));
   }
 
   /** A token as text for people; without a tokenizer, its number. */
@@ -145,6 +221,8 @@ export class Generator {
 
   /** Free the graph's memory; the generator cannot be used afterwards. */
   async dispose(): Promise<void> {
+    const attention = await this.#attention?.catch(() => null);
+    await attention?.dispose();
     await this.session.dispose();
   }
 
@@ -153,7 +231,7 @@ export class Generator {
     const settings = settingsOf(config, this.generationConfig);
     const { contextLength, vocabSize } = this.manifest.architecture;
     const slides = settings.contextOverflow === "slide";
-    const ids = this.#ids(prompt, {}, slides);
+    const ids = this.#ids(prompt, {}, slides ? Infinity : 0);
     const read = slides ? fitted(ids, contextLength, settings.keep) : ids;
     const model = {
       vocabSize,
@@ -163,12 +241,30 @@ export class Generator {
     return new TextRequest(read, settings, model, signal);
   }
 
-  #ids(prompt: Prompt, options: EncodeOptions, anyLength: boolean): number[] {
+  /** `beyond`: how many tokens more than the context holds there may be. */
+  #ids(prompt: Prompt, options: EncodeOptions, beyond = 0): number[] {
     if (typeof prompt === "string" && !this.tokenizer) {
       throw new GenerationError("the package has no tokenizer; give the prompt as token ids");
     }
     const ids = typeof prompt === "string" ? this.tokenizer!.encode(prompt, options) : prompt;
-    return promptIds(ids, this.manifest.architecture, anyLength);
+    return promptIds(ids, this.manifest.architecture, beyond);
+  }
+
+  /** `ids` as the tokens of `prompt`; without text they have no place. */
+  #placed(prompt: Prompt, ids: readonly number[]): PlacedToken[] {
+    const ranges = typeof prompt === "string" ? this.tokenizer!.ranges(prompt, ids) : [];
+    return ids.map((id, at) => {
+      const [start, end] = ranges[at] ?? [null, null];
+      return { id, text: this.tokenLabel(id), start, end };
+    });
+  }
+
+  /** `cache`, which must be of this package. */
+  #own(cache: PromptCache): PromptCache {
+    if (!(cache instanceof PromptCache) || cache.session !== this.session) {
+      throw new GenerationError("the cache is of another package; make one with newCache()");
+    }
+    return cache;
   }
 }
 

@@ -9,15 +9,19 @@ export {
   ProviderError,
 } from "./errors.js";
 export { Generator } from "./generate.js";
-export type { LoadOptions, RunOptions } from "./generate.js";
+export type { CallOptions, LoadOptions, NextOptions, RunOptions, ScoreOptions } from "./options.js";
+export { PromptCache } from "./prompt-cache.js";
 export type { Manifest } from "./manifest.js";
 export type { DownloadOptions, Progress } from "./package.js";
 export type { Prompt } from "./prompt.js";
 export type {
   Alternative,
+  AttentionWeights,
   FinishReason,
   GenerationResult,
   NextToken,
+  PlacedToken,
+  ScoredToken,
   TextEvent,
   Token,
 } from "./result.js";

@@ -1,7 +1,7 @@
 /** Does this device compute what the exporting machine did? */
 
 import { settingsOf } from "./config.js";
-import { decode, type Sequence } from "./decode.js";
+import { decode, freshIn, type Sequence } from "./decode.js";
 import { GenerationError } from "./errors.js";
 import type { Manifest } from "./manifest.js";
 import { TextRequest } from "./request.js";
@@ -51,6 +51,6 @@ async function greedyIds(
   const { vocabSize } = manifest.architecture;
   const model = { vocabSize, eosIds: manifest.eosTokenIds, detokenizer: undefined };
   const request = new TextRequest(prompt, settings, model);
-  for await (const _ of decode(request, (capacity) => session.start(capacity)));
+  for await (const _ of decode(request, freshIn(session)));
   return request.newIds;
 }

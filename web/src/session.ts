@@ -189,19 +189,18 @@ export class TokenSequence implements Sequence {
     }
   }
 
+  /** Feed `ids` in one step; the outputs `names` of it, which the caller disposes. */
+  async feedFor(ids: readonly number[], names: readonly string[]): Promise<Record<string, Tensor>> {
+    this.#requireRoom(ids.length);
+    return this.#run(ids, this.length, 1, names);
+  }
+
   async #step(ids: readonly number[], position: number, keep: number): Promise<Float32Array> {
-    const { manifest, ort } = this.session;
-    const { names } = manifest.graph;
-    const feeds = { ...this.cache.feeds, ...rowsOf(this.session, ids, this.length, position) };
-    if (names.logitsToKeep !== null && this.session.onnx.inputNames.includes(names.logitsToKeep)) {
-      feeds[names.logitsToKeep] = new ort.Tensor("int64", BigInt64Array.of(BigInt(keep)), [1]);
-    }
-    const outputs = await this.session.run(feeds, { [names.logits]: null, ...this.cache.fetches });
-    this.ids.push(...ids);
-    this.cache.advance(outputs, this.length);
+    const { graph, architecture } = this.session.manifest;
+    const outputs = await this.#run(ids, position, keep, [graph.names.logits]);
     // A graph without logits_to_keep returns the logits of every position.
-    const { data, dims } = outputs[names.logits]!;
-    const { vocabSize } = manifest.architecture;
+    const { data, dims } = outputs[graph.names.logits]!;
+    const { vocabSize } = architecture;
     if (dims.at(-1) !== vocabSize || data.length < keep * vocabSize) {
       throw new PackageError(
         `the graph returned logits of ${shown(dims)}, the manifest has a vocabulary of ` +
@@ -209,6 +208,37 @@ export class TokenSequence implements Sequence {
       );
     }
     return (data as Float32Array).subarray(data.length - keep * vocabSize);
+  }
+
+  /** One run: the cache then holds `ids` too. */
+  async #run(
+    ids: readonly number[],
+    position: number,
+    keep: number,
+    wanted: readonly string[],
+  ): Promise<Record<string, Tensor>> {
+    const { ort, manifest, onnx } = this.session;
+    const { names } = manifest.graph;
+    const row = (values: readonly number[]): Tensor =>
+      new ort.Tensor("int64", BigInt64Array.from(values, BigInt), [1, values.length]);
+    const feeds: Record<string, Tensor> = {
+      ...this.cache.feeds,
+      [names.inputIds]: row(ids),
+      [names.attentionMask]: row(Array<number>(this.length + ids.length).fill(1)),
+    };
+    if (names.positionIds !== null) {
+      feeds[names.positionIds] = row(ids.map((_, index) => position + index));
+    }
+    if (names.logitsToKeep !== null && onnx.inputNames.includes(names.logitsToKeep)) {
+      feeds[names.logitsToKeep] = new ort.Tensor("int64", BigInt64Array.of(BigInt(keep)), [1]);
+    }
+    const outputs = await this.session.run(feeds, {
+      ...Object.fromEntries(wanted.map((name) => [name, null])),
+      ...this.cache.fetches,
+    });
+    this.ids.push(...ids);
+    this.cache.advance(outputs, this.length);
+    return outputs;
   }
 
   /** See Sequence; nextPart says what a part is. */
@@ -221,10 +251,11 @@ export class TokenSequence implements Sequence {
     return { count, logits: count === ids.length ? logits : null };
   }
 
-  /** Feed a prompt in parts; logits [vocab] after its last token. */
-  async prefill(ids: readonly number[]): Promise<Float32Array> {
+  /** Feed a prompt in parts; logits [vocab] after its last token. Throws `signal`'s reason. */
+  async prefill(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array> {
     for (let left = ids; ;) {
       await nextTask();
+      signal?.throwIfAborted();
       const { count, logits } = await this.read(left);
       if (logits) return logits;
       left = left.slice(count);
@@ -241,23 +272,4 @@ export class TokenSequence implements Sequence {
   dispose(): void {
     this.cache.dispose();
   }
-}
-
-/** What a step of `ids` behind `past` tokens is fed beside the cache. */
-export function rowsOf(
-  { ort, manifest }: { readonly ort: OrtModule; readonly manifest: Manifest },
-  ids: readonly number[],
-  past: number,
-  position = past,
-): Record<string, Tensor> {
-  const { names } = manifest.graph;
-  const row = (values: readonly number[]): Tensor =>
-    new ort.Tensor("int64", BigInt64Array.from(values, BigInt), [1, values.length]);
-  return {
-    [names.inputIds]: row(ids),
-    [names.attentionMask]: row(Array<number>(past + ids.length).fill(1)),
-    ...(names.positionIds !== null && {
-      [names.positionIds]: row(ids.map((_, index) => position + index)),
-    }),
-  };
 }
