@@ -4,7 +4,7 @@ import { Attention } from "./attention.js";
 import { settingsOf, type GenerationConfig, type GenerationDefaults } from "./config.js";
 import { decode, freshIn } from "./decode.js";
 import { GenerationError } from "./errors.js";
-import type { Manifest } from "./manifest.js";
+import { MANIFEST_FILE, type Manifest } from "./manifest.js";
 import type { CallOptions, LoadOptions, NextOptions, RunOptions, ScoreOptions } from "./options.js";
 import { fetchManifest, fetchPackage, fileUrl, type Package } from "./package.js";
 import { PromptCache } from "./prompt-cache.js";
@@ -18,7 +18,7 @@ import type {
   ScoredToken,
   Token,
 } from "./result.js";
-import { providersFor, type Provider, type RuntimeOptions } from "./runtime.js";
+import { providersFor, runtimeFile, type Provider, type RuntimeOptions } from "./runtime.js";
 import { largest, probabilities, requireNumbers, shares } from "./sampling.js";
 import { scored } from "./score.js";
 import { selfTestProblems } from "./selftest.js";
@@ -51,14 +51,18 @@ export class Generator {
    * not there, ProviderError if the provider cannot run it.
    */
   static async load(url: string | URL, options: LoadOptions = {}): Promise<Generator> {
-    const manifest = await fetchManifest(url, options);
+    const { manifest, content } = await fetchManifest(url, options);
     const choice = await providersFor(options.provider ?? "auto", manifest);
-    const source = await fetchPackage(url, manifest, options);
+    const runtime = runtimeFile(choice.providers[0]!, options);
+    const source = await fetchPackage(url, manifest, options, runtime);
     const tokenizer =
       source.tokenizer && new Tokenizer(source.tokenizer, fileUrl(source.url, manifest.tokenizer!));
     const session = await Session.load(source, choice, options);
+    const others = Object.values(options.wasmFiles ?? {}).map(({ sha256 }) => sha256);
+    await options.keep?.loaded(fileUrl(source.url, MANIFEST_FILE), content, others);
     const { onProgress: _, signal: __, ...quiet } = options;
-    const again = (): Promise<Package> => fetchPackage(url, manifest, quiet);
+    const again = (): Promise<Package> =>
+      fetchPackage(url, manifest, quiet, runtimeFile("wasm", options));
     return new Generator(manifest, session, tokenizer, source.defaults, again, options);
   }
 

@@ -1,6 +1,6 @@
 /** What calls of `Generator` take beside prompt and settings. */
 
-import type { DownloadOptions } from "./package.js";
+import type { DownloadOptions } from "./download.js";
 import type { PromptCache } from "./prompt-cache.js";
 import type { Provider, RuntimeOptions } from "./runtime.js";
 import type { EncodeOptions } from "./tokenizer.js";

@@ -66,7 +66,9 @@ export class Session {
     const { manifest } = source;
     const url = fileUrl(source.url, manifest.graph.file);
     checkPositions(source, url);
-    const ort = await loadRuntime(provider, options);
+    const { runtime } = source;
+    const binary = runtime?.provider === provider ? runtime.binary : null;
+    const ort = await loadRuntime(provider, options, binary);
     checkVersion(manifest, ort.env.versions.web ?? "0");
     const onGpu = cacheNames(manifest).map(({ present }) => [present, "gpu-buffer"] as const);
     const floatWeights = wantsFloatWeights(manifest, provider, options);
