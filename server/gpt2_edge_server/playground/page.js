@@ -1,0 +1,162 @@
+/** What all views share: the text, the model, the settings, and what is said to the reader. */
+
+import { button, byId, el } from "./dom.js";
+import { packageChooser } from "./package-chooser.js";
+import { size } from "./words.js";
+
+/**
+ * @typedef {object} View
+ * @property {string} name
+ * @property {string} label
+ * @property {HTMLElement} element
+ * @property {() => void} show
+ * @property {() => void} hide
+ * @property {() => void} textChanged      While it is shown.
+ * @property {() => void} settingsChanged  While it is shown.
+ * @property {() => void} modelChanged     While it is shown: the model is there, or another one.
+ * @property {(event: KeyboardEvent) => boolean} key  True: it was meant for the view.
+ */
+
+/** How long something said stays to be seen, in ms. */
+const SEEN = 5000;
+
+export class Page {
+  /**
+   * @param {import("./text-store.js").TextStore} store
+   * @param {import("./settings.js").Settings} settings
+   * @param {import("./editor.js").Editor} editor
+   * @param {import("./backend.js").Backend} backend
+   */
+  constructor(store, settings, editor, backend) {
+    this.store = store;
+    this.settings = settings;
+    this.editor = editor;
+    this.backend = backend;
+    /** Undefined until the model is there. @type {import("./backend.js").Info | undefined} */
+    this.info = undefined;
+    /** Called when the model is there. */
+    this.onModel = () => {};
+    /** @private @type {ReturnType<typeof setTimeout> | undefined} */
+    this.timer = undefined;
+    /** @private @type {AbortController | undefined} */
+    this.loading = undefined;
+  }
+
+  /** Tells the reader, and screen readers. @param {string} text */
+  say(text) {
+    const status = byId("status");
+    status.textContent = text;
+    status.classList.add("shown");
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => status.classList.remove("shown"), SEEN);
+  }
+
+  /** Loads the model; a failure is told, and may be tried again. */
+  async load() {
+    this.loading?.abort();
+    const loading = new AbortController();
+    this.loading = loading;
+    const { backend } = this;
+    this.showProgress("Looking for the model…", 0, 0);
+    try {
+      await backend.load?.({
+        signal: loading.signal,
+        onProgress: ({ label, loaded, total }) => this.showProgress(label, loaded, total),
+      });
+      const info = await backend.info();
+      if (loading.signal.aborted) return;
+      this.info = info;
+      this.hideNotice();
+      byId("loading").hidden = true;
+      this.onModel();
+    } catch (error) {
+      if (loading.signal.aborted) return;
+      byId("loading").hidden = true;
+      this.fail(error, () => this.load());
+    }
+  }
+
+  /** @param {import("./backend.js").PackageSource} source */
+  choosePackage(source) {
+    this.backend.choosePackage?.(source);
+    void this.load();
+  }
+
+  /**
+   * Does `call`; a failure is told, with the offer to try again.
+   * @param {() => Promise<void>} call
+   */
+  async attempt(call) {
+    try {
+      await call();
+      this.hideNotice();
+    } catch (error) {
+      this.fail(error, () => this.attempt(call));
+    }
+  }
+
+  /** @private @param {unknown} error @param {() => void} again */
+  fail(error, again) {
+    const notice = byId("notice");
+    const message = error instanceof Error ? error.message : String(error);
+    const retry = button("again", "Try again", () => again(), { class: "primary" });
+    const close = button("close", "Close", () => this.hideNotice(), {
+      class: "icon-only quiet",
+      "aria-label": "Close this message",
+    });
+    const asksKey = error instanceof Error && error.name === "KeyError";
+    const actions = asksKey ? this.keyForm(again) : retry;
+    notice.replaceChildren(
+      el("p", { role: "alert" }, el("strong", {}, message), " Your text is safe."),
+      el("div", { class: "notice-actions" }, actions, close),
+      ...(this.backend.choosePackage && !this.info ? [packageChooser(this, "notice")] : []),
+    );
+    notice.hidden = false;
+  }
+
+  /** @private @param {() => void} again */
+  keyForm(again) {
+    const input = el("input", { type: "password", id: "key", autocomplete: "off" });
+    const form = el(
+      "form",
+      { class: "inline" },
+      el("label", { for: "key" }, "Key"),
+      input,
+      el("button", { class: "primary" }, "Go on"),
+    );
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.backend.setKey?.(input.value);
+      again();
+    });
+    return form;
+  }
+
+  /** @private */
+  hideNotice() {
+    const notice = byId("notice");
+    if (notice.hidden) return;
+    const focused = notice.contains(document.activeElement);
+    notice.hidden = true;
+    notice.replaceChildren();
+    // Focus must not vanish with the button that had it.
+    if (focused)
+      document
+        .querySelector("[role=tab][aria-selected=true]")
+        ?.dispatchEvent(new Event("takefocus"));
+  }
+
+  /** @private @param {string} label @param {number} loaded @param {number} total */
+  showProgress(label, loaded, total) {
+    const bar = /** @type {HTMLProgressElement} */ (byId("progress"));
+    byId("loading").hidden = false;
+    if (total > 0) {
+      bar.max = total;
+      bar.value = loaded;
+    } else {
+      bar.removeAttribute("value");
+    }
+    const amount = total > 0 ? `${size(loaded)} of ${size(total)}` : "";
+    byId("progress-label").textContent = [label, amount].filter(Boolean).join(" · ");
+  }
+}
