@@ -12,6 +12,7 @@ const TYPES: Record<string, string> = {
   ".js": "text/javascript; charset=utf-8",
   ".json": "application/json",
   ".mjs": "text/javascript; charset=utf-8",
+  ".svg": "image/svg+xml",
   ".wasm": "application/wasm",
 };
 // Server and client may be one process, whose event loop WebAssembly holds up for longer than a
@@ -33,10 +34,14 @@ export interface Served {
 /** Serve each folder under its prefix ("/", "/package/"); the longest prefix that fits counts. */
 export async function serve(
   folders: Readonly<Record<string, string>>,
-  options: { port?: number; isolated?: boolean } = {},
+  options: { port?: number; isolated?: boolean; headers?: Record<string, string> } = {},
 ): Promise<Served> {
   const prefixes = Object.keys(folders).sort((a, b) => b.length - a.length);
-  const headers = { ...CLOSING, ...((options.isolated ?? true) && ISOLATED) };
+  const headers = {
+    ...CLOSING,
+    ...((options.isolated ?? true) && ISOLATED),
+    ...options.headers,
+  };
   const server = createServer((request, response) => {
     let path: string;
     try {
@@ -47,7 +52,8 @@ export async function serve(
     }
     const prefix = prefixes.find((candidate) => path.startsWith(candidate));
     const root = prefix && resolve(folders[prefix]!);
-    const file = root && resolve(root, path.slice(prefix.length));
+    const name = path.endsWith("/") ? `${path}index.html` : path;
+    const file = root && resolve(root, name.slice(prefix.length));
     if (!file?.startsWith(root + sep)) response.writeHead(404, headers).end();
     else void sendFile(file, response, headers);
   });

@@ -4,6 +4,7 @@ import { Attention } from "./attention.js";
 import { settingsOf, type GenerationConfig, type GenerationDefaults } from "./config.js";
 import { decode, freshIn } from "./decode.js";
 import { GenerationError } from "./errors.js";
+import type { WeightGroup } from "./groups.js";
 import { MANIFEST_FILE, type Manifest } from "./manifest.js";
 import type { CallOptions, LoadOptions, NextOptions, RunOptions, ScoreOptions } from "./options.js";
 import { fetchManifest, fetchPackage, fileUrl, type Package } from "./package.js";
@@ -41,6 +42,8 @@ export class Generator {
      * generation_config.json, then those of this runtime.
      */
     readonly generationConfig: GenerationDefaults,
+    /** The weights by part of the model; empty where the graph names them in another way. */
+    readonly groups: readonly WeightGroup[],
     /** The package once more: ONNX Runtime has its own copy, and the first one is given up. */
     private readonly fetchAgain: () => Promise<Package>,
     private readonly options: RuntimeOptions,
@@ -63,7 +66,8 @@ export class Generator {
     const { onProgress: _, signal: __, ...quiet } = options;
     const again = (): Promise<Package> =>
       fetchPackage(url, manifest, quiet, runtimeFile("wasm", options));
-    return new Generator(manifest, session, tokenizer, source.defaults, again, options);
+    const { defaults, groups } = source;
+    return new Generator(manifest, session, tokenizer, defaults, groups, again, options);
   }
 
   /** The execution provider that computes it. */

@@ -13,6 +13,14 @@ export interface GraphFile {
   readonly locations: ReadonlySet<string>;
   /** [rows, columns] of the position embedding; null where the graph looks it up in another way. */
   readonly positions: readonly [rows: number, columns: number] | null;
+  /** The graph's own tensors, by name. */
+  readonly tensors: ReadonlyMap<string, TensorRecord>;
+}
+
+/** Sizes of a tensor, and the kind of its elements (TensorProto.DataType). */
+export interface TensorRecord {
+  readonly dims: readonly number[];
+  readonly type: number;
 }
 
 type Message = "model" | "training" | "function" | "graph" | "node" | "attribute" | "sparse";
@@ -29,7 +37,7 @@ const PARTS: Readonly<Record<Message, Readonly<Record<number, Message | Leaf>>>>
   sparse: { 1: "tensor", 2: "tensor" },
 };
 const NODE = { input: 1, output: 2, operator: 4 };
-const TENSOR = { dims: 1, name: 8, external: 13 };
+const TENSOR = { dims: 1, type: 2, name: 8, external: 13 };
 const ENTRY = { key: 1, value: 2 };
 const DEPTH = 100; // of messages, as protobuf itself has it
 
@@ -52,7 +60,7 @@ export interface GraphNode {
 export function readGraphFile(content: Uint8Array, positionIds: string | null): GraphFile {
   const locations = new Set<string>();
   const nodes: GraphNode[] = [];
-  const sizes = new Map<string, readonly number[]>();
+  const tensors = new Map<string, TensorRecord>();
   const visit = (message: Message, bytes: Uint8Array, depth: number): void => {
     if (depth > DEPTH) throw new UnreadableError("its graphs are nested too deeply");
     for (const [field, value] of fieldsOf(bytes)) {
@@ -60,8 +68,8 @@ export function readGraphFile(content: Uint8Array, positionIds: string | null): 
       if (part === undefined) continue;
       const inner = bytesOf(value);
       if (part === "tensor") {
-        const { name, dims } = readTensor(inner, locations);
-        if (message === "graph" && depth === 1) sizes.set(name, dims);
+        const { name, ...tensor } = readTensor(inner, locations);
+        if (message === "graph" && depth === 1) tensors.set(name, tensor);
       } else {
         if (part === "node" && message === "graph" && depth === 1) nodes.push(readNode(inner));
         visit(part, inner, depth + 1);
@@ -71,7 +79,8 @@ export function readGraphFile(content: Uint8Array, positionIds: string | null): 
   visit("model", content, 0);
   return {
     locations,
-    positions: positionIds === null ? null : positionTable(positionIds, nodes, sizes),
+    positions: positionIds === null ? null : positionTable(positionIds, nodes, tensors),
+    tensors,
   };
 }
 
@@ -79,7 +88,7 @@ export function readGraphFile(content: Uint8Array, positionIds: string | null): 
 function positionTable(
   positionIds: string,
   nodes: readonly GraphNode[],
-  sizes: ReadonlyMap<string, readonly number[]>,
+  tensors: ReadonlyMap<string, TensorRecord>,
 ): readonly [number, number] | null {
   const makers = new Map(nodes.flatMap((node) => node.outputs.map((name) => [name, node])));
   const origin = (name: string | undefined, passing: readonly string[]): string | undefined => {
@@ -94,7 +103,7 @@ function positionTable(
     ({ operator, inputs }) => operator === "Gather" && origin(inputs[1], RESHAPING) === positionIds,
   );
   const table = origin(gather?.inputs[0], RETYPING);
-  const [rows, columns, ...more] = sizes.get(table ?? "") ?? [];
+  const [rows, columns, ...more] = tensors.get(table ?? "")?.dims ?? [];
   return rows === undefined || columns === undefined || more.length > 0 ? null : [rows, columns];
 }
 
@@ -110,12 +119,18 @@ export function readNode(bytes: Uint8Array): GraphNode {
   return { operator, inputs, outputs };
 }
 
-function readTensor(bytes: Uint8Array, locations: Set<string>): { name: string; dims: number[] } {
+function readTensor(
+  bytes: Uint8Array,
+  locations: Set<string>,
+): TensorRecord & { readonly name: string } {
   const dims: number[] = [];
   let name = "";
+  let type = 0;
   for (const [field, value] of fieldsOf(bytes)) {
     if (field === TENSOR.name) {
       name = textOf(value);
+    } else if (field === TENSOR.type && typeof value === "number") {
+      type = value;
     } else if (field === TENSOR.dims) {
       if (typeof value === "number") dims.push(value);
       else for (let at = 0; at < value.length;) at = readVarint(value, at, (dim) => dims.push(dim));
@@ -126,5 +141,5 @@ function readTensor(bytes: Uint8Array, locations: Set<string>): { name: string; 
       if (entry.get(ENTRY.key) === "location") locations.add(entry.get(ENTRY.value) ?? "");
     }
   }
-  return { name, dims };
+  return { name, dims, type };
 }

@@ -14,6 +14,7 @@ export type { CallOptions, LoadOptions, NextOptions, RunOptions, ScoreOptions } 
 export { PromptCache } from "./prompt-cache.js";
 export type { Manifest } from "./manifest.js";
 export type { DownloadOptions, Progress, RemoteFile } from "./download.js";
+export type { WeightGroup } from "./groups.js";
 export { keptFiles, type FileStore } from "./kept-files.js";
 export type { Prompt } from "./prompt.js";
 export type {

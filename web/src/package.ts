@@ -5,6 +5,7 @@ import { fetchFile, get, requireOk, Unreachable } from "./download.js";
 import type { DownloadOptions } from "./download.js";
 import { PackageError } from "./errors.js";
 import { readGraphFile, type GraphFile } from "./graph-file.js";
+import { weightGroups, type WeightGroup } from "./groups.js";
 import { MANIFEST_FILE, parseManifest, type Manifest } from "./manifest.js";
 import type { Provider, RuntimeFile } from "./runtime.js";
 import {
@@ -23,6 +24,8 @@ export interface Package {
   readonly graph: Uint8Array<ArrayBuffer>;
   /** Sizes of the graph's table of positions; null where it has none that is plain to see. */
   readonly positions: GraphFile["positions"];
+  /** Its weights, by part of the model. */
+  readonly groups: readonly WeightGroup[];
   /** External weights, by the names that the graph has for them. */
   readonly weights: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
   readonly tokenizer: Uint8Array<ArrayBuffer> | null;
@@ -154,7 +157,7 @@ export async function fetchPackage(
     ]);
     const contents = new Map(found);
     const graph = contents.get(main)!;
-    const { locations, positions } = graphFile(graph, manifest, graphUrl);
+    const { locations, positions, tensors } = graphFile(graph, manifest, graphUrl);
     const others = await Promise.all(want([...locations]).map(download));
     for (const [name, content] of others) contents.set(name, content);
     const defaults = contents.get(GENERATION_CONFIG);
@@ -163,6 +166,7 @@ export async function fetchPackage(
       manifest,
       graph,
       positions,
+      groups: weightGroups(tensors, manifest.architecture),
       weights: new Map([...locations].map((name) => [name, contents.get(name)!])),
       tokenizer: tokenizer === null ? null : contents.get(tokenizer)!,
       defaults: defaults
