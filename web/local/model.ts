@@ -8,6 +8,7 @@ import { Generator, type PlacedToken, type PromptCache } from "../src/index.js";
 import { settingsOf } from "../src/config.js";
 import { makeChooser } from "../src/sampling.js";
 import { SplitMix64 } from "../src/splitmix64.js";
+import { printable } from "../src/untrusted.js";
 
 export interface Drawing {
   readonly temperature: number;
@@ -53,7 +54,7 @@ export class PlaygroundModel {
       totalBytes: records.reduce((sum, { bytes }) => sum + bytes, 0),
       files: records,
       groups,
-      quality,
+      quality: qualityOf(quality),
     };
   }
 
@@ -182,6 +183,21 @@ export class PlaygroundModel {
     if (first === undefined) throw new Error("Write a word first: this model begins with nothing.");
     return { ...found, ids: [first] };
   }
+}
+
+/** What the manifest says was measured, as far as it is of the kinds that docs/PACKAGE.md names. */
+function qualityOf(raw: Readonly<Record<string, unknown>> | null) {
+  const { text, tokens, perplexity } = raw ?? {};
+  if (typeof text !== "string" || !isNumber(tokens) || !isNumber(perplexity)) return null;
+  const more = ["reference_perplexity", "mean_kl", "p99_kl", "top1"].filter((name) =>
+    isNumber(raw![name]),
+  );
+  const figures = Object.fromEntries(more.map((name) => [name, raw![name]]));
+  return { text: printable(text), tokens, perplexity, ...figures };
+}
+
+function isNumber(value: unknown): value is number {
+  return typeof value === "number" && Number.isFinite(value);
 }
 
 function last(tokens: readonly PlacedToken[], count: number): Fitted {
