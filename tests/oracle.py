@@ -27,6 +27,7 @@ class Oracle:
             name.removeprefix("transformer."): value.astype(np.float64)
             for name, value in tensors.items()
         }
+        self._weights: list[Array] | None = None  # each layer's, where they are asked for
         self.activate = ACTIVATIONS[config.get("activation_function", "gelu_new")]
 
     @classmethod
@@ -47,6 +48,13 @@ class Oracle:
         tied = self.config.get("tie_word_embeddings", True)
         head = self.tensors["wte.weight" if tied else "lm_head.weight"]
         return self._norm(x, "ln_f") @ head.T
+
+    def attention(self, ids: Sequence[int]) -> Array:
+        """Attention's weights [layers, heads, tokens, tokens] among `ids`."""
+        self._weights = []
+        self.logits(ids)
+        weights, self._weights = np.stack(self._weights), None
+        return weights
 
     def greedy(self, ids: Sequence[int], count: int) -> list[int]:
         """The `count` likeliest tokens after `ids`, each fed back."""
@@ -71,6 +79,8 @@ class Oracle:
         scores = np.where(np.tri(tokens, dtype=bool), scores, -np.inf)
         weights = np.exp(scores - scores.max(-1, keepdims=True))
         weights /= weights.sum(-1, keepdims=True)
+        if self._weights is not None:
+            self._weights.append(weights)
         joined = (weights @ value).transpose(1, 0, 2).reshape(tokens, width)
         return self._linear(joined, layer, "attn.c_proj")
 

@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = {"gpt2_edge": "runtime", "gpt2_edge_export": "export", "gpt2_edge_cli": "cli"}
+FOLDERS = {
+    "gpt2_edge": "runtime",
+    "gpt2_edge_export": "export",
+    "gpt2_edge_server": "server",
+    "gpt2_edge_cli": "cli",
+}
 LONGEST = 300  # lines of a file
 
 # From the ground up. A room may import what stands above it in this list, and its own files.
@@ -58,6 +63,32 @@ ROOMS = [
     "gpt2_edge_export.mixed",
     "gpt2_edge_export.export",
     "gpt2_edge_export",  # its public names
+    "gpt2_edge_server.options",
+    "gpt2_edge_server.errors",
+    "gpt2_edge_server.metrics",
+    "gpt2_edge_server.memory",
+    "gpt2_edge_server.pool",
+    "gpt2_edge_server.engine",
+    "gpt2_edge_server.service",
+    "gpt2_edge_server.exchange",
+    "gpt2_edge_server.bodies",
+    "gpt2_edge_server.settings",
+    "gpt2_edge_server.prompts",
+    "gpt2_edge_server.scoring",
+    "gpt2_edge_server.logprobs",
+    "gpt2_edge_server.texts",
+    "gpt2_edge_server.completions",
+    "gpt2_edge_server.chat",
+    "gpt2_edge_server.looking",
+    "gpt2_edge_server.groups",
+    "gpt2_edge_server.description",
+    "gpt2_edge_server.static",
+    "gpt2_edge_server.endpoint",
+    "gpt2_edge_server.guard",
+    "gpt2_edge_server.app",
+    "gpt2_edge_server.protocol",
+    "gpt2_edge_server.serving",
+    "gpt2_edge_server",
     "gpt2_edge_cli",
 ]
 

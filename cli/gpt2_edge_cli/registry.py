@@ -22,6 +22,7 @@ _MODULES = {
     "next": "gpt2_edge_cli.verbs.next_words",
     "tokenize": "gpt2_edge_cli.verbs.tokenize",
     "score": "gpt2_edge_cli.verbs.score",
+    "serve": "gpt2_edge_cli.verbs.serve",
     "eval": "gpt2_edge_cli.verbs.eval",
     "info": "gpt2_edge_cli.verbs.info",
     "verify": "gpt2_edge_cli.verbs.verify",
@@ -48,6 +49,7 @@ _OTHER_NAMES = {
     "predict": "next",
     "quantize": "export",
     "run": "generate",
+    "server": "serve",
     "show": "info",
     "talk": "chat",
     "tokens": "tokenize",
@@ -62,6 +64,7 @@ examples:
   gpt2-edge chat gpt2-int4                           turn by turn
   gpt2-edge next gpt2-int4 "What do you"             the likeliest next words
   gpt2-edge score gpt2-int4 --file held-out.txt      its perplexity
+  gpt2-edge serve gpt2-int4                          OpenAI's endpoints, and a page
   gpt2-edge verify gpt2-int4                         hashes and self-test
 
 exit status:

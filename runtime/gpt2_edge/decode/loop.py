@@ -245,6 +245,8 @@ class Decoder:
         """Give the rows of `request` back; what they hold stays until they are taken."""
         if request in self._active:
             self._active.remove(request)
+        elif request in self._waiting:  # or it would stay, with its prompt, until its turn comes
+            self._waiting.remove(request)
         self._idle.extend(request.rows)
         request.rows = []
 

@@ -16,6 +16,8 @@ from gpt2_edge.files.protobuf import OnnxFileError, ProtobufFile, signed
 
 # ONNX's TensorProto.DataType, by NumPy's names.
 _DTYPES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 9: "bool", 10: "float16"}
+# Bits of a number of each of those types.
+_BITS = {1: 32, 2: 8, 3: 8, 6: 32, 7: 64, 9: 8, 10: 16, 16: 16, 21: 4, 22: 4}
 _DEEPEST = 64  # subgraphs in subgraphs
 
 Shape = tuple[int | str, ...]
@@ -36,7 +38,8 @@ class TensorInfo:
 class OnnxFile:
     """What a graph says of itself.
 
-    inputs: in the file's order, those with a default among them. tables: sizes of its initializers.
+    inputs: in the file's order, those with a default among them. tables: sizes of its initializers;
+    table_bits: of each of their numbers, 0 for types that are not known here.
     operators: how often each stands in the graph itself, subgraphs left out. weight_files: where
     the data of any tensor of the file, however deep, lies outside of it.
     """
@@ -45,6 +48,7 @@ class OnnxFile:
     inputs: dict[str, TensorInfo] = field(default_factory=dict)
     outputs: dict[str, TensorInfo] = field(default_factory=dict)
     tables: dict[str, Shape] = field(default_factory=dict)
+    table_bits: dict[str, int] = field(default_factory=dict)
     operators: Counter[str] = field(default_factory=Counter)
     weight_files: set[str] = field(default_factory=set)
 
@@ -105,9 +109,9 @@ class _Walk(ProtobufFile):
                 if outermost:
                     found.operators[operator] += 1
             elif number == 5:  # initializer
-                name, shape = self._tensor(first, last)
+                name, shape, bits = self._tensor(first, last)
                 if outermost:
-                    found.tables[name] = shape
+                    found.tables[name], found.table_bits[name] = shape, bits
             elif number == 15:  # sparse_initializer
                 self._sparse(first, last)
             elif number in (11, 12) and outermost:
@@ -142,14 +146,16 @@ class _Walk(ProtobufFile):
             if number in (1, 2):  # values, indices
                 self._tensor(first, last)
 
-    def _tensor(self, start: int, end: int) -> tuple[str, Shape]:
-        """Name and sizes; where its data lies goes to `weight_files`."""
-        name, sizes = "", []
+    def _tensor(self, start: int, end: int) -> tuple[str, Shape, int]:
+        """Name, sizes and bits; where its data lies goes to `weight_files`."""
+        name, sizes, bits = "", [], 0
         for number, wire, value, last in self._all(start, end):
             if number == 1 and wire == 0:
                 sizes.append(signed(value))
             elif number == 1 and wire == 2:  # packed
                 sizes.extend(self._packed(value, last))
+            elif number == 2 and wire == 0:
+                bits = _BITS.get(value, 0)
             elif number == 8 and wire == 2:
                 name = self._text(value, last)
             elif number == 13 and wire == 2:
@@ -161,7 +167,7 @@ class _Walk(ProtobufFile):
                         location = self._text(first, stop)
                 if key == "location":
                     self._found.weight_files.add(location)
-        return name, tuple(sizes)
+        return name, tuple(sizes), bits
 
     def _value_info(self, start: int, end: int) -> tuple[str, TensorInfo]:
         name, dtype, shape = "", "nothing", None

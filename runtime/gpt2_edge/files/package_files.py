@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from gpt2_edge.errors import PackageError
+from gpt2_edge.files.attention_graph import attention_graph
 from gpt2_edge.files.onnx_file import OnnxFile, read_onnx
 from gpt2_edge.files.package_folder import Package, size_inside
 from gpt2_edge.files.protobuf import OnnxFileError
@@ -42,6 +44,21 @@ class PackageFiles:
         """
         return {name: self._graph(name) for name in self._package.graph_files}
 
+    def attention_graph(self) -> bytes:
+        """The graph as one that gives attention's weights; large tensors stay in the files.
+
+        To be called behind `graphs`, which says where the weights are. Raises PackageError.
+        """
+        graph = self._package.manifest.graph
+        layers = range(self._package.manifest.architecture.num_layers)
+        past_keys = [graph.names.past(layer)[0] for layer in layers]
+        content = self._contents.get(graph.file)
+        with self._errors(graph.file):
+            if content is not None:
+                return attention_graph(content, past_keys)
+            with self._package.model_path.open("rb") as file:
+                return attention_graph(file, past_keys, graph.file)
+
     def check_hashes(self, names: Iterable[str]) -> None:
         """Compare the SHA-256 of the files `names` with the manifest; PackageError."""
         for name in names:
@@ -64,23 +81,29 @@ class PackageFiles:
                 )
 
     def _graph(self, name: str) -> OnnxFile:
-        path = self._package.folder / name
-        try:
+        with self._errors(name):
             if name in self._contents:
                 graph = read_onnx(self._contents[name])
             else:
-                with path.open("rb") as file:
+                with (self._package.folder / name).open("rb") as file:
                     graph = read_onnx(file)
+        self._package.check_weights(name, graph.weight_files)
+        if graph.weight_files:  # which ONNX Runtime looks for beside the file
+            self._contents.pop(name, None)
+        return graph
+
+    @contextmanager
+    def _errors(self, name: str) -> Iterator[None]:
+        """What is raised over the graph file `name`, as PackageError."""
+        path = self._package.folder / name
+        try:
+            yield
         except OnnxFileError as error:
             raise PackageError(
                 f"{path} cannot be loaded: {error}; export the package again"
             ) from error
         except OSError as error:
             raise PackageError(f"{path} cannot be read ({error.strerror})") from error
-        self._package.check_weights(name, graph.weight_files)
-        if graph.weight_files:  # which ONNX Runtime looks for beside the file
-            self._contents.pop(name, None)
-        return graph
 
     def _state(self, name: str) -> _State:
         """What no writer leaves as it was; () where there is nothing to look at."""

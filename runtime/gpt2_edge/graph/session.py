@@ -14,9 +14,9 @@ import onnxruntime as ort
 from gpt2_edge.errors import GenerationError, GPT2EdgeError, PackageError, ProviderError
 from gpt2_edge.files.package_files import PackageFiles
 from gpt2_edge.files.package_folder import Package
+from gpt2_edge.graph.attention import AttentionGraph
 from gpt2_edge.graph.background import Beside
 from gpt2_edge.graph.check import check_graph, check_onnxruntime, is_open, reason, try_graph
-from gpt2_edge.graph.int8_overflow import signed_weights_overflow
 from gpt2_edge.graph.loaded import LoadedGraph
 from gpt2_edge.graph.providers import (
     AUTO,
@@ -28,13 +28,13 @@ from gpt2_edge.graph.providers import (
     onnx_providers,
     suggestion,
 )
+from gpt2_edge.graph.session_options import session_options
 from gpt2_edge.graph.static_sequence import StaticSequence
 from gpt2_edge.graph.token_sequence import TokenSequence
 from gpt2_edge.untrusted import shown
 
 FedSequence = TokenSequence | StaticSequence
 
-_FATAL_ONLY = 4  # errors come as exceptions, whose words end in ours
 # Or one for each processor of a larger machine. Far more than there are processors only wait for
 # each other: 256 on two take half a minute to load the sample.
 _MOST_THREADS = 64
@@ -67,13 +67,15 @@ class Session(LoadedGraph):
         count_nodes: try the CPU too as other providers are, so that `nodes` is never None.
 
         `provider` and `nodes` say what was taken: nodes of the graph (static: of both) by provider,
-        by ONNX Runtime's account; None where it keeps none (the CPU before 1.24).
+        by ONNX Runtime's account; None where it keeps none (the CPU before 1.24). `attention`: the
+        weights with which tokens attend to others, of a graph that is loaded when it is asked.
         `fallback_reason`: why "auto" did not take the providers that it likes better, None where it
         did or where one was named. Raises PackageError and ProviderError.
         """
         self.package = package
         self.fallback_reason: str | None = None
         threads = _checked_threads(threads)
+        self.attention = AttentionGraph(package, threads, verify)
         check_onnxruntime(package)
         try:
             _check_room(package)
@@ -151,7 +153,7 @@ class Session(LoadedGraph):
         tried: bool,
     ) -> None:
         def open_file(file: str) -> ort.InferenceSession:
-            options = _session_options(threads, prepack)
+            options = session_options(threads, prepack)
             placement.record(options)
             return self._open(file, files.source(file), name, options, providers)
 
@@ -268,18 +270,3 @@ def _check_room(package: Package) -> None:
     """
     size = sum(package.manifest.files[name].bytes for name in package.graph_files)
     mmap.mmap(-1, size + _ONNXRUNTIME_BYTES).close()
-
-
-def _session_options(threads: int | None, prepack: bool) -> ort.SessionOptions:
-    options = ort.SessionOptions()
-    options.log_severity_level = _FATAL_ONLY
-    options.intra_op_num_threads = threads or 0  # 0: one for each physical core
-    options.enable_mem_pattern = False  # plans memory per input shape; ours change every step
-    # By its name or first bytes a file could be of ONNX Runtime's own format, which is not checked.
-    options.add_session_config_entry("session.load_model_format", "ONNX")
-    # Unsigned weights are exact everywhere and slower where signed ones are.
-    unsigned = "1" if signed_weights_overflow() else "0"
-    options.add_session_config_entry("session.x64quantprecision", unsigned)
-    if not prepack:
-        options.add_session_config_entry("session.disable_prepacking", "1")
-    return options

@@ -96,7 +96,7 @@ class ByteLevel:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def text(self, token: str) -> str:
-        return self._decoder.decode(_token_bytes(token))
+        return self._decoder.decode(bytes_of_token(token))
 
     def push(self, token: str) -> list[str]:
         return [self.text(token)]
@@ -234,7 +234,7 @@ def _byte_of_character() -> dict[str, int]:
 _BYTES = _byte_of_character()
 
 
-def _token_bytes(token: str) -> bytes:
+def bytes_of_token(token: str) -> bytes:
     # An added token may hold characters that stand for no byte; the library then takes it as is.
     if all(character in _BYTES for character in token):
         return bytes(_BYTES[character] for character in token)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tokenizers import Tokenizer as _HFTokenizer
 
 from gpt2_edge.errors import PackageError
 from gpt2_edge.files.manifest_rules import LARGEST
 from gpt2_edge.files.package_folder import Package
+from gpt2_edge.text.decoder_steps import bytes_of_token
 from gpt2_edge.text.detokenizer import DetokenizerStream, stream_maker
 from gpt2_edge.text.tokenizer_file import library_call, load_tokenizer, part_state, read_tokenizer
 from gpt2_edge.untrusted import TOKENIZER_LIMIT, UnreadableError
@@ -38,6 +39,7 @@ class Tokenizer:
         added = library.get_added_tokens_decoder()
         self._added = {token_id: token.content for token_id, token in added.items()}
         self._special = frozenset(token.content for token in added.values() if token.special)
+        self._byte_level = decoder.get("type") == "ByteLevel"
         self._new_stream = stream_maker(decoder, self._token_of, self._decode)
 
     @property
@@ -55,13 +57,32 @@ class Tokenizer:
         written out in the text count as such; False for text of strangers. Raises PackageError
         where the file's rules cannot be carried out on `text`.
         """
+        return list(self._encoding(text, add_special_tokens, parse_special).ids)
+
+    def encode_with_ranges(
+        self, text: str, *, add_special_tokens: bool = True, parse_special: bool = True
+    ) -> tuple[list[int], list[tuple[int, int]]]:
+        """As `encode`, and for each token the characters [start, end) of `text` that it stands for.
+
+        Tokens of one character share its range. What no token claims (a space in front of a word,
+        where the tokenizer leaves it out) belongs to the token behind it.
+        """
+        encoding = self._encoding(text, add_special_tokens, parse_special)
+        ranges: list[tuple[int, int]] = []
+        reached = 0
+        for start, end in encoding.offsets:
+            begin = min(start, reached) if end > reached else start
+            reached = max(reached, end)
+            ranges.append((begin, max(begin, end)))
+        return list(encoding.ids), ranges
+
+    def _encoding(self, text: str, add_special_tokens: bool, parse_special: bool) -> Any:
         # A lone surrogate (an undecodable byte of the command line) cannot be text.
         clean = text.encode("utf-8", "replace").decode("utf-8")
         tokenizer = self._tokenizer if parse_special else self._plain
-        encoding = self._call(
+        return self._call(
             lambda: tokenizer.encode(clean, add_special_tokens=add_special_tokens), "encode"
         )
-        return list(encoding.ids)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids` without special tokens; bytes that are no UTF-8 become U+FFFD."""
@@ -71,6 +92,19 @@ class Tokenizer:
     def label(self, token_id: int) -> str:
         """One token as text, special tokens by their name: for tables of options."""
         return self._added.get(token_id) or self.decode([token_id])
+
+    def is_special(self, token_id: int) -> bool:
+        """Whether it is a special token, which `decode` leaves out."""
+        return self._added.get(token_id) in self._special
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes of one token, which may be a part of a character; of special tokens their
+        name.
+        """
+        token = None if token_id in self._added else self._token_of(token_id)
+        if token is None or not self._byte_level:
+            return self.label(token_id).encode()
+        return bytes_of_token(token)
 
     def stream(self) -> DetokenizerStream:
         """A new detokenizer that turns ids into text one at a time."""

@@ -42,11 +42,15 @@ export class Page {
     this.loading = undefined;
   }
 
-  /** Tells the reader, and screen readers. @param {string} text */
-  say(text) {
+  /**
+   * Tells the reader, and screen readers.
+   * @param {string} text
+   * @param {{seen?: boolean}} options  seen: on the page it is to be seen anyway.
+   */
+  say(text, { seen = false } = {}) {
     const status = byId("status");
     status.textContent = text;
-    status.classList.add("shown");
+    status.classList.toggle("shown", !seen);
     clearTimeout(this.timer);
     this.timer = setTimeout(() => status.classList.remove("shown"), SEEN);
   }

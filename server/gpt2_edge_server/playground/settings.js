@@ -199,7 +199,7 @@ export function sliders(settings, { length, prefix }) {
     el(
       "div",
       { class: "presets" },
-      button("", "The model’s own", () => settings.set(PLAIN), { class: "quiet" }),
+      button("", "Model’s own", () => settings.set(PLAIN), { class: "quiet" }),
       button("", "For writing", () => settings.set(WRITING), { class: "quiet" }),
     ),
   );

@@ -54,7 +54,7 @@ export class TokenLine {
     this.units = units(text, tokens);
     this.dropped.textContent = text.slice(0, this.units[0]?.start ?? dropped);
     this.spans = this.units.map((unit, i) =>
-      el("span", { role: "option", class: "token", id: `${this.name}-${i}` }, unit.text),
+      el("span", { role: "option", class: "token", id: `${this.name}-${i}` }, ...faces(unit.text)),
     );
     for (const [i, span] of this.spans.entries()) {
       if (/\n/.test(this.units[i]?.text ?? "")) span.classList.add("breaks");
@@ -160,6 +160,13 @@ export class TokenLine {
     const token = element && element.closest(".token");
     return token instanceof HTMLElement ? this.spans.indexOf(token) : -1;
   }
+}
+
+/** The space before a word stays uncoloured. @param {string} text */
+function faces(text) {
+  const word = text.trimStart();
+  const face = el("span", { class: "face" }, word || text);
+  return word ? [text.slice(0, text.length - word.length), face] : [face];
 }
 
 /**

@@ -29,9 +29,25 @@ export function large(count) {
   return count.toLocaleString("en");
 }
 
-/** A token to look at: spaces and line breaks as signs. @param {string} text */
+/** What is seen of characters that are not. @type {Record<string, string>} */
+const SIGNS = { " ": "·", "\n": "↵", "\t": "→" };
+
+/**
+ * A token to look at: spaces and line breaks as signs, set apart from its letters.
+ * @param {string} text
+ * @returns {(string | HTMLElement)[]}
+ */
 export function visible(text) {
-  return text.replace(/ /g, "·").replace(/\n/g, "↵").replace(/\t/g, "→") || "∅";
+  if (!text) return [sign("∅")];
+  return text.split(/([ \n\t])/).map((part) => (part in SIGNS ? sign(SIGNS[part] ?? "") : part));
+}
+
+/** @param {string} text */
+function sign(text) {
+  const element = document.createElement("span");
+  element.className = "sign";
+  element.textContent = text;
+  return element;
 }
 
 /** A token to be read aloud. @param {string} text */

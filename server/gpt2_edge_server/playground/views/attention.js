@@ -65,8 +65,8 @@ export function attentionView(page) {
     grid.element,
   );
   const work = el("div", { class: "work" }, line.element, fit, pickers);
-  const main = el("div", { class: "main" }, hint, work, example);
-  const element = el("section", { class: "view attention" }, main, aside, maps);
+  const main = el("div", { class: "main" }, hint, work, example, maps);
+  const element = el("section", { class: "view attention" }, main, aside);
   const soon = settled(300, () => void page.attempt(ask));
   document.addEventListener("themechange", () => {
     if (!element.hidden) grid.draw();
@@ -163,14 +163,18 @@ export function attentionView(page) {
     for (const i of order.slice(0, LISTED)) {
       const fill = el("span", { class: "fill" });
       fill.style.setProperty("--share", String(at(weights, i)));
-      const name = el("span", { class: "word", dir: "auto" }, visible(line.units[i]?.text ?? ""));
+      const name = el(
+        "span",
+        { class: "word", dir: "auto" },
+        ...visible(line.units[i]?.text ?? ""),
+      );
       const bar = el("span", { class: "bar", "aria-hidden": "true" }, fill);
       list.append(
         el("li", {}, name, bar, el("span", { class: "percent" }, percent(at(weights, i)))),
       );
     }
     details.replaceChildren(
-      el("h2", { class: "token-title", dir: "auto" }, visible(word)),
+      el("h2", { class: "token-title", dir: "auto" }, ...visible(word)),
       el("h3", {}, order.length ? "looks at" : "is the first token: it has only itself to look at"),
       list,
       el("p", { class: "help" }, where()),

@@ -40,9 +40,11 @@ export function nextView(page) {
   const keys = el(
     "p",
     { class: "help keys" },
-    "1 to 9 take a word · 0 the die’s · r rolls · u undoes",
+    "Keys: 1 to 9 take a word, 0 the die’s; r rolls, u undoes.",
   );
-  const main = el("div", { class: "main" }, slot, hint, list, actions, keys);
+  const reading = el("p", { class: "help" });
+  reading.append("The bar is the chance under the settings, the tick what the model itself says.");
+  const main = el("div", { class: "main" }, slot, hint, list, actions, reading, keys);
   const element = el("section", { class: "view next" }, main, aside);
   const soon = settled(60, () => void page.attempt(ask));
 
@@ -76,9 +78,10 @@ export function nextView(page) {
     const empty = page.info ? "Write a few words: what may follow them appears here." : "";
     hint.textContent = options.length ? "" : empty;
     hint.hidden = options.length > 0;
-    list.hidden = actions.hidden = options.length === 0;
-    drawnWord.textContent = next?.draw ? visible(next.draw.text) : "";
+    list.hidden = actions.hidden = reading.hidden = keys.hidden = options.length === 0;
+    drawnWord.replaceChildren(...(next?.draw ? visible(next.draw.text) : []));
     takeDrawn.setAttribute("aria-disabled", String(!next?.draw || !canFollow(next.draw.text)));
+    slot.scrollTop = slot.scrollHeight;
     undo.setAttribute("aria-disabled", String(!store.canUndo));
   }
 
@@ -89,7 +92,7 @@ export function nextView(page) {
     settings.advance();
     store.endStep();
     store.replace(store.text.length, store.text.length, token.text, { generated: true });
-    page.say(`Took ${spoken(token.text)}.`);
+    page.say(`Took ${spoken(token.text)}.`, { seen: true });
   }
 
   /** @param {number} index */
@@ -102,7 +105,7 @@ export function nextView(page) {
   }
 
   function takeBack() {
-    if (store.undo()) page.say("Taken back.");
+    if (store.undo()) page.say("Taken back.", { seen: true });
     else page.say("There is nothing to take back.");
   }
 
@@ -171,7 +174,7 @@ function optionRow(index, take) {
       const { text, probability, drawn } = option;
       const isCut = drawn === 0;
       const isDrawn = option.id === drawnId;
-      word.textContent = visible(text);
+      word.replaceChildren(...visible(text));
       share.textContent = isCut ? "cut" : percent(drawn);
       fill.style.setProperty("--share", String(drawn / highest));
       own.style.setProperty("--share", String(probability / highest));

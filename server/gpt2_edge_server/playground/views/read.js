@@ -93,7 +93,7 @@ export function readView(page) {
       : "";
     chosen(undefined);
     line.pin(mostSurprising());
-    page.say(perplexity === null ? "One token." : `Perplexity ${perplexity.toFixed(1)}.`);
+    if (perplexity !== null) page.say(`Perplexity ${perplexity.toFixed(1)}.`, { seen: true });
   }
 
   /** Of a unit: that of its tokens one after the other. @param {number} index */
@@ -128,7 +128,7 @@ export function readView(page) {
     const token = score?.tokens[unit?.tokens[0] ?? 0];
     if (!unit || !token) return;
     const logprob = logprobOf(index);
-    const title = el("h2", { class: "token-title", dir: "auto" }, visible(unit.text));
+    const title = el("h2", { class: "token-title", dir: "auto" }, ...visible(unit.text));
     if (logprob === null) {
       details.replaceChildren(title, el("p", {}, "The first token: nothing comes before it."));
       return;
@@ -196,7 +196,7 @@ function alternatives(token) {
     const row = el(
       "li",
       id === token.id ? { class: "is-this" } : {},
-      el("span", { class: "word", dir: "auto" }, visible(text)),
+      el("span", { class: "word", dir: "auto" }, ...visible(text)),
       el("span", { class: "bar", "aria-hidden": "true" }, fill),
       el("span", { class: "percent" }, percent(probability)),
     );

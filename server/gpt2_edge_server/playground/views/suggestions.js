@@ -51,6 +51,7 @@ export class Suggestions {
     if (!this.isOpen) return;
     this.isOpen = false;
     this.element.hidden = true;
+    delete document.body.dataset["choosing"];
     this.page.editor.area.removeAttribute("aria-activedescendant");
     this.page.editor.area.removeAttribute("aria-controls");
   }
@@ -70,13 +71,13 @@ export class Suggestions {
   /** @private */
   leave() {
     this.close();
-    this.page.say("None taken.");
+    this.page.say("None taken.", { seen: true });
     this.page.editor.focus();
   }
 
   /** @private @param {number} at */
   async make(at) {
-    const { store, settings, editor, backend } = this.page;
+    const { store, settings, backend } = this.page;
     this.close();
     const prompt = store.text.slice(0, at);
     if (!this.page.info) return this.page.say("The model is not there yet.");
@@ -85,7 +86,7 @@ export class Suggestions {
     this.at = at;
     this.texts = Array.from({ length: COUNT }, () => "");
     this.show();
-    this.page.say("Thinking of three continuations…");
+    this.page.say("Thinking of three continuations…", { seen: true });
     const onText = (/** @type {number} */ index, /** @type {string} */ piece) => {
       if (index < COUNT) this.texts[index] += piece;
       this.draw();
@@ -100,9 +101,9 @@ export class Suggestions {
       this.texts = written.map(({ text }) => atSentenceEnd(text));
       this.element.classList.remove("is-waiting");
       this.draw();
-      editor.reveal(at);
+      this.element.scrollIntoView({ block: "nearest" });
       const all = this.texts.map((text, i) => `${i + 1}: ${spoken(text)}`);
-      this.page.say(`Three continuations. ${all.join(". ")}`);
+      this.page.say(`Three continuations. ${all.join(". ")}`, { seen: true });
     } catch (error) {
       this.close();
       throw error;
@@ -114,6 +115,7 @@ export class Suggestions {
     const { editor } = this.page;
     this.isOpen = true;
     this.element.hidden = false;
+    document.body.dataset["choosing"] = "";
     this.element.classList.add("is-waiting");
     this.element.style.setProperty("--top", `${editor.below(this.at)}px`);
     editor.area.setAttribute("aria-controls", this.list.id);
@@ -162,7 +164,7 @@ export class Suggestions {
     editor.focus();
     editor.area.setSelectionRange(end, end);
     editor.reveal(end);
-    this.page.say(`Taken: ${spoken(text)}`);
+    this.page.say(`Taken: ${spoken(text)}`, { seen: true });
   }
 }
 

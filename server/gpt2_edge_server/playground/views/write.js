@@ -28,6 +28,7 @@ export function writeView(page) {
     class: "primary",
     title: "Three continuations (Tab)",
   });
+  suggest.append(el("kbd", { "aria-hidden": "true" }, "Tab"));
   const write = button("pen", "Write on", () => toggleWriting(), { title: "Ctrl+Enter" });
   const quiet = (
     /** @type {string} */ icon,

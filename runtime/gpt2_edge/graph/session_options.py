@@ -1,0 +1,25 @@
+"""How ONNX Runtime is asked to load a graph of ours."""
+
+from __future__ import annotations
+
+import onnxruntime as ort
+
+from gpt2_edge.graph.int8_overflow import signed_weights_overflow
+
+_FATAL_ONLY = 4  # errors come as exceptions, whose words end in ours
+
+
+def session_options(threads: int | None, prepack: bool = True) -> ort.SessionOptions:
+    """threads: of the CPU, None for one per physical core. prepack: see Session."""
+    options = ort.SessionOptions()
+    options.log_severity_level = _FATAL_ONLY
+    options.intra_op_num_threads = threads or 0  # 0: one for each physical core
+    options.enable_mem_pattern = False  # plans memory per input shape; ours change every step
+    # By its name or first bytes a file could be of ONNX Runtime's own format, which is not checked.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    # Unsigned weights are exact everywhere and slower where signed ones are.
+    unsigned = "1" if signed_weights_overflow() else "0"
+    options.add_session_config_entry("session.x64quantprecision", unsigned)
+    if not prepack:
+        options.add_session_config_entry("session.disable_prepacking", "1")
+    return options
