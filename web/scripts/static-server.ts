@@ -31,10 +31,19 @@ export interface Served {
   close(): Promise<void>;
 }
 
+export interface ServeOptions {
+  readonly port?: number;
+  /** With the headers that let pages share memory between threads (default). */
+  readonly isolated?: boolean;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Is told of every path that is asked for; a status other than 200 is the whole answer. */
+  readonly onRequest?: (path: string) => number;
+}
+
 /** Serve each folder under its prefix ("/", "/package/"); the longest prefix that fits counts. */
 export async function serve(
   folders: Readonly<Record<string, string>>,
-  options: { port?: number; isolated?: boolean; headers?: Record<string, string> } = {},
+  options: ServeOptions = {},
 ): Promise<Served> {
   const prefixes = Object.keys(folders).sort((a, b) => b.length - a.length);
   const headers = {
@@ -48,6 +57,11 @@ export async function serve(
       path = decodeURIComponent(new URL(request.url ?? "/", "http://localhost").pathname);
     } catch {
       response.writeHead(400, headers).end();
+      return;
+    }
+    const status = options.onRequest?.(path) ?? 200;
+    if (status !== 200) {
+      response.writeHead(status, headers).end();
       return;
     }
     const prefix = prefixes.find((candidate) => path.startsWith(candidate));
