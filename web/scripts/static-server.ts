@@ -69,7 +69,7 @@ export async function serve(
     const name = path.endsWith("/") ? `${path}index.html` : path;
     const file = root && resolve(root, name.slice(prefix.length));
     if (!file?.startsWith(root + sep)) response.writeHead(404, headers).end();
-    else void sendFile(file, response, headers);
+    else void sendFile(file, response, headers, request.headers.range);
   });
   await new Promise<void>((ready, failed) => {
     server.once("error", failed).listen(options.port ?? 0, "127.0.0.1", ready);
@@ -84,6 +84,7 @@ async function sendFile(
   file: string,
   response: ServerResponse,
   headers: Record<string, string>,
+  range: string | undefined,
 ): Promise<void> {
   const size = await stat(file).then(
     (found) => (found.isFile() ? found.size : undefined),
@@ -94,8 +95,11 @@ async function sendFile(
     return;
   }
   const type = TYPES[extname(file)] ?? "application/octet-stream";
-  response.writeHead(200, { ...headers, "content-type": type, "content-length": size });
-  createReadStream(file)
+  const start = Number(/^bytes=(\d+)-$/.exec(range ?? "")?.[1] ?? 0);
+  const sent = { ...headers, "content-type": type, "content-length": size - start };
+  if (start === 0) response.writeHead(200, sent);
+  else response.writeHead(206, { ...sent, "content-range": `bytes ${start}-${size - 1}/${size}` });
+  createReadStream(file, { start })
     .on("error", () => response.destroy())
     .pipe(response);
 }

@@ -5,8 +5,16 @@
 
 import { isObject, JSON_LIMIT, parseJson, readBody } from "./untrusted.js";
 
+/** What came of a file: the first `size` bytes of `content`. */
+export interface BegunFile {
+  readonly content: Uint8Array<ArrayBuffer>;
+  size: number;
+}
+
 /** Where downloads are kept. What fails here must not fail a download: it then is not kept. */
 export interface FileStore {
+  /** Files that broke off, by their hash: the next try goes on behind them. In memory only. */
+  readonly begun: Map<string, BegunFile>;
   /** The file of this hash; null where it is not kept. */
   get(sha256: string): Promise<Response | null>;
   put(sha256: string, content: Uint8Array<ArrayBuffer>): Promise<void>;
@@ -26,6 +34,7 @@ export function keptFiles(name = "gpt2-edge-packages"): FileStore | null {
 }
 
 class CacheStore implements FileStore {
+  readonly begun = new Map<string, BegunFile>();
   // Addresses that nothing else asks for: they are names only.
   readonly #base = "https://kept.gpt2-edge.invalid/";
 
@@ -51,6 +60,7 @@ class CacheStore implements FileStore {
   async loaded(url: string, manifest: Uint8Array, others: readonly string[]): Promise<void> {
     await this.#cache(async (cache) => {
       await cache.put(this.#manifest(url), new Response(Uint8Array.from(manifest)));
+      this.begun.clear(); // of packages that nobody loaded to the end
       const wanted = new Set(others);
       const keys = await cache.keys();
       for (const { url: key } of keys) {
