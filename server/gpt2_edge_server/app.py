@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from gpt2_edge_server.attention import Attention
 from gpt2_edge_server.chat import Chat
 from gpt2_edge_server.completions import Completions
 from gpt2_edge_server.description import Description
@@ -31,7 +32,7 @@ _PACKED_FROM = 4096  # bytes of an answer
 def make_app(service: Service, log: Callable[[str], None]) -> ASGIApp:
     """The application that serves `service`; `log` is told a line of whatever is not foreseen."""
     options, metrics = service.options, service.metrics
-    endpoints = Endpoints(BodyReader(options.max_body_bytes), metrics, log)
+    endpoints = Endpoints(BodyReader(options.max_body_bytes), metrics, service.api_error, log)
 
     def route(method: str, path: str, handler: Handler, *, packed: bool = False) -> Route:
         app: ASGIApp = endpoints.make(path, handler)
@@ -50,8 +51,10 @@ def make_app(service: Service, log: Callable[[str], None]) -> ASGIApp:
         route("POST", "/detokenize", looking.detokenize),
         route("POST", "/next", looking.next),
         route("POST", "/score", looking.score, packed=True),
+        route("POST", "/attention", Attention(service), packed=True),
         route("GET", "/model", description.describe),
         route("POST", "/selftest", description.self_test),
+        route("GET", "/openapi.json", description.openapi, packed=True),
         route("GET", "/health", description.health),
         route("GET", "/metrics", description.metrics),
         *(Route(path, file, methods=["GET"]) for path, file in pages.items()),

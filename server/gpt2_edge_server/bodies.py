@@ -34,7 +34,7 @@ Choice = Annotated[str, Meta(min_length=1)]
 Overflow = Annotated[str, Meta(pattern="^(stop|slide)$")]
 
 
-class Body(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class Body(msgspec.Struct, forbid_unknown_fields=True):
     """What all bodies are: a field that is not documented is refused by name."""
 
 
@@ -45,7 +45,7 @@ class StreamOptions(Body):
     include_obfuscation: bool | None = None  # OpenAI's; nothing is padded here
 
 
-class Sampling(Body):
+class Sampling(Body, kw_only=True):
     """Fields that completions and chat have in common; null is as good as not given.
 
     Those behind `user` are not OpenAI's but GenerationConfig's (docs/SERVER.md).
@@ -81,7 +81,7 @@ class Sampling(Body):
     return_token_ids: bool | None = None  # vLLM's: the ids of each choice, in token_ids
 
 
-class CompletionBody(Sampling):
+class CompletionBody(Sampling, kw_only=True):
     """POST /v1/completions."""
 
     # Text, token ids, or a list of either.
@@ -116,7 +116,7 @@ class ResponseFormat(Body):
     json_schema: dict[str, Any] | None = None
 
 
-class ChatBody(Sampling):
+class ChatBody(Sampling, kw_only=True):
     """POST /v1/chat/completions."""
 
     messages: Annotated[list[Message], Meta(min_length=1)]

@@ -8,8 +8,9 @@ from gpt2_edge._version import __version__
 from gpt2_edge.measure.selftest import run_self_test
 from gpt2_edge_server.errors import ApiError, shutting_down
 from gpt2_edge_server.exchange import Exchange
-from gpt2_edge_server.groups import groups_of
+from gpt2_edge_server.groups import groups_of, parameters_of
 from gpt2_edge_server.metrics import CONTENT_TYPE
+from gpt2_edge_server.openapi import openapi_document
 from gpt2_edge_server.service import Service
 
 
@@ -18,6 +19,7 @@ class Description:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._document = openapi_document(service.name, service.options.api_key is not None)
         self._groups = groups_of(service.generator.package)
 
     async def models(self, exchange: Exchange) -> None:
@@ -41,6 +43,10 @@ class Description:
             raise ApiError(404, "this package has no self-test")
         problems = await self._service.measure.run(lambda gone: run_self_test(generator))
         await exchange.json({"passed": not problems, "problems": problems})
+
+    async def openapi(self, exchange: Exchange) -> None:
+        """GET /openapi.json."""
+        await exchange.json(self._document)
 
     async def health(self, exchange: Exchange) -> None:
         """GET /health."""
@@ -66,10 +72,10 @@ class Description:
             "layers": architecture.num_layers,
             "heads": architecture.num_heads,
             "width": architecture.hidden_size,
-            "parameters": sum(group["parameters"] for group in self._groups),
+            "parameters": sum(parameters_of(architecture).values()),
             "provider": generator.session.provider,
             "chat": self._service.chat_kind is not None,
-            "attention": self._service.gives_attention,
+            "attention": generator.gives_attention,
             "total_bytes": generator.package.total_bytes,
             "files": [
                 {"name": name, "bytes": record.bytes, "sha256": record.sha256}

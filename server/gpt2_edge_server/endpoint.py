@@ -9,8 +9,8 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from gpt2_edge.untrusted import one_line
-from gpt2_edge_server.errors import ApiError, as_api_error
-from gpt2_edge_server.exchange import BodyReader, ClientGone, Exchange, Handler
+from gpt2_edge_server.errors import ApiError
+from gpt2_edge_server.exchange import BodyReader, ClientGone, Exchange, Handler, Translate
 from gpt2_edge_server.metrics import Metrics
 
 Log = Callable[[str], None]
@@ -19,12 +19,15 @@ Log = Callable[[str], None]
 class Endpoints:
     """Makes ASGI applications of handlers."""
 
-    def __init__(self, bodies: BodyReader, metrics: Metrics, log: Log) -> None:
-        self._bodies, self._metrics, self._log = bodies, metrics, log
+    def __init__(
+        self, bodies: BodyReader, metrics: Metrics, translate: Translate, log: Log
+    ) -> None:
+        self._bodies, self._metrics = bodies, metrics
+        self._translate, self._log = translate, log
 
     def make(self, name: str, handler: Handler) -> Endpoint:
         """The application of `handler`; `name` is what it is counted under."""
-        return Endpoint(name, handler, self._bodies, self._metrics, self._log)
+        return Endpoint(name, handler, self._bodies, self._metrics, self._translate, self._log)
 
 
 class Endpoint:
@@ -36,13 +39,14 @@ class Endpoint:
         handler: Handler,
         bodies: BodyReader,
         metrics: Metrics,
+        translate: Translate,
         log: Log,
     ) -> None:
         self._name, self._handler, self._bodies = name, handler, bodies
-        self._metrics, self._log = metrics, log
+        self._metrics, self._translate, self._log = metrics, translate, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(scope, send)
+        exchange = Exchange(scope, send, translate=self._translate)
         status = 0
         try:
             exchange.content = await self._bodies.read(Headers(scope=scope), receive)
@@ -51,7 +55,7 @@ class Endpoint:
         except ClientGone:
             status = 499  # nginx's number for it; nobody gets it
         except Exception as error:
-            answer = as_api_error(error)
+            answer = self._translate(error)
             status = answer.status
             if not isinstance(error, ApiError) and status >= 500:
                 self._log(f"{self._name}: {one_line(f'{type(error).__name__}: {error}', 300)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from gpt2_edge.errors import (
@@ -74,15 +75,26 @@ def shutting_down() -> ApiError:
     return ApiError(503, "the server is shutting down", code="shutting_down", retry_after=5)
 
 
-def as_api_error(error: Exception) -> ApiError:
-    """`error` as an answer. What is not foreseen says nothing of this machine."""
+def as_api_error(error: Exception, folder: Path | None = None) -> ApiError:
+    """`error` as an answer. Neither what is not foreseen nor the package's `folder` is shown."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, ContextOverflowError):
-        return refused(str(error), "prompt", "context_length_exceeded")
+        return refused(_without(str(error), folder), "prompt", "context_length_exceeded")
     if isinstance(error, (GenerationError, MissingDependencyError)):
-        return refused(str(error))
+        return refused(_without(str(error), folder))
     if isinstance(error, GPT2EdgeError):
         # It may name a file of the package; the line on standard error has all of it.
         return ApiError(500, "the package cannot carry this out; the server's log says why")
     return ApiError(500, "internal error; the server's log has more")
+
+
+def _without(message: str, folder: Path | None) -> str:
+    """`message` without the path of the package, which is this machine's business."""
+    if folder is None:
+        return message
+    paths = sorted({str(folder), str(folder.absolute()), str(folder.resolve())}, key=len)
+    for path in reversed(paths):
+        if path not in (".", "/"):
+            message = message.replace(path, "the package")
+    return message

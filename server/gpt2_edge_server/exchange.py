@@ -13,6 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from gpt2_edge_server.errors import ApiError, as_api_error, busy
 
+Translate = Callable[[Exception], ApiError]
 Body = TypeVar("Body")
 
 _BODY_SECONDS = 30.0  # for all of a body
@@ -95,13 +96,15 @@ def parsed(decoder: msgspec.json.Decoder[Body], headers: Headers, content: bytes
 class Exchange:
     """What a handler has of a request, and how it answers."""
 
-    def __init__(self, scope: Scope, send: Send, content: bytes = b"") -> None:
+    def __init__(
+        self, scope: Scope, send: Send, content: bytes = b"", translate: Translate = as_api_error
+    ) -> None:
         self.headers = Headers(scope=scope)
         self.path_params: Mapping[str, Any] = scope.get("path_params", {})
         self.content = content
         self.started = False
         self.status = 0
-        self._send = send
+        self._send, self._translate = send, translate
 
     def body(self, decoder: msgspec.json.Decoder[Body]) -> Body:
         """See `parsed`."""
@@ -146,7 +149,7 @@ class Exchange:
             except (ClientGone, asyncio.CancelledError):
                 raise
             except Exception as error:
-                await self._event(msgspec.json.encode(as_api_error(error).body()), last=True)
+                await self._event(msgspec.json.encode(self._translate(error).body()), last=True)
                 raise
             await self._event(b"[DONE]", last=True)
 

@@ -33,7 +33,7 @@ def groups_of(package: Package) -> list[dict[str, Any]]:
     stored = _bytes(found)
     if not all(stored.get(name) for name in ("embeddings", "attention", "feed-forward")):
         return []
-    parameters = _parameters(package.manifest.architecture)
+    parameters = parameters_of(package.manifest.architecture)
     groups = []
     for name in (*(name for name, _ in _PARTS), "other"):
         count, size = parameters.get(name, 0), stored.get(name, 0)
@@ -52,7 +52,7 @@ def _bytes(found: OnnxFile) -> dict[str, int]:
     return sizes
 
 
-def _parameters(architecture: Architecture) -> dict[str, int]:
+def parameters_of(architecture: Architecture) -> dict[str, int]:
     """GPT-2's own counts; its head is the token embeddings again."""
     width, layers = architecture.hidden_size, architecture.num_layers
     return {

@@ -97,8 +97,6 @@ class Looking:
                 await call.finished()
             finally:
                 call.end()
-            if look.logits is None:  # the server ends
-                raise shutting_down()
             answer = await service.prepare.run(
                 lambda gone: options_of(self._model, look.logits, settings, count, body.seed)
             )
@@ -157,8 +155,10 @@ class Look:
         self.request, self.dropped, self._captured = request, prompt.dropped, captured
 
     @property
-    def logits(self) -> Logits | None:
-        """What it came to; None where it was ended before."""
+    def logits(self) -> Logits:
+        """What it came to, once it is over; ApiError where the server ended it."""
+        if self._captured.logits is None:
+            raise shutting_down()
         return self._captured.logits
 
 

@@ -14,7 +14,8 @@ class ServerOptions:
     same time; max_queue: texts that may wait behind them. max_cache_bytes: of all rows' keys and
     values together, None for no limit. max_body_bytes: of a request. grace: seconds that running
     texts have when the server ends. timeout: seconds after which a text ends where it is.
-    api_key: what requests must bring. cors: origins whose pages may use the server. name: of the model, in place of the package's.
+    api_key: what requests must bring. cors: origins whose pages may use the server. name: of the
+    model, in place of the package's.
     """
 
     host: str = "127.0.0.1"

@@ -11,7 +11,7 @@ from gpt2_edge.errors import GPT2EdgeError
 from gpt2_edge.generate import Generator
 from gpt2_edge.text.chat import turns_of
 from gpt2_edge_server.engine import Engine
-from gpt2_edge_server.errors import ApiError
+from gpt2_edge_server.errors import ApiError, as_api_error
 from gpt2_edge_server.memory import fitting_rows
 from gpt2_edge_server.metrics import Metrics
 from gpt2_edge_server.options import ServerOptions
@@ -36,7 +36,6 @@ class Service:
         self.engine = Engine(decoder, self.rows, options.max_queue, self.metrics)
         self.prepare = Pool("prepare", 2, self.engine.places)
         self.measure = Pool("measure", 1, self.engine.places)
-        self.gives_attention = False
         self.chat_kind, self.no_chat = _chat_kind(generator)
 
     def check_model(self, asked: str | None) -> None:
@@ -48,6 +47,10 @@ class Service:
                 param="model",
                 code="model_not_found",
             )
+
+    def api_error(self, error: Exception) -> ApiError:
+        """`error` as an answer."""
+        return as_api_error(error, self.generator.package.folder)
 
     def new_id(self, kind: str) -> str:
         """An identifier for an answer."""

@@ -108,7 +108,8 @@ export class TextStore {
     this.caret = caret;
     const base = this.group;
     const changed = difference(base.text, this.text, caret);
-    if (!changed.removed && !changed.inserted) {
+    const sameMarks = String(base.marks) === String(this.marks);
+    if (!changed.removed && !changed.inserted && sameMarks) {
       this.past.pop();
       base.name = "";
     } else {
