@@ -6,9 +6,9 @@ import { after, before, test } from "node:test";
 import type { Page } from "playwright-core";
 
 import type { GenerationConfig, GenerationResult, LoadOptions } from "../src/index.js";
-import type { Served } from "../scripts/static-server.js";
+import { serve, type Served } from "../scripts/static-server.js";
 import { startBrowser, type Browser } from "./browser.js";
-import { readExpected, serveAll, type TextCase } from "./support.js";
+import { readExpected, serveAll, WEB, type TextCase } from "./support.js";
 
 const { packages } = readExpected();
 const FOUR: GenerationConfig = { maxNewTokens: 4, ignoreEos: true };
@@ -57,12 +57,9 @@ function configOf({ ids, config }: TextCase): GenerationConfig {
   return { ...config, maxNewTokens: ids.length, ignoreEos: true };
 }
 
-/** A page of the server with the demo's import map, where nothing else runs. */
-async function emptyPage(from: Browser): Promise<Page> {
-  const page = await from.newPage(`${served.url}/demo/index.html?package=/none/`);
-  await page.waitForSelector("#status.wrong");
-  from.complaints.length = 0; // the package that is not there
-  return page;
+/** A page with an import map, where nothing else runs. */
+function emptyPage(from: Browser): Promise<Page> {
+  return from.newPage(`${served.url}/tests/empty.html`);
 }
 
 for (const name of ["int4", "int8", "fp32"]) {
@@ -103,6 +100,25 @@ test("threads cannot change in a page: that is a line", async () => {
     /threads is 1, but ONNX Runtime runs with 2 in this page already, and cannot change it; reload/,
   );
   await page.close();
+});
+
+test("without isolation from other sites, several threads are refused in a line", async () => {
+  const plain = await serve({ "/": WEB }, { isolated: false });
+  const page = await browser.newPage(`${plain.url}/tests/empty.html`);
+  const load = (threads: number) =>
+    page.evaluate(async (count) => {
+      const library = "/build/src/index.js";
+      const { Generator } = (await import(library)) as typeof import("../src/index.js");
+      const options = count > 0 ? { threads: count } : {};
+      return (await Generator.load("/build/packages/int4/", options)).provider;
+    }, threads);
+  await assert.rejects(
+    load(2),
+    /threads is 2, but the page is not cross-origin isolated; serve it with/,
+  );
+  assert.equal(await load(0), "wasm");
+  await page.close();
+  await plain.close();
 });
 
 test("WebGPU gives Python's tokens", { timeout: 300_000 }, async (t) => {
