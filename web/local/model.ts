@@ -148,7 +148,7 @@ export class PlaygroundModel {
 
   selfTest(signal: AbortSignal) {
     return this.#turn(signal, async () => {
-      const problems = await this.generator.selfTest();
+      const problems = await this.generator.selfTest({ signal });
       return { passed: problems.length === 0, problems };
     });
   }

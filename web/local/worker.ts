@@ -12,6 +12,7 @@ import {
   type Provider,
   type RemoteFile,
 } from "../src/index.js";
+import { DISK } from "../src/chosen-files.js";
 import type { Reply, Request } from "./messages.js";
 import { PlaygroundModel } from "./model.js";
 
@@ -34,10 +35,17 @@ let model: PlaygroundModel | null = null;
 type Tell = (...event: unknown[]) => void;
 type Source = { readonly url: string } | { readonly files: readonly File[] };
 
+/** What a page may be given as the address of a package; one from disk is only there if kept. */
+function addressed(url: string): ChosenPackage | { url: string } {
+  if (!url.startsWith(DISK)) return { url };
+  const fetch = (): Promise<Response> =>
+    Promise.reject(new Error("it came from this device and is kept no more: choose its folder"));
+  return { url, fetch };
+}
+
 /** Loads what `source` says; the model there was stays until it is there. Returns its address. */
 async function load(source: Source, signal: AbortSignal, tell: Tell): Promise<string> {
-  const chosen: Partial<ChosenPackage> & { url: string } =
-    "files" in source ? chosenPackage(source.files) : source;
+  const chosen = "files" in source ? chosenPackage(source.files) : addressed(source.url);
   let told = 0;
   const onProgress = ({ loaded, total }: Progress): void => {
     const now = performance.now();
@@ -46,7 +54,7 @@ async function load(source: Source, signal: AbortSignal, tell: Tell): Promise<st
     tell({ label: loaded < total ? "Loading the model" : "Starting the model", loaded, total });
   };
   const generator = await Generator.load(chosen.url, {
-    ...(chosen.fetch && { fetch: chosen.fetch }),
+    ...("fetch" in chosen && { fetch: chosen.fetch }),
     ...(keep && { keep }),
     provider: "auto",
     wasmPaths: here.href,

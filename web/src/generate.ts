@@ -6,6 +6,7 @@ import { decode, freshIn } from "./decode.js";
 import { GenerationError } from "./errors.js";
 import type { WeightGroup } from "./groups.js";
 import { MANIFEST_FILE, type Manifest } from "./manifest.js";
+import { unlessAborted } from "./next-task.js";
 import type { CallOptions, LoadOptions, NextOptions, RunOptions, ScoreOptions } from "./options.js";
 import { fetchManifest, fetchPackage, fileUrl, type Package } from "./package.js";
 import { PromptCache } from "./prompt-cache.js";
@@ -183,8 +184,7 @@ export class Generator {
     ));
     // A download that failed may be tried again.
     loaded.catch(() => (this.#attention = null));
-    const attention = await loaded;
-    signal?.throwIfAborted();
+    const attention = await unlessAborted(loaded, signal);
     const weights = await attention.weights(ids, signal);
     const { numLayers: layers, numHeads: heads } = this.manifest.architecture;
     return { tokens: this.#placed(prompt, ids), layers, heads, weights };
@@ -202,8 +202,8 @@ export class Generator {
   }
 
   /** Run the manifest's self-test; what differs, a line each (empty: passed). */
-  selfTest(): Promise<string[]> {
-    return selfTestProblems(this);
+  selfTest({ signal }: { signal?: AbortSignal } = {}): Promise<string[]> {
+    return selfTestProblems(this, signal);
   }
 
   /**

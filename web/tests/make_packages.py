@@ -288,6 +288,16 @@ def past_the_context(folder: Path) -> dict[str, Any]:
     }
 
 
+def seeds(folder: Path) -> list[dict[str, Any]]:
+    """The seeds of three texts of one prompt, by the seed that was asked for."""
+    generator = Generator.load(folder, provider="cpu")
+    found = []
+    for seed in (0, 7, 2**53 - 1):
+        texts = generator.generate("The", seed=seed, num_return_sequences=3, max_new_tokens=1)
+        found.append({"seed": seed, "seeds": [text.seed for text in texts.sequences]})
+    return found
+
+
 def tokenizer_cases(folder: Path) -> list[dict[str, Any]]:
     """Texts with their ids, and ids, many of them halves of characters, with their text."""
     tokenizer = Generator.load(folder).tokenizer
@@ -326,6 +336,7 @@ def main() -> None:
     content = {
         "packages": packages,
         "slide": past_the_context(out / "fp32"),
+        "seeds": seeds(out / "fp32"),
         "tokenizer": tokenizer_cases(out / "fp32"),
     }
     (out / "expected.json").write_text(json.dumps(content), encoding="utf-8")

@@ -46,6 +46,7 @@ export interface Expected {
     readonly ids: number[];
     readonly kept: { readonly prompt: number[]; readonly keep: number; readonly ids: number[] };
   };
+  readonly seeds: { readonly seed: number; readonly seeds: number[] }[];
   readonly tokenizer: { text: string | null; ids: number[]; decoded: string }[];
 }
 

@@ -22,7 +22,7 @@ export function createBackend() {
   navigator.serviceWorker?.register(SERVICE_WORKER).catch(() => {});
   return {
     get packageAddress() {
-      return "url" in source ? source.url : "";
+      return "url" in source && !fromDisk(source.url) ? source.url : "";
     },
     choosePackage(chosen) {
       source = "url" in chosen ? { url: new URL(chosen.url, document.baseURI).href } : chosen;
@@ -64,10 +64,13 @@ function remember(address) {
   const here = new URL(location.href);
   if (!here.searchParams.has("package")) return;
   here.searchParams.delete("package");
-  if (new URL(address).protocol === "https:" || address.startsWith(location.origin)) {
-    here.searchParams.set("package", address);
-  }
+  if (!fromDisk(address)) here.searchParams.set("package", address);
   history.replaceState(history.state, "", here);
+}
+
+/** Packages from disk have a made-up address, by which a reload finds what was kept of them. */
+function fromDisk(/** @type {string} */ address) {
+  return URL.canParse(address) && new URL(address).hostname.endsWith(".invalid");
 }
 
 /** Addresses are relative to the page; the worker has another one. @param {PackageSource} source */
