@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Everything of the browser runtime: set-up, formatting, types, build, tests in Node and Chromium.
 #   PYTHON=.venv/bin/python web/test.sh
-# PYTHON (default python3) is one with gpt2-edge[export]: it makes the packages that are compared.
+# PYTHON (default python3) is one with gpt2-edge[export,server]: it makes the packages that are
+# compared, and serves one to the playground.
 set -euo pipefail
 
 PYTHON=${PYTHON:-python3}
@@ -17,8 +18,8 @@ fail() {
 command -v npm >/dev/null || fail "npm is missing; install Node.js 20 or later"
 node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' ||
   fail "Node.js $(node --version) is too old; 20 or later is needed"
-"$PYTHON" -c 'import gpt2_edge, gpt2_edge_export, onnx' ||
-  fail "$PYTHON has no gpt2-edge[export]; set PYTHON to one that has"
+"$PYTHON" -c 'import gpt2_edge, gpt2_edge_export, gpt2_edge_server, onnx, starlette, uvicorn' ||
+  fail "$PYTHON has no gpt2-edge[export,server]; set PYTHON to one that has"
 
 if [ ! -x "${CHROMIUM:=/usr/bin/chromium}" ]; then
   [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null ||
@@ -27,7 +28,7 @@ if [ ! -x "${CHROMIUM:=/usr/bin/chromium}" ]; then
   apt update
   apt install -y --no-install-recommends chromium fonts-dejavu-core
 fi
-export CHROMIUM
+export CHROMIUM PYTHON
 
 # npm ci takes everything away first; it is needed only when the lock file is newer.
 if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then

@@ -83,7 +83,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     words = {404: "there is nothing at this path", 405: "this path takes another method"}
     told = ApiError(status, words.get(status, "the request cannot be answered"))
-    headers = dict(getattr(error, "headers", None) or {})
+    headers = {"cache-control": "no-store", **(getattr(error, "headers", None) or {})}
     return Response(
         msgspec.json.encode(told.body()), status, headers, media_type="application/json"
     )

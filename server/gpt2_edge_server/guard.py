@@ -132,5 +132,6 @@ def _name(host: str) -> str:
     """The name in a Host header, without its port."""
     host = host.strip().lower()
     if host.startswith("["):
-        return host[1:].partition("]")[0]
+        name, end, _ = host[1:].partition("]")
+        return name if end else ""
     return host.partition(":")[0]

@@ -26,12 +26,16 @@ class Encoded:
     dropped: int = 0
 
     def last(self, count: int) -> Encoded:
-        """The last `count` tokens of it, where it has more."""
+        """The last `count` tokens of it, where it has more; of a text, whole characters."""
         if len(self.ids) <= count:
             return self
         cut = len(self.ids) - count
         if self.ranges is None:
             return Encoded(self.ids[cut:], None, self.dropped + cut)
+        whole = cut
+        while whole < len(self.ids) and self.ranges[whole][0] < self.ranges[cut - 1][1]:
+            whole += 1
+        cut = whole if whole < len(self.ids) else cut
         ranges = self.ranges[cut:]
         return Encoded(self.ids[cut:], ranges, ranges[0][0])
 

@@ -4,33 +4,45 @@
  */
 
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import type { Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 
 import { buildPlayground } from "../scripts/build-playground.js";
 import { serve, type Served, type ServeOptions } from "../scripts/static-server.js";
-import { startBrowser, type Browser } from "./browser.js";
-import { PACKAGES, readExpected, WEB } from "./support.js";
+import {
+  assertAccessible,
+  assertFits,
+  continuations,
+  LOOKS,
+  ready,
+  SCREENSHOTS,
+  startChromium,
+  textOf,
+  view,
+  visitor,
+  type Visitor,
+} from "./playground.js";
+import { PACKAGES, readExpected } from "./support.js";
 
 const { packages } = readExpected();
 const { next, score } = packages["portable"]!;
-const SCREENSHOTS = `${WEB}build/screenshots`;
-const WAIT = { timeout: 120_000 };
-const VIEWS = ["write", "next", "read", "attention", "model"] as const;
+const VIEWS = ["write", "next", "read", "attention", "model"];
 
-let axe: string;
 let folder: string;
+let browser: Browser;
 before(async () => {
-  axe = await readFile(join(WEB, "node_modules/axe-core/axe.min.js"), "utf8");
   folder = await mkdtemp(join(tmpdir(), "gpt2-edge-playground-"));
   await buildPlayground(join(folder, "page"));
-  await mkdir(SCREENSHOTS, { recursive: true });
+  browser = await startChromium();
 });
-after(() => rm(folder, { recursive: true, force: true }));
+after(async () => {
+  await browser?.close();
+  await rm(folder, { recursive: true, force: true });
+});
 
 /** The page in a subfolder of a plain static host, with a package beside it. */
 function host(name: string, options: ServeOptions = {}): Promise<Served> {
@@ -38,37 +50,26 @@ function host(name: string, options: ServeOptions = {}): Promise<Served> {
   return serve({ ...folders, "/packages/": PACKAGES }, { isolated: false, ...options });
 }
 
-/** A browser of its own for `work`: nothing is kept from another test. */
+/** A visitor of the page with nothing kept, while `work` goes on. */
 async function visiting(
   served: Served,
-  work: (page: Page, browser: Browser) => Promise<void>,
-  query = "",
+  work: (page: Page, guest: Visitor) => Promise<void>,
+  { query = "", look = LOOKS[0]! } = {},
 ): Promise<void> {
-  const browser = await startBrowser();
+  const guest = await visitor(browser, look);
   try {
-    const page = await browser.newPage(`${served.url}/some/where/${query}`);
-    page.setDefaultTimeout(WAIT.timeout);
-    await work(page, browser);
+    await work(await guest.open(`${served.url}/some/where/${query}`), guest);
   } finally {
-    await browser.close();
+    await guest.close();
     await served.close();
   }
 }
 
-async function show(page: Page, view: (typeof VIEWS)[number]): Promise<void> {
-  await page.locator(`#tab-${view}`).click();
-  await page.locator(`#view-${view}`).waitFor();
-}
-
 /** The words that are offered behind `text`. */
 async function optionsAfter(page: Page, text: string): Promise<string[]> {
-  await show(page, "next");
+  await page.locator("#tab-write").click();
   await page.locator("#text").fill(text);
-  await page.waitForFunction(
-    () =>
-      document.querySelector(".next .option:not([hidden])") &&
-      !document.querySelector(".next")?.hasAttribute("aria-busy"),
-  );
+  await view(page, "next");
   return page.locator(".next .option:not([hidden]) .word").allTextContents();
 }
 
@@ -78,37 +79,23 @@ function assertPythons(words: readonly string[]): void {
   for (const word of expected) assert.ok(words.includes(word), `${word} of ${words.join()}`);
 }
 
-async function assertAccessible(page: Page, where: string): Promise<void> {
-  // The page's policy allows no script but its own; the browser's own hand is not bound by it.
-  await page.evaluate(axe);
-  const found = await page.evaluate(async () => {
-    const { axe: checker } = window as unknown as { axe: typeof import("axe-core") };
-    const { violations } = await checker.run(document);
-    return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
-  });
-  assert.deepEqual(found, [], where);
-}
-
-test("all five views work in the browser alone, on a desktop", async () => {
-  await visiting(await host("portable"), async (page, browser) => {
+test("all five views work in the browser alone", async () => {
+  await visiting(await host("portable"), async (page, { complaints }) => {
+    await ready(page);
     assertPythons(await optionsAfter(page, next.prompt));
     await page.locator(".next .option").first().click();
-    const text = page.locator("#text");
-    assert.ok((await text.inputValue()).length > next.prompt.length);
-    await page.getByRole("button", { name: "Undo" }).first().click();
-    assert.equal(await text.inputValue(), next.prompt);
+    assert.ok((await textOf(page)).length > next.prompt.length);
+    await page.keyboard.press("u");
+    assert.equal(await textOf(page), next.prompt);
 
-    await show(page, "write");
-    await text.focus();
-    await page.keyboard.press("Tab");
-    await page.waitForSelector(".suggestions:not([hidden]):not(.is-waiting) [role=option]");
-    const offered = await page.locator(".suggestions .words").allTextContents();
-    assert.equal(offered.length, 3);
+    await view(page, "write");
+    await page.locator("#text").press("Tab");
+    const [, second] = await continuations(page);
     await page.keyboard.press("2");
-    const taken = await text.inputValue();
-    assert.ok(taken.startsWith(next.prompt) && taken.length > next.prompt.length, taken);
+    const taken = await textOf(page);
+    assert.equal(taken.replace(/\n/g, " ↵ "), next.prompt + second);
     await page.keyboard.press("Control+z");
-    assert.equal(await text.inputValue(), next.prompt);
+    assert.equal(await textOf(page), next.prompt);
     await page.keyboard.press("Control+Enter");
     await page.waitForFunction(
       (length) => document.querySelector("textarea")!.value.length > length + 5,
@@ -117,18 +104,16 @@ test("all five views work in the browser alone, on a desktop", async () => {
     await page.keyboard.press("Escape");
     await page.waitForSelector(".write:not(.is-writing)");
     await page.keyboard.press("Control+z");
-    assert.equal(await text.inputValue(), next.prompt);
+    assert.equal(await textOf(page), next.prompt);
 
-    await text.fill(score.prompt);
-    await show(page, "read");
+    await page.locator("#text").fill(score.prompt);
+    await view(page, "read");
     await page.waitForSelector(".read .token[class*=surprise]");
     assert.match((await page.locator(".read .figure").textContent())!, /^[\d.]+ perplexity, over/);
-    await show(page, "attention");
-    await page.waitForSelector(".attention .maps:not([hidden]) canvas");
-    const heads = await page.locator(".attention .maps canvas").count();
-    assert.equal(heads, 6 * 4);
+    await view(page, "attention");
+    assert.equal(await page.locator(".attention .heads canvas").count(), 6 * 4);
 
-    await show(page, "model");
+    await view(page, "model");
     await page.getByRole("button", { name: "Run the self-test" }).click();
     await page.getByText("Passed: it writes what it wrote when it was made.").waitFor();
     assert.match(
@@ -136,50 +121,45 @@ test("all five views work in the browser alone, on a desktop", async () => {
       /this browser \(WebAssembly\)/,
     );
     assert.ok((await page.locator(".card-bytes").textContent())!.includes("attention"));
-    assert.deepEqual(browser.complaints, []);
+    assert.deepEqual(complaints, []);
   });
 });
 
-test("no view breaks a rule of accessibility, light and dark, and each fits a phone", async () => {
-  await visiting(await host("portable"), async (page, browser) => {
-    await optionsAfter(page, score.prompt);
-    for (const [size, width, height] of [
-      ["desktop", 1280, 800],
-      ["phone", 390, 844],
-    ] as const) {
-      await page.setViewportSize({ width, height });
-      for (const view of VIEWS) {
-        await show(page, view);
-        if (view === "read") await page.waitForSelector(".read .token[class*=surprise]");
-        if (view === "attention") await page.waitForSelector(".attention .maps:not([hidden])");
-        for (const colorScheme of ["light", "dark"] as const) {
-          await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-          await assertAccessible(page, `${view}, ${size}, ${colorScheme}`);
+for (const look of LOOKS) {
+  test(`every view is accessible and fits: ${look.name}`, async () => {
+    const served = await host("portable");
+    await visiting(
+      served,
+      async (page, { complaints }) => {
+        await ready(page);
+        await page.locator("#text").fill(score.prompt);
+        for (const name of VIEWS) {
+          await view(page, name);
+          await assertAccessible(page, `${name}, ${look.name}`);
+          await assertFits(page, `${name}, ${look.name}`);
+          await page.screenshot({ path: `${SCREENSHOTS}/local-${name}-${look.name}.png` });
         }
-        const wide = await page.evaluate(() => document.documentElement.scrollWidth);
-        assert.ok(wide <= width, `${view} is ${wide} wide on ${width}`);
-        await page.screenshot({ path: `${SCREENSHOTS}/local-${view}-${size}.png` });
-      }
-    }
-    assert.deepEqual(browser.complaints, []);
+        assert.deepEqual(complaints, []);
+      },
+      { look },
+    );
   });
-});
+}
 
 test("a second visit needs no network: the page, the model and the text are there", async () => {
   const served = await host("portable");
-  await visiting(served, async (page, browser) => {
+  await visiting(served, async (page, { complaints }) => {
+    await ready(page);
     assertPythons(await optionsAfter(page, next.prompt));
     await page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));
     await served.close();
     await page.reload();
-    await page.locator("#tab-next").waitFor();
-    assert.equal(await page.locator("#text").inputValue(), next.prompt);
+    await ready(page);
+    assert.equal(await textOf(page), next.prompt);
     assertPythons(await optionsAfter(page, next.prompt));
-    await show(page, "attention");
-    await page.waitForSelector(".attention .maps:not([hidden]) canvas");
+    await view(page, "attention");
     // What is not there is asked for in vain, once, and no more is said about it.
-    for (const said of browser.complaints)
-      assert.match(said, /manifest\.json|Failed to load resource/);
+    for (const said of complaints) assert.match(said, /manifest\.json|Failed to load resource/);
   });
 });
 
@@ -200,12 +180,14 @@ test("a load that fails is told, keeps the text, and goes on where it was", asyn
       .getByRole("alert")
       .getByText(/model\.onnx: the server answered HTTP 503/)
       .waitFor();
-    assert.equal(await page.locator("#text").inputValue(), next.prompt);
+    assert.equal(await textOf(page), next.prompt);
     broken = false;
     await page.getByRole("button", { name: "Try again" }).click();
+    await ready(page);
     assertPythons(await optionsAfter(page, next.prompt));
     asked.length = 0;
     await page.reload();
+    await ready(page);
     assertPythons(await optionsAfter(page, next.prompt));
     assert.deepEqual(
       asked.filter((name) => large.test(name)),
@@ -220,8 +202,9 @@ test("a package by its address, one that is none, and one from disk, which a rel
   await visiting(
     served,
     async (page) => {
+      await ready(page);
       assertPythons(await optionsAfter(page, next.prompt));
-      await show(page, "model");
+      await view(page, "model");
       assert.match((await page.locator(".model-head").textContent())!, /int4/);
 
       await page.locator("#model-address").fill("nowhere/");
@@ -233,14 +216,14 @@ test("a package by its address, one that is none, and one from disk, which a rel
       // The model that was there answers on.
       assertPythons(await optionsAfter(page, next.prompt));
 
-      await show(page, "model");
+      await view(page, "model");
       await page.locator("#model-folder").setInputFiles(`${PACKAGES}fp32`);
       await page.locator(".model-head .help").getByText(/^fp32/).waitFor();
       assertPythons(await optionsAfter(page, next.prompt));
       await page.reload();
-      await show(page, "model");
+      await view(page, "model");
       await page.locator(".model-head .help").getByText(/^fp32/).waitFor();
     },
-    "?package=/packages/portable/",
+    { query: "?package=/packages/portable/" },
   );
 });

@@ -47,7 +47,7 @@
  * @property {number=} width
  * @property {number=} parameters
  * @property {string=} version       Of gpt2-edge.
- * @property {string} provider       What computes, such as "CPUExecutionProvider" or "wasm".
+ * @property {string} provider       What computes, such as "cpu" or "wasm".
  * @property {boolean} attention     Whether `attention` can answer.
  * @property {number} totalBytes
  * @property {{name: string, bytes: number, sha256: string}[]} files
@@ -55,8 +55,8 @@
  * @property {Quality | null} quality  What quantization cost; null where nothing was measured.
  */
 /**
- * @typedef {{name: string, parameters: number, bytes: number, bits: number}} Group
- *   `bits`: the mean number of bits per weight, scales included.
+ * @typedef {{name: string, parameters: number, bytes: number, bits: number | null}} Group
+ *   `bits`: the mean number of bits per weight, scales included; null where it has no weights.
  * @typedef {object} Quality  As manifest.json states it (docs/PACKAGE.md).
  * @property {string} text
  * @property {number} tokens

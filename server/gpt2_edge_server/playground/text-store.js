@@ -71,7 +71,7 @@ export class TextStore {
       this.caret = caret;
       return;
     }
-    const beginsWord = /^\S/.test(inserted) && /\s$/.test(this.text.slice(0, start));
+    const beginsWord = /^\s/.test(inserted) && /\S$/.test(this.text.slice(0, start));
     const goesOn =
       now - this.group.time < PAUSE &&
       !beginsWord &&

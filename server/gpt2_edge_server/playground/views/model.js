@@ -13,9 +13,9 @@ const SPEED_PROMPT = "The weather today is";
 const SPEED_TOKENS = 48;
 /** What the providers of ONNX Runtime are to people. @type {Record<string, string>} */
 const PROVIDERS = {
-  CPUExecutionProvider: "the CPU",
-  CUDAExecutionProvider: "an NVIDIA GPU",
-  CoreMLExecutionProvider: "Core ML",
+  cpu: "the CPU",
+  cuda: "an NVIDIA GPU",
+  coreml: "Core ML",
   wasm: "this browser (WebAssembly)",
   webgpu: "this browser (WebGPU)",
 };

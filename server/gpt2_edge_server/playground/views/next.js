@@ -149,17 +149,18 @@ function canFollow(text) {
 
 /** @param {number} index @param {() => void} take */
 function optionRow(index, take) {
-  const word = el("span", { class: "word", dir: "auto" });
+  const word = el("span", { class: "word", dir: "auto", "aria-hidden": "true" });
+  const aloud = el("span", { class: "hidden" });
   const fill = el("span", { class: "fill" });
   const own = el("span", { class: "own" });
   const bar = el("span", { class: "bar", "aria-hidden": "true" }, fill, own);
-  const share = el("span", { class: "percent" });
+  const share = el("span", { class: "percent", "aria-hidden": "true" });
   const digit = el(
     "span",
     { class: "digit", "aria-hidden": "true" },
     index < 9 ? String(index + 1) : "",
   );
-  const element = el("button", { type: "button", class: "option" }, digit, word, bar, share);
+  const element = el("button", { type: "button", class: "option" }, aloud, digit, word, bar, share);
   element.addEventListener("click", take);
   return {
     element,
@@ -182,7 +183,7 @@ function optionRow(index, take) {
       element.classList.toggle("is-drawn", isDrawn);
       element.setAttribute("aria-disabled", String(!canFollow(text)));
       const notes = [isCut ? "cut by the settings" : percent(drawn), isDrawn ? "drawn" : ""];
-      element.setAttribute("aria-label", [spoken(text), ...notes].filter(Boolean).join(", "));
+      aloud.textContent = [spoken(text), ...notes].filter(Boolean).join(", ");
       element.title = `The model’s own: ${percent(probability)}`;
     },
   };

@@ -14,8 +14,9 @@ const BITS_BEFORE = 32;
 export function skyline(groups) {
   const picture = el("div", { class: "skyline", "aria-hidden": "true" });
   for (const [i, { name, parameters, bits }] of groups.entries()) {
+    if (!parameters) continue;
     const built = el("span", { class: `built group-${i % 6}` });
-    built.style.setProperty("--bits", String(Math.min(bits / BITS_BEFORE, 1)));
+    built.style.setProperty("--bits", String(Math.min((bits ?? 0) / BITS_BEFORE, 1)));
     const house = el("span", { class: "house", title: name }, built);
     house.style.setProperty("--parameters", String(parameters));
     picture.append(house);
@@ -25,8 +26,8 @@ export function skyline(groups) {
       "tr",
       {},
       el("th", { scope: "row" }, el("span", { class: `swatch group-${i % 6}` }), name),
-      el("td", {}, large(parameters)),
-      el("td", {}, bits.toFixed(bits % 1 ? 1 : 0)),
+      el("td", {}, parameters ? large(parameters) : "–"),
+      el("td", {}, bits === null ? "–" : bits.toFixed(1)),
       el("td", {}, size(bytes)),
     ),
   );
