@@ -7,7 +7,6 @@
 import { Generator, type PlacedToken, type PromptCache } from "../src/index.js";
 import { settingsOf } from "../src/config.js";
 import { makeChooser } from "../src/sampling.js";
-import { SplitMix64 } from "../src/splitmix64.js";
 import { printable } from "../src/untrusted.js";
 
 export interface Drawing {
@@ -83,7 +82,7 @@ export class PlaygroundModel {
     });
   }
 
-  /** `n` texts behind `text`, one after another; they read the prompt once. */
+  /** `n` texts behind `text`, which take each step together. */
   write(
     text: string,
     options: Drawing & { n: number; maxTokens: number },
@@ -97,18 +96,13 @@ export class PlaygroundModel {
         maxNewTokens: maxTokens,
         contextOverflow: "slide",
         ...settings,
+        ...(seed !== null && { seed }),
       } as const;
-      const written: { text: string; finishReason: string }[] = [];
-      for (const [index, one] of seeds(seed, n).entries()) {
-        const { ids } = this.#begun(text);
-        const asked = one === null ? config : { ...config, seed: one };
-        const stream = this.generator.stream(ids, asked, { signal, cache: this.#cache });
-        for await (const piece of stream) onText(index, piece);
-        signal.throwIfAborted();
-        const { text: whole, finishReason } = stream.result;
-        written.push({ text: whole ?? "", finishReason });
-      }
-      return written;
+      const { ids } = this.#begun(text);
+      const told = { signal, cache: this.#cache, onText };
+      const written = await this.generator.generateTexts(ids, n, config, told);
+      signal.throwIfAborted();
+      return written.map(({ text: whole, finishReason }) => ({ text: whole ?? "", finishReason }));
     });
   }
 
@@ -204,13 +198,4 @@ function last(tokens: readonly PlacedToken[], count: number): Fitted {
   const kept = tokens.length > count ? tokens.slice(-count) : tokens;
   const droppedChars = kept.length < tokens.length ? kept[0]!.start! : 0;
   return { tokens: kept, ids: kept.map(({ id }) => id), droppedChars };
-}
-
-/** A seed for each of `count` texts, as Python's RequestMaker.seeds has them. */
-export function seeds(first: number | null, count: number): (number | null)[] {
-  if (first === null) return Array<null>(count).fill(null);
-  const others = new SplitMix64(first);
-  return Array.from({ length: count }, (_, at) =>
-    at === 0 ? first : Number(others.next() >> 11n),
-  );
 }

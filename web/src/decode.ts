@@ -19,6 +19,15 @@ export interface Sequence {
   read(ids: readonly number[]): Promise<{ count: number; logits: Float32Array | null }>;
   /** Forget all tokens from number `length` on. */
   trim(length: number): Promise<void>;
+  /** `count` rows that go on from here together; absent where the graph takes one at a time. */
+  fork?: ((count: number) => Promise<Rows>) | undefined;
+  dispose(): void;
+}
+
+/** Texts behind one beginning that take each step together. */
+export interface Rows {
+  /** Feed each row its token; logits [vocab] of each. */
+  step(tokens: readonly number[]): Promise<Float32Array[]>;
   dispose(): void;
 }
 

@@ -3,15 +3,26 @@
 import { Attention } from "./attention.js";
 import { settingsOf, type GenerationConfig, type GenerationDefaults } from "./config.js";
 import { decode, freshIn } from "./decode.js";
+import { decodeTogether } from "./decode-together.js";
 import { GenerationError } from "./errors.js";
 import type { WeightGroup } from "./groups.js";
 import { MANIFEST_FILE, type Manifest } from "./manifest.js";
 import { unlessAborted } from "./next-task.js";
-import type { CallOptions, LoadOptions, NextOptions, RunOptions, ScoreOptions } from "./options.js";
-import { fetchManifest, fetchPackage, fileUrl, type Package } from "./package.js";
+import { nextChooser } from "./next-tokens.js";
+import { OnDemand } from "./on-demand.js";
+import type {
+  CallOptions,
+  LoadOptions,
+  NextOptions,
+  RunOptions,
+  ScoreOptions,
+  TextsOptions,
+} from "./options.js";
+import { fetchManifest, fetchPackage, fileUrl } from "./package.js";
 import { PromptCache } from "./prompt-cache.js";
 import { promptIds, type Prompt } from "./prompt.js";
-import { TextRequest } from "./request.js";
+import { resultOf } from "./record.js";
+import { seeds, TextRequest } from "./request.js";
 import type {
   AttentionWeights,
   GenerationResult,
@@ -20,19 +31,20 @@ import type {
   ScoredToken,
   Token,
 } from "./result.js";
-import { providersFor, runtimeFile, type Provider, type RuntimeOptions } from "./runtime.js";
-import { largest, probabilities, requireNumbers, shares } from "./sampling.js";
+import { providersFor, runtimeFile, type Provider } from "./runtime.js";
 import { scored } from "./score.js";
 import { selfTestProblems } from "./selftest.js";
 import { Session } from "./session.js";
-import { EventStream, TextStream } from "./stream.js";
+import { EventStream, TextStream, tokensOf } from "./stream.js";
 import { Tokenizer, type EncodeOptions } from "./tokenizer.js";
 import { shown } from "./untrusted.js";
 import { fitted } from "./window.js";
 
+const MOST_TEXTS = 64;
+
 /** A loaded package. Several generations may run at once: each has its own cache. */
 export class Generator {
-  #attention: Promise<Attention> | null = null;
+  readonly #attention: OnDemand<Attention>;
 
   private constructor(
     readonly manifest: Manifest,
@@ -45,10 +57,10 @@ export class Generator {
     readonly generationConfig: GenerationDefaults,
     /** The weights by part of the model; empty where the graph names them in another way. */
     readonly groups: readonly WeightGroup[],
-    /** The package once more: ONNX Runtime has its own copy, and the first one is given up. */
-    private readonly fetchAgain: () => Promise<Package>,
-    private readonly options: RuntimeOptions,
-  ) {}
+    loadAttention: () => Promise<Attention>,
+  ) {
+    this.#attention = new OnDemand(loadAttention);
+  }
 
   /**
    * Load the package in the folder `url` (relative to the page). PackageError if it is damaged or
@@ -65,10 +77,13 @@ export class Generator {
     const others = Object.values(options.wasmFiles ?? {}).map(({ sha256 }) => sha256);
     await options.keep?.loaded(fileUrl(source.url, MANIFEST_FILE), content, others);
     const { onProgress: _, signal: __, ...quiet } = options;
-    const again = (): Promise<Package> =>
-      fetchPackage(url, manifest, quiet, runtimeFile("wasm", options));
+    // ONNX Runtime has its own copy of the package, and the one in memory is given up.
+    const loadAttention = async (): Promise<Attention> => {
+      const again = await fetchPackage(url, manifest, quiet, runtimeFile("wasm", options));
+      return Attention.load(again, options);
+    };
     const { defaults, groups } = source;
-    return new Generator(manifest, session, tokenizer, defaults, groups, again, options);
+    return new Generator(manifest, session, tokenizer, defaults, groups, loadAttention);
   }
 
   /** The execution provider that computes it. */
@@ -95,6 +110,37 @@ export class Generator {
     return stream.result;
   }
 
+  /**
+   * `count` texts behind `prompt`, drawn with seeds of their own (Python's num_return_sequences).
+   * The prompt is read once, and they take each step together where the package and the device can,
+   * which costs little more than one text. `onText` is told what becomes certain of which text.
+   * Errors as of `generate`.
+   */
+  async generateTexts(
+    prompt: Prompt,
+    count: number,
+    config: GenerationConfig = {},
+    options: TextsOptions = {},
+  ): Promise<GenerationResult[]> {
+    if (!(Number.isInteger(count) && count >= 1 && count <= MOST_TEXTS)) {
+      throw new GenerationError(
+        `count is ${shown(count)}; it must be a whole number from 1 to ${MOST_TEXTS}`,
+      );
+    }
+    const { cache, onText } = options;
+    const first = this.#request(prompt, config, options);
+    const requests = seeds(first.seed, count).map((seed) =>
+      seed === null
+        ? this.#request(first.prompt, config, options)
+        : this.#request(first.prompt, { ...config, seed }, options),
+    );
+    const begin = cache ? cache.of(this.session).begin : freshIn(this.session);
+    for await (const { index, event } of decodeTogether(requests, begin)) {
+      if (event.text) onText?.(index, event.text);
+    }
+    return requests.map((request) => resultOf(request, this.provider));
+  }
+
   /** Like `generate`, piece by piece. */
   stream(prompt: Prompt, config: GenerationConfig = {}, options: RunOptions = {}): TextStream {
     return new TextStream(this.events(prompt, config, options));
@@ -104,7 +150,7 @@ export class Generator {
   events(prompt: Prompt, config: GenerationConfig = {}, options: RunOptions = {}): EventStream {
     const request = this.#request(prompt, config, options);
     const { cache } = options;
-    const steps = decode(request, cache ? this.#own(cache).begin : freshIn(this.session));
+    const steps = decode(request, cache ? cache.of(this.session).begin : freshIn(this.session));
     return new EventStream(steps, request, this.provider);
   }
 
@@ -129,25 +175,13 @@ export class Generator {
    */
   async nextTokens(prompt: Prompt, asked: number | NextOptions = {}): Promise<NextToken[]> {
     const { k = 10, cache, signal, ...options } = typeof asked === "number" ? { k: asked } : asked;
-    if (!(Number.isInteger(k) && k >= 1)) {
-      throw new GenerationError(`k is ${shown(k)}; it must be a whole number of at least 1`);
-    }
     const { addSpecialTokens: _, parseSpecial: __, ...settings } = options as NextOptions;
-    const filters = settingsOf({ temperature: 1, topK: 0, topP: 1, minP: 0, ...settings });
+    const choose = nextChooser(k, settings);
     const ids = this.encode(prompt, options);
     const logits = cache
-      ? await this.#own(cache).logitsAfter(ids, signal)
+      ? await cache.of(this.session).logitsAfter(ids, signal)
       : await this.logits(ids, { signal });
-    requireNumbers(logits);
-    const likely = probabilities(logits);
-    const best = largest(logits, Math.min(k, logits.length));
-    const drawn = shares(logits, filters, best);
-    return best.map((id, at) => ({
-      id,
-      text: this.tokenLabel(id),
-      probability: likely[id]!,
-      drawn: drawn[at]!,
-    }));
+    return choose(logits).map((token) => ({ ...token, text: this.tokenLabel(token.id) }));
   }
 
   /**
@@ -179,12 +213,7 @@ export class Generator {
   async attention(prompt: Prompt, options: CallOptions = {}): Promise<AttentionWeights> {
     const { signal } = options;
     const ids = this.encode(prompt, options);
-    const loaded = (this.#attention ??= this.fetchAgain().then((source) =>
-      Attention.load(source, this.options),
-    ));
-    // A download that failed may be tried again.
-    loaded.catch(() => (this.#attention = null));
-    const attention = await unlessAborted(loaded, signal);
+    const attention = await unlessAborted(this.#attention.load(), signal);
     const weights = await attention.weights(ids, signal);
     const { numLayers: layers, numHeads: heads } = this.manifest.architecture;
     return { tokens: this.#placed(prompt, ids), layers, heads, weights };
@@ -229,8 +258,7 @@ export class Generator {
 
   /** Free the graph's memory; the generator cannot be used afterwards. */
   async dispose(): Promise<void> {
-    const attention = await this.#attention?.catch(() => null);
-    await attention?.dispose();
+    await this.#attention.dispose();
     await this.session.dispose();
   }
 
@@ -265,21 +293,5 @@ export class Generator {
       const [start, end] = ranges[at] ?? [null, null];
       return { id, text: this.tokenLabel(id), start, end };
     });
-  }
-
-  /** `cache`, which must be of this package. */
-  #own(cache: PromptCache): PromptCache {
-    if (!(cache instanceof PromptCache) || cache.session !== this.session) {
-      throw new GenerationError("the cache is of another package; make one with newCache()");
-    }
-    return cache;
-  }
-}
-
-async function* tokensOf(events: EventStream): AsyncGenerator<Token, void, undefined> {
-  for await (const { ids, logprobs } of events) {
-    const [id] = ids;
-    const [logprob] = logprobs;
-    if (id !== undefined) yield logprob === undefined ? { id } : { id, logprob };
   }
 }

@@ -17,6 +17,11 @@ export interface RunOptions {
   cache?: PromptCache;
 }
 
+export interface TextsOptions extends RunOptions {
+  /** Is told what becomes certain of text number `index`. */
+  onText?: (index: number, piece: string) => void;
+}
+
 /** Aborting its `signal` ends a call, which then throws the signal's reason. */
 export interface CallOptions extends EncodeOptions {
   signal?: AbortSignal | undefined;

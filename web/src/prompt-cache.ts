@@ -3,7 +3,8 @@
 import { commonPrefix, type Begin, type Sequence } from "./decode.js";
 import { GenerationError } from "./errors.js";
 import { nextTask } from "./next-task.js";
-import type { Session, TokenSequence } from "./session.js";
+import type { TokenSequence } from "./sequence.js";
+import type { Session } from "./session.js";
 
 /**
  * Made by `Generator.newCache`, for `nextTokens` and generations: a prompt that goes on where the
@@ -18,6 +19,12 @@ export class PromptCache {
   #disposed = false;
 
   constructor(readonly session: Session) {}
+
+  /** It, if it is one of `session`; else GenerationError. */
+  of(session: Session): this {
+    if (session === this.session) return this;
+    throw new GenerationError("the cache is of another package; make one with newCache()");
+  }
 
   /** The tokens that it holds. */
   get ids(): readonly number[] {
@@ -100,6 +107,7 @@ export class PromptCache {
       capacity: sequence.capacity,
       feed: (ids) => guarded(sequence.feed(ids)),
       trim: (length) => guarded(sequence.trim(length)),
+      fork: sequence.fork && ((count) => sequence.fork!(count)),
       read: async (ids) => {
         const step = await guarded(sequence.read(ids));
         if (step.logits && isSame(sequence.ids, prompt)) this.#remember(prompt, step.logits);

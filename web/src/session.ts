@@ -1,18 +1,16 @@
-/** The ONNX Runtime session of a package, and one sequence being fed through it. */
+/** The ONNX Runtime session of a package. */
 
 import type { InferenceSession, Tensor } from "onnxruntime-web";
 
 import { cacheNames, GrowingCache, SharedGpuCache, type Cache } from "./cache.js";
-import type { Sequence } from "./decode.js";
-import { ContextOverflowError, PackageError, ProviderError } from "./errors.js";
+import { PackageError, ProviderError } from "./errors.js";
 import { checkGraph, checkPositions, checkVersion } from "./graph-check.js";
 import { withoutDefault } from "./graph-edit.js";
 import type { Manifest } from "./manifest.js";
 import { fileUrl, type Package } from "./package.js";
-import { nextTask } from "./next-task.js";
-import { nextPart } from "./prefill.js";
 import { loadRuntime, wantsFloatWeights, type OrtModule, type Provider } from "./runtime.js";
 import type { ProviderChoice, RuntimeOptions } from "./runtime.js";
+import { TokenSequence } from "./sequence.js";
 import { tryPosition, tryStepLimit } from "./trial.js";
 import { reason as reasonOf, shown } from "./untrusted.js";
 
@@ -131,6 +129,46 @@ export class Session {
     }
   }
 
+  /** Whether the graph takes several rows at once. */
+  get batches(): boolean {
+    const { names } = this.manifest.graph;
+    const entry = this.onnx.inputMetadata.find(({ name }) => name === names.inputIds);
+    return this.provider === "wasm" && !!entry?.isTensor && typeof entry.shape[0] !== "number";
+  }
+
+  /**
+   * One run on `cache`: the tokens of each of its rows, at `positions`, the last of `total` tokens.
+   * `wanted` are the outputs beside the cache's; of logits, the last `keep` of each row.
+   */
+  runStep(
+    cache: Cache,
+    rows: readonly (readonly number[])[],
+    positions: readonly number[],
+    total: number,
+    keep: number,
+    wanted: readonly string[],
+  ): Promise<Record<string, Tensor>> {
+    const { names } = this.manifest.graph;
+    const matrix = (values: readonly number[]): Tensor => {
+      const dims = [rows.length, values.length / rows.length];
+      return new this.ort.Tensor("int64", BigInt64Array.from(values, BigInt), dims);
+    };
+    const feeds: Record<string, Tensor> = {
+      ...cache.feeds,
+      [names.inputIds]: matrix(rows.flat()),
+      [names.attentionMask]: matrix(Array<number>(rows.length * total).fill(1)),
+    };
+    if (names.positionIds !== null) {
+      feeds[names.positionIds] = matrix(rows.flatMap(() => positions));
+    }
+    if (names.logitsToKeep !== null && this.onnx.inputNames.includes(names.logitsToKeep)) {
+      const count = BigInt64Array.of(BigInt(keep));
+      feeds[names.logitsToKeep] = new this.ort.Tensor("int64", count, [1]);
+    }
+    const fetches = Object.fromEntries(wanted.map((name) => [name, null]));
+    return this.run(feeds, { ...fetches, ...cache.fetches });
+  }
+
   async #newCache(capacity: number): Promise<Cache> {
     return this.provider === "webgpu" && this.manifest.graph.cache === "shared"
       ? SharedGpuCache.make(this.ort, this.manifest, capacity)
@@ -141,137 +179,5 @@ export class Session {
   async dispose(): Promise<void> {
     await this.#last;
     await this.onnx.release();
-  }
-}
-
-/** The tokens of one sequence and their cache. */
-export class TokenSequence implements Sequence {
-  readonly ids: number[] = [];
-
-  constructor(
-    private readonly session: Session,
-    readonly capacity: number,
-    private readonly cache: Cache,
-  ) {}
-
-  /** Tokens in the cache. */
-  get length(): number {
-    return this.ids.length;
-  }
-
-  /**
-   * Feed `ids`, in one step where the session has no limit, from `position` on; logits [vocab]
-   * after the last of them.
-   * ContextOverflowError if they do not fit the cache; nothing is fed then.
-   */
-  async feed(ids: readonly number[], position = this.length): Promise<Float32Array> {
-    const { stepLimit } = this.session;
-    this.#requireRoom(ids.length);
-    let start = 0;
-    for (; ids.length - start > stepLimit; start += stepLimit) {
-      await this.#step(ids.slice(start, start + stepLimit), position + start, 1);
-    }
-    return this.#step(ids.slice(start), position + start, 1);
-  }
-
-  /**
-   * Feed `ids`, no more than the session's stepLimit, in one step; logits [keep, vocab] after the
-   * last `keep` of them. Errors as of `feed`.
-   */
-  async feedKeeping(ids: readonly number[], keep: number): Promise<Float32Array> {
-    this.#requireRoom(ids.length);
-    return this.#step(ids, this.length, keep);
-  }
-
-  #requireRoom(count: number): void {
-    if (count === 0 || count > this.capacity - this.length) {
-      throw new ContextOverflowError(
-        `${count} more tokens do not fit behind ${this.length} in a cache of ${this.capacity}`,
-      );
-    }
-  }
-
-  /** Feed `ids` in one step; the outputs `names` of it, which the caller disposes. */
-  async feedFor(ids: readonly number[], names: readonly string[]): Promise<Record<string, Tensor>> {
-    this.#requireRoom(ids.length);
-    return this.#run(ids, this.length, 1, names);
-  }
-
-  async #step(ids: readonly number[], position: number, keep: number): Promise<Float32Array> {
-    const { graph, architecture } = this.session.manifest;
-    const outputs = await this.#run(ids, position, keep, [graph.names.logits]);
-    // A graph without logits_to_keep returns the logits of every position.
-    const { data, dims } = outputs[graph.names.logits]!;
-    const { vocabSize } = architecture;
-    if (dims.at(-1) !== vocabSize || data.length < keep * vocabSize) {
-      throw new PackageError(
-        `the graph returned logits of ${shown(dims)}, the manifest has a vocabulary of ` +
-          `${vocabSize}; export the package again`,
-      );
-    }
-    return (data as Float32Array).subarray(data.length - keep * vocabSize);
-  }
-
-  /** One run: the cache then holds `ids` too. */
-  async #run(
-    ids: readonly number[],
-    position: number,
-    keep: number,
-    wanted: readonly string[],
-  ): Promise<Record<string, Tensor>> {
-    const { ort, manifest, onnx } = this.session;
-    const { names } = manifest.graph;
-    const row = (values: readonly number[]): Tensor =>
-      new ort.Tensor("int64", BigInt64Array.from(values, BigInt), [1, values.length]);
-    const feeds: Record<string, Tensor> = {
-      ...this.cache.feeds,
-      [names.inputIds]: row(ids),
-      [names.attentionMask]: row(Array<number>(this.length + ids.length).fill(1)),
-    };
-    if (names.positionIds !== null) {
-      feeds[names.positionIds] = row(ids.map((_, index) => position + index));
-    }
-    if (names.logitsToKeep !== null && onnx.inputNames.includes(names.logitsToKeep)) {
-      feeds[names.logitsToKeep] = new ort.Tensor("int64", BigInt64Array.of(BigInt(keep)), [1]);
-    }
-    const outputs = await this.session.run(feeds, {
-      ...Object.fromEntries(wanted.map((name) => [name, null])),
-      ...this.cache.fetches,
-    });
-    this.ids.push(...ids);
-    this.cache.advance(outputs, this.length);
-    return outputs;
-  }
-
-  /** See Sequence; nextPart says what a part is. */
-  async read(ids: readonly number[]): Promise<{ count: number; logits: Float32Array | null }> {
-    const [begin, end] = nextPart(this.length, this.length + ids.length);
-    const count = end - this.length;
-    const part = [...this.ids.slice(begin), ...ids.slice(0, count)];
-    await this.trim(begin);
-    const logits = await this.feed(part);
-    return { count, logits: count === ids.length ? logits : null };
-  }
-
-  /** Feed a prompt in parts; logits [vocab] after its last token. Throws `signal`'s reason. */
-  async prefill(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array> {
-    for (let left = ids; ;) {
-      await nextTask();
-      signal?.throwIfAborted();
-      const { count, logits } = await this.read(left);
-      if (logits) return logits;
-      left = left.slice(count);
-    }
-  }
-
-  /** Forget all tokens from number `length` on. */
-  async trim(length: number): Promise<void> {
-    if (length >= this.length) return;
-    await this.cache.trim(length);
-    this.ids.length = length;
-  }
-
-  dispose(): void {
-    this.cache.dispose();
   }
 }

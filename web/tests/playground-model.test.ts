@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { PlaygroundModel, seeds } from "../local/model.js";
+import { PlaygroundModel } from "../local/model.js";
+import { seeds } from "../src/request.js";
 import { loading, readExpected } from "./support.js";
 
 const expected = readExpected();

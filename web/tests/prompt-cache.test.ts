@@ -66,6 +66,87 @@ test("texts behind one prompt read it once, and are those without a cache", asyn
   assert.deepEqual(next, []);
 });
 
+test("several texts take each step together, and are those of their seeds", async () => {
+  const generator = await load("fp32");
+  const config = { maxNewTokens: 6, topK: 3, ignoreEos: true, seed: 5 };
+  const told = ["", "", ""];
+  const cache = generator.newCache();
+  const texts: GenerationResult[] = [];
+  const write = async (): Promise<void> => {
+    const onText = (index: number, piece: string): void => void (told[index] += piece);
+    texts.push(...(await generator.generateTexts(PROMPT, 3, config, { cache, onText })));
+  };
+  const prompt = generator.encode(PROMPT).length;
+  assert.deepEqual(await fedBy(generator, write), [prompt, 1, 1, 1, 1, 1]);
+  assert.deepEqual(
+    told,
+    texts.map(({ text }) => text),
+  );
+  assert.equal(texts[0]!.seed, 5);
+  for (const { seed, ids, finishReason } of texts) {
+    const alone = await generator.generate(PROMPT, { ...config, seed: seed! });
+    assert.deepEqual([ids, finishReason], [alone.ids, "length"]);
+  }
+  // The cache still has the prompt, and its logits.
+  assert.deepEqual(await fedBy(generator, () => generator.nextTokens(PROMPT, { cache })), []);
+});
+
+for (const name of ["int4", "int8", "portable", "cache-float16", "cache-int8"]) {
+  test(`${name}: texts together are about as likely as alone`, async () => {
+    const generator = await load(name);
+    const config = { maxNewTokens: 5, ignoreEos: true, logprobs: true, doSample: false };
+    const [one, two] = await generator.generateTexts(PROMPT, 2, config);
+    assert.deepEqual([one!.ids, one!.logprobs], [two!.ids, two!.logprobs]);
+    const alone = await generator.generate(PROMPT, config);
+    assert.equal(one!.ids[0], alone.ids[0]);
+    assert.ok(Math.abs(one!.logprobs![0]! - alone.logprobs![0]!) < 1e-6);
+    // Several rows may round in another place than one.
+    const next = await generator.nextTokens([...generator.encode(PROMPT), one!.ids[0]!], 5);
+    const same = next.find(({ id }) => id === one!.ids[1]);
+    assert.ok(same && Math.abs(Math.log(same.probability) - one!.logprobs![1]!) < 0.7);
+  });
+}
+
+test("texts that end early wait for the others; all of them can be ended", async () => {
+  const generator = await load("fp32");
+  const alone = [];
+  const config = {
+    maxNewTokens: 12,
+    topK: 5,
+    ignoreEos: true,
+    seed: 3,
+    stopStrings: [" the", "."],
+  };
+  const texts = await generator.generateTexts(PROMPT, 4, config);
+  for (const { seed } of texts) {
+    alone.push(await generator.generate(PROMPT, { ...config, seed: seed! }));
+  }
+  assert.deepEqual(
+    texts.map(({ ids, text, finishReason }) => ({ ids, text, finishReason })),
+    alone.map(({ ids, text, finishReason }) => ({ ids, text, finishReason })),
+  );
+  assert.ok(new Set(texts.map(({ ids }) => ids.length)).size > 1);
+  const control = new AbortController();
+  const ended = await generator.generateTexts(PROMPT, 2, config, {
+    signal: control.signal,
+    onText: () => control.abort(),
+  });
+  assert.ok(ended.some(({ finishReason }) => finishReason === "cancelled"));
+  await assert.rejects(generator.generateTexts(PROMPT, 0), /^GenerationError: count is 0; it must/);
+});
+
+test("texts that do not fit the context together come one after another", async () => {
+  const generator = await load("fp32");
+  const prompt = slide.prompt;
+  const config = {
+    maxNewTokens: slide.ids.length,
+    ignoreEos: true,
+    contextOverflow: "slide",
+  } as const;
+  const [one, two] = await generator.generateTexts(prompt, 2, config);
+  assert.deepEqual([one!.ids, two!.ids], [slide.ids, slide.ids]);
+});
+
 test("a text slides past the context in a cache, and what is left serves the next prompt", async () => {
   const generator = await load("fp32");
   const cache = generator.newCache();
