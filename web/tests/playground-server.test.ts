@@ -12,6 +12,7 @@ import {
   continuations,
   focused,
   generated,
+  kept,
   LOOKS,
   ready,
   said,
@@ -420,7 +421,9 @@ test("a reload, and another visit, find the text, its marks and its history", as
   assert.equal(await generated(page), text.slice(TEXT.length));
   await page.keyboard.press("Control+z");
   assert.equal(await textOf(page), TEXT);
-  await page.close();
+  await kept(page, TEXT);
+  await page.goto(`${server.url}icon.svg`);
+  await page.waitForFunction(async () => (await navigator.locks.query()).held!.length === 0);
   const again = await guest.open(server.url);
   await ready(again);
   assert.equal(await textOf(again), TEXT);
@@ -442,9 +445,30 @@ test("two tabs have a text each; both are there later", async () => {
   assert.equal(await textOf(page), "The text of the first tab goes on");
   await page.getByRole("button", { name: "Earlier texts" }).click();
   await page.getByRole("button", { name: /^The text of the second tab/ }).click();
-  await page.waitForFunction(() => /second/.test(document.querySelector("textarea")!.value));
+  await page.waitForFunction(() => /second/.test(document.querySelector("textarea")?.value ?? ""));
   await page.keyboard.press("Control+z");
   assert.equal(await textOf(page), "The text of the first tab goes on");
+  await leave(guest);
+});
+
+test("without locks, tabs that find themselves on one text part", async () => {
+  const guest = await visitor(browser);
+  await guest.context.addInitScript(() => {
+    Object.defineProperty(Navigator.prototype, "locks", { get: () => undefined });
+  });
+  const first = await guest.open(server.url);
+  await first.locator("#text").fill("One text");
+  await kept(first, "One text");
+  const second = await guest.open(server.url);
+  assert.equal(await textOf(second), "One text");
+  await second.locator("#text").fill("Another text");
+  await said(first, /open in another tab/);
+  await first.locator("#text").fill("One text goes on");
+  await kept(second, "One text goes on");
+  await first.reload();
+  await second.reload();
+  assert.equal(await textOf(first), "One text goes on");
+  assert.equal(await textOf(second), "Another text");
   await leave(guest);
 });
 
@@ -459,7 +483,7 @@ test("a link has the text and the seed; the text before comes back by Undo", asy
   await there.locator("#text").fill("Mine.");
   await there.goto("about:blank");
   await there.goto(link);
-  await there.waitForFunction(() => /sea/.test(document.querySelector("textarea")!.value));
+  await there.waitForFunction(() => /sea/.test(document.querySelector("textarea")?.value ?? ""));
   assert.equal(await textOf(there), `${TEXT} é 😀 &=#`);
   assert.equal(await there.locator("#write-seed").inputValue(), seed);
   assert.equal(await there.evaluate(() => location.hash), "");
@@ -542,7 +566,7 @@ test("scripts from right to left, characters of several tokens, and input method
   assert.equal(await textOf(page), "日本");
   assert.equal(await generated(page), "");
   await page.keyboard.press("Control+z");
-  assert.doesNotMatch(await textOf(page), /日本/);
+  assert.equal(await textOf(page), "");
   await leave(guest);
 });
 
@@ -575,6 +599,82 @@ test("when the server goes, the text stays, and Try again goes on with a new one
   }
   await page.reload().catch(() => {});
   await guest.close();
+});
+
+test("a failed load keeps the text, and is told until Try again succeeds", async () => {
+  const guest = await visitor(browser);
+  await guest.context.route("**/model", (route) => route.abort());
+  const page = await guest.open(server.url);
+  const alert = page.getByRole("alert").getByText(/does not answer/);
+  await alert.waitFor(WAIT);
+  await page.locator("#text").fill(TEXT);
+  for (const name of ["next", "read", "attention", "model", "write"]) {
+    await page.locator(`#tab-${name}`).click();
+    await page.locator(`#view-${name}`).waitFor();
+    await assertAccessible(page, `${name}, without a model`);
+    assert.ok(await alert.isVisible(), name);
+  }
+  await guest.context.unroute("**/model");
+  await page.getByRole("button", { name: "Try again" }).click();
+  await ready(page);
+  assert.equal(await focused(page), "tab-write");
+  assert.equal(await textOf(page), TEXT);
+  await page.locator("#text").press("Tab");
+  await continuations(page);
+  await guest.close();
+});
+
+test("a server with a key asks for it, once", async () => {
+  const locked = await startServer("int4", 0, ["--api-key", "open-sesame"]);
+  const guest = await visitor(browser);
+  const page = await guest.open(locked.url);
+  await page.getByRole("alert").getByText("This server asks for a key.").waitFor(WAIT);
+  await assertAccessible(page, "a key is asked for");
+  await page.getByLabel("Key").fill("wrong");
+  await page.keyboard.press("Enter");
+  await page.locator("#key:not(:focus)").waitFor(WAIT);
+  await page.getByLabel("Key").fill("open-sesame");
+  await page.keyboard.press("Enter");
+  await ready(page);
+  await page.locator("#text").fill(TEXT);
+  await view(page, "next");
+  await page.reload();
+  await page.locator(".option .word:not(:empty)").first().waitFor(WAIT);
+  await guest.close();
+  await locked.kill();
+});
+
+test("a text beyond what the server reads is used to its end", async () => {
+  const { page, guest } = await visit("");
+  const huge = "é".repeat(400_000);
+  await page.evaluate((text) => {
+    const area = document.querySelector("textarea")!;
+    area.value = `${text} The old man`;
+    area.dispatchEvent(new Event("input"));
+  }, huge);
+  await view(page, "read");
+  assert.match((await page.locator("#view-read .tokens").textContent())!, /^é+ The old man$/);
+  await leave(guest);
+});
+
+test("where the browser keeps nothing, the page still works", async () => {
+  const guest = await visitor(browser);
+  await guest.context.addInitScript(() => {
+    for (const name of ["localStorage", "sessionStorage"]) {
+      const get = () => {
+        throw new DOMException("forbidden", "SecurityError");
+      };
+      Object.defineProperty(globalThis, name, { get });
+    }
+  });
+  const page = await guest.open(server.url);
+  await ready(page);
+  await page.locator("#text").fill(TEXT);
+  await page.keyboard.press("Tab");
+  await continuations(page);
+  await page.keyboard.press("1");
+  await view(page, "read");
+  await leave(guest);
 });
 
 test("without motion nothing moves, and the first load is small", async () => {

@@ -60,6 +60,8 @@ export async function visitor(browser: Browser, look: Look = LOOKS[0]!): Promise
     permissions: ["clipboard-read", "clipboard-write"],
   });
   context.setDefaultTimeout(WAIT.timeout);
+  // Browsers ask for it where a file is looked at by itself.
+  await context.route("**/favicon.ico", (route) => route.fulfill({ status: 204 }));
   const complaints: string[] = [];
   context.on("console", (message) => {
     if (message.type() === "error") complaints.push(message.text());
@@ -103,6 +105,18 @@ export async function ready(page: Page): Promise<void> {
   await page.waitForFunction(
     () => document.getElementById("loading")!.hidden && document.getElementById("notice")!.hidden,
     undefined,
+    WAIT,
+  );
+}
+
+/** Until `text` is where it stays over a visit. */
+export async function kept(page: Page, text: string): Promise<void> {
+  await page.waitForFunction(
+    (wanted) =>
+      Object.entries(localStorage).some(
+        ([key, value]) => key.startsWith("gpt2-edge/text/") && JSON.parse(value).text === wanted,
+      ),
+    text,
     WAIT,
   );
 }

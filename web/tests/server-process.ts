@@ -12,11 +12,15 @@ export interface ServerProcess {
 }
 
 /** Serves the package `name` of make_packages.py. `port` 0: any that is free. */
-export async function startServer(name: string, port = 0): Promise<ServerProcess> {
+export async function startServer(
+  name: string,
+  port = 0,
+  options: readonly string[] = [],
+): Promise<ServerProcess> {
   const python = process.env["PYTHON"] ?? "python3";
   const server = spawn(
     python,
-    ["-m", "gpt2_edge", "serve", `${PACKAGES}${name}`, "--port", String(port)],
+    ["-m", "gpt2_edge", "serve", `${PACKAGES}${name}`, "--port", String(port), ...options],
     { stdio: ["ignore", "pipe", "pipe"] },
   );
   const exited = once(server, "exit");

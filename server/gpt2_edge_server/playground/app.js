@@ -7,6 +7,7 @@ import { Page } from "./page.js";
 import { browserLocks, Sessions } from "./sessions.js";
 import { Settings } from "./settings.js";
 import { copyText, shareLink, takeFromAddress } from "./share.js";
+import { own, shared } from "./storage.js";
 import { settled } from "./tasks.js";
 import { TextStore } from "./text-store.js";
 import { beginText, showTexts } from "./texts.js";
@@ -19,13 +20,13 @@ import { writeView } from "./views/write.js";
 const THEME = "gpt2-edge/theme";
 const VIEW = "gpt2-edge/view";
 
-const sessions = new Sessions(localStorage, sessionStorage, browserLocks());
+const sessions = new Sessions(shared, own, browserLocks());
 const store = new TextStore(await sessions.open());
-const settings = new Settings(localStorage);
+const settings = new Settings(shared);
 const editor = new Editor(store);
 const page = new Page(store, settings, editor, await chooseBackend());
 const views = [writeView, nextView, readView, attentionView, modelView].map((make) => make(page));
-let shown = views.find(({ name }) => name === sessionStorage.getItem(VIEW)) ?? views[0];
+let shown = views.find(({ name }) => name === own.getItem(VIEW)) ?? views[0];
 
 keepText();
 buildTabs();
@@ -121,7 +122,7 @@ function select(view) {
   }
   document.body.dataset["view"] = view.name;
   view.element.hidden = false;
-  sessionStorage.setItem(VIEW, view.name);
+  own.setItem(VIEW, view.name);
   scrollTo({ top: 0 });
   view.show();
 }
@@ -147,7 +148,7 @@ function themeButton() {
   const toggle = button("moon", "Dark", () => {
     root.dataset["theme"] = isDark() ? "light" : "dark";
     try {
-      localStorage.setItem(THEME, root.dataset["theme"]);
+      shared.setItem(THEME, root.dataset["theme"]);
     } catch {
       // No room: it holds for this visit.
     }

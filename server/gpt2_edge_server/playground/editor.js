@@ -23,16 +23,28 @@ export class Editor {
       placeholder: "Write something…",
       autocapitalize: "sentences",
       spellcheck: "true",
+      "aria-autocomplete": "list",
     });
     this.element = el("div", { class: "editor" }, this.area, this.mirror);
     /** How much of the beginning the model does not see, in code units. @private */
     this.dropped = 0;
+    /** The group of an input method's composition. @private */
+    this.composition = "";
     /** Called when somebody edits, before the store knows. */
     this.beforeInput = () => {};
     this.area.addEventListener("input", () => {
       this.beforeInput();
-      store.type(this.area.value, this.area.selectionEnd, performance.now());
+      const { value, selectionEnd } = this.area;
+      store.type(value, selectionEnd, performance.now(), this.composition);
       this.draw();
+    });
+    this.area.addEventListener("compositionstart", () => {
+      store.endStep();
+      this.composition = "composition";
+    });
+    this.area.addEventListener("compositionend", () => {
+      store.endStep();
+      this.composition = "";
     });
     this.area.addEventListener("beforeinput", (event) => {
       // The browser's own history does not know what the model wrote.

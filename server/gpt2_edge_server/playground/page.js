@@ -93,7 +93,8 @@ export class Page {
   async attempt(call) {
     try {
       await call();
-      this.hideNotice();
+      // Without a model it did nothing, and why there is none stays to be read.
+      if (this.info) this.hideNotice();
     } catch (error) {
       this.fail(error, () => this.attempt(call));
     }

@@ -4,6 +4,7 @@
  *
  * @typedef {import("./text-store.js").Saved} Saved
  * @typedef {import("./text-store.js").Step} Step
+ * @typedef {import("./storage.js").Shelf} Shelf
  * @typedef {{id: string, time: number, saved: Saved}} Kept
  */
 
@@ -22,8 +23,8 @@ const HANDOVER = 2000;
 
 export class Sessions {
   /**
-   * @param {Storage} storage  What all tabs share.
-   * @param {Storage} own      What this tab keeps over a reload.
+   * @param {Shelf} storage  What all tabs share.
+   * @param {Shelf} own      What this tab keeps over a reload.
    * @param {Locks} locks
    */
   constructor(storage, own, locks) {

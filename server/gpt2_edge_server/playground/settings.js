@@ -86,7 +86,7 @@ const WRITING = { temperature: 1, topK: 40, topP: 1, minP: 0, length: 80 };
 const PLAIN = { temperature: 1, topK: 0, topP: 1, minP: 0 };
 
 export class Settings {
-  /** @param {Storage} storage */
+  /** @param {import("./storage.js").Shelf} storage */
   constructor(storage) {
     this.storage = storage;
     /** @type {Record<Name, number>} */

@@ -53,8 +53,21 @@ async function copied(text) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    return false;
+    return copiedAsBefore(text);
   }
+}
+
+/** As pages copied before there was a clipboard, which plain http has not. @param {string} text */
+function copiedAsBefore(text) {
+  const focused = document.activeElement;
+  const area = el("textarea", { class: "hidden" });
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  const done = document.execCommand("copy");
+  area.remove();
+  if (focused instanceof HTMLElement) focused.focus();
+  return done;
 }
 
 /** @param {string} link */

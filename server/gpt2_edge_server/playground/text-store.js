@@ -64,8 +64,9 @@ export class TextStore {
    * @param {string} text
    * @param {number} caret
    * @param {number} now  ms
+   * @param {string} group  Of an input method's composition: all of it is one step.
    */
-  type(text, caret, now) {
+  type(text, caret, now, group = "") {
     const { start, removed, inserted } = difference(this.text, text, caret);
     if (!removed && !inserted) {
       this.caret = caret;
@@ -76,8 +77,8 @@ export class TextStore {
       now - this.group.time < PAUSE &&
       !beginsWord &&
       (inserted ? start : start + removed.length) === this.caret;
-    const name = `${inserted ? "typing" : "deleting"}`;
-    if (!goesOn || this.group.name !== name) this.group.name = "";
+    const name = group || (inserted ? "typing" : "deleting");
+    if (!goesOn && !group) this.group.name = "";
     this.replace(start, start + removed.length, inserted, { group: name, now, caret });
   }
 

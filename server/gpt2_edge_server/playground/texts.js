@@ -14,8 +14,9 @@ const SHOWN = 160;
  * @param {string} text
  * @param {import("./text-store.js").Mark[]} marks
  */
-export async function beginText({ store }, sessions, text, marks = []) {
+export async function beginText({ store, editor }, sessions, text, marks = []) {
   if (text === store.text) return;
+  editor.beforeInput();
   await sessions.keep(store.saved(), Date.now());
   if (store.text.trim()) await sessions.part();
   store.endStep();

@@ -5,9 +5,15 @@
  * @typedef {import("../backend.js").Written} Written
  */
 
+import { own } from "../storage.js";
 import { eventData } from "./events.js";
 
 const KEY = "gpt2-edge/key";
+/**
+ * More of a text's end than any context holds, in code units. Servers have a limit to what they read;
+ * what is before this they would leave out themselves.
+ */
+const LONGEST = 150_000;
 
 /** @returns {Backend} */
 export function createBackend() {
@@ -23,18 +29,20 @@ export function createBackend() {
     },
 
     async tokenize(text) {
-      const { count, dropped_chars } = await ask("tokenize", { prompt: text });
-      return { count, droppedChars: dropped_chars ?? 0 };
+      const { prompt, cut } = ending(text);
+      const { count, dropped_chars } = await ask("tokenize", { prompt });
+      return { count, droppedChars: cut + dropped_chars };
     },
 
     async next(text, { k, seed, signal, ...settings }) {
-      const answer = await ask("next", { prompt: text, k, seed, ...fields(settings) }, signal);
-      return { ...answer, droppedChars: answer.dropped_chars };
+      const { prompt, cut } = ending(text);
+      const answer = await ask("next", { prompt, k, seed, ...fields(settings) }, signal);
+      return { ...answer, droppedChars: cut + answer.dropped_chars };
     },
 
     async write(text, { n, maxTokens, seed, signal, onText, ...settings }) {
       const body = {
-        prompt: text,
+        prompt: ending(text).prompt,
         n,
         max_tokens: maxTokens,
         seed,
@@ -63,13 +71,17 @@ export function createBackend() {
     },
 
     async score(text, { alternatives, signal }) {
-      const answer = await ask("score", { prompt: text, alternatives }, signal);
-      return { ...answer, droppedChars: answer.dropped_chars };
+      const { prompt, cut } = ending(text);
+      const answer = await ask("score", { prompt, alternatives }, signal);
+      const tokens = moved(answer.tokens, cut);
+      return { ...answer, tokens, droppedChars: cut + answer.dropped_chars };
     },
 
     async attention(text, { signal }) {
-      const answer = await ask("attention", { prompt: text }, signal);
-      const { tokens, layers, heads } = answer;
+      const { prompt, cut } = ending(text);
+      const answer = await ask("attention", { prompt }, signal);
+      const { layers, heads } = answer;
+      const tokens = moved(answer.tokens, cut);
       const length = tokens.length;
       const weights = new Float32Array(layers * heads * length * length);
       let row = 0;
@@ -81,15 +93,35 @@ export function createBackend() {
           }
         }
       }
-      return { tokens, layers, heads, weights, droppedChars: answer.dropped_chars };
+      return { tokens, layers, heads, weights, droppedChars: cut + answer.dropped_chars };
     },
 
     selfTest: ({ signal }) => ask("selftest", {}, signal),
 
     setKey(key) {
-      sessionStorage.setItem(KEY, key);
+      own.setItem(KEY, key);
     },
   };
+}
+
+/**
+ * As much of the end of `text` as is sent, and how much of its beginning is not.
+ * @param {string} text
+ */
+function ending(text) {
+  let cut = Math.max(text.length - LONGEST, 0);
+  if (cut > 0 && /[\udc00-\udfff]/.test(text.charAt(cut))) cut += 1; // no half of a character
+  return { prompt: text.slice(cut), cut };
+}
+
+/**
+ * Tokens whose ranges are those of a text with `cut` code units more at its beginning.
+ * @template {import("../backend.js").Token} T
+ * @param {T[]} tokens
+ * @param {number} cut
+ */
+function moved(tokens, cut) {
+  return tokens.map((token) => ({ ...token, start: token.start + cut, end: token.end + cut }));
 }
 
 /**
@@ -126,7 +158,7 @@ async function ask(path, body, signal) {
  * @param {AbortSignal=} signal
  */
 async function request(path, body, signal) {
-  const key = sessionStorage.getItem(KEY);
+  const key = own.getItem(KEY);
   /** @type {RequestInit} */
   const options = { headers: key ? { Authorization: `Bearer ${key}` } : {} };
   if (signal) options.signal = signal;

@@ -10,6 +10,8 @@ const EXAMPLE = "The animal didn't cross the street because it was too tired";
 /** What the example is about. */
 const EXAMPLE_WORD = " it";
 const LISTED = 6;
+/** A text of so many tokens stays in sight. */
+const SHORT = 60;
 
 /**
  * @param {import("../page.js").Page} page
@@ -49,6 +51,8 @@ export function attentionView(page) {
     wantsExample = !wantsExample;
     void page.attempt(ask);
   });
+  const point = el("p", { class: "help" });
+  point.append("Point at a word, or tap it: the darker another one, the more it looks at it.");
   const fit = el("p", { class: "help" });
   const details = el("div", { class: "details" });
   const aside = el("aside", { class: "panel", "aria-label": "What this token looks at" }, details);
@@ -64,7 +68,7 @@ export function attentionView(page) {
     ),
     grid.element,
   );
-  const work = el("div", { class: "work" }, line.element, fit, pickers);
+  const work = el("div", { class: "work" }, line.element, point, fit, pickers);
   const main = el("div", { class: "main" }, hint, work, example, maps);
   const element = el("section", { class: "view attention" }, main, aside);
   const soon = settled(300, () => void page.attempt(ask));
@@ -99,6 +103,7 @@ export function attentionView(page) {
     fill(layer, layers);
     fill(head, heads);
     line.show(text, tokens, droppedChars);
+    line.element.classList.toggle("is-short", tokens.length <= SHORT);
     for (const [i, span] of line.spans.entries()) {
       span.setAttribute("aria-label", spoken(line.units[i]?.text ?? ""));
     }

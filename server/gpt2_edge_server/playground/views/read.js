@@ -30,8 +30,9 @@ export function readView(page) {
   const details = el("div", { class: "details" });
   const aside = el("aside", { class: "panel", "aria-label": "This token" }, details);
   const hint = el("p", { class: "hint" });
+  const meaning = el("p", { class: "help" });
   const fit = el("p", { class: "help" });
-  const facts = el("div", { class: "facts" }, figure, ofRange, legend, fit);
+  const facts = el("div", { class: "facts" }, figure, ofRange, meaning, legend, fit);
   const main = el("div", { class: "main" }, hint, line.element, facts);
   const element = el("section", { class: "view read" }, main, aside);
   const soon = settled(200, () => void page.attempt(ask));
@@ -91,6 +92,10 @@ export function readView(page) {
     fit.textContent = dropped
       ? `The first ${counted(dropped, "character")} do not fit into the model; they are dimmed.`
       : "";
+    meaning.textContent =
+      perplexity === null
+        ? ""
+        : `On average the model was as unsure as between ${counted(Math.max(Math.round(perplexity), 1), "equally likely token")}. Select some of the text for its own figure.`;
     chosen(undefined);
     line.pin(mostSurprising());
     if (perplexity !== null) page.say(`Perplexity ${perplexity.toFixed(1)}.`, { seen: true });

@@ -63,7 +63,10 @@ export class Suggestions {
     else if (event.key === "ArrowUp") this.choose(this.chosen - 1);
     else if (event.key === "Enter") this.take(this.chosen);
     else if (event.key === "Escape") this.leave();
-    else if (digit >= 1 && digit <= COUNT) this.take(digit - 1);
+    else if (["ArrowLeft", "ArrowRight", "Home", "End"].includes(event.key)) {
+      this.close(); // the caret goes elsewhere
+      return false;
+    } else if (digit >= 1 && digit <= COUNT) this.take(digit - 1);
     else return false;
     return true;
   }
@@ -87,16 +90,18 @@ export class Suggestions {
     this.texts = Array.from({ length: COUNT }, () => "");
     this.show();
     this.page.say("Thinking of three continuations…", { seen: true });
-    const onText = (/** @type {number} */ index, /** @type {string} */ piece) => {
-      if (index < COUNT) this.texts[index] += piece;
-      this.draw();
-    };
+    const texts = this.texts;
     const drawing = settings.drawing();
     settings.advance();
     try {
-      const written = await this.calls.run((signal) =>
-        backend.write(prompt, { ...drawing, n: COUNT, maxTokens: LENGTH, onText, signal }),
-      );
+      const written = await this.calls.run((signal) => {
+        const onText = (/** @type {number} */ index, /** @type {string} */ piece) => {
+          if (signal.aborted || index >= COUNT) return;
+          texts[index] += piece;
+          this.draw();
+        };
+        return backend.write(prompt, { ...drawing, n: COUNT, maxTokens: LENGTH, onText, signal });
+      });
       if (!written) return;
       this.texts = written.map(({ text }) => atSentenceEnd(text));
       this.element.classList.remove("is-waiting");

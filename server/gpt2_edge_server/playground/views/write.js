@@ -116,20 +116,19 @@ export function writeView(page) {
     const start = editor.caret;
     let end = start;
     const group = `text ${(texts += 1)}`;
-    const onText = (/** @type {number} */ index, /** @type {string} */ piece) => {
-      if (index !== 0 || !writing.busy) return;
-      store.replace(end, end, piece, { generated: true, group });
-      end += piece.length;
-      editor.reveal(end);
-    };
     showWriting(true);
     page.say("Writing…");
     try {
-      const drawing = settings.drawing();
-      const request = { ...drawing, n: 1, maxTokens: settings.values.length, onText };
-      const written = await writing.run((signal) =>
-        page.backend.write(store.text.slice(0, start), { ...request, signal }),
-      );
+      const request = { ...settings.drawing(), n: 1, maxTokens: settings.values.length };
+      const written = await writing.run((signal) => {
+        const onText = (/** @type {number} */ index, /** @type {string} */ piece) => {
+          if (signal.aborted || index !== 0) return;
+          store.replace(end, end, piece, { generated: true, group });
+          end += piece.length;
+          editor.reveal(end);
+        };
+        return page.backend.write(store.text.slice(0, start), { ...request, onText, signal });
+      });
       if (!written) return;
       page.say(`Wrote ${counted(wordCount(store.text.slice(start, end)), "word")}.`);
       // Words that were taken back, and words that went on, do not come again.
@@ -186,6 +185,7 @@ export function writeView(page) {
     return false;
   }
 
+  editor.area.addEventListener("pointerdown", () => suggestions.close());
   editor.area.addEventListener("blur", () => (tabLeaves = false));
 
   return {
