@@ -35,6 +35,11 @@ let model: PlaygroundModel | null = null;
 type Tell = (...event: unknown[]) => void;
 type Source = { readonly url: string } | { readonly files: readonly File[] };
 
+/** ONNX Runtime did not start, or not with this package: it tries that once in a worker's life. */
+class StartError extends Error {
+  override name = "StartError";
+}
+
 /** What a page may be given as the address of a package; one from disk is only there if kept. */
 function addressed(url: string): ChosenPackage | { url: string } {
   if (!url.startsWith(DISK)) return { url };
@@ -47,13 +52,15 @@ function addressed(url: string): ChosenPackage | { url: string } {
 async function load(source: Source, signal: AbortSignal, tell: Tell): Promise<string> {
   const chosen = "files" in source ? chosenPackage(source.files) : addressed(source.url);
   let told = 0;
+  let complete = false;
   const onProgress = ({ loaded, total }: Progress): void => {
+    complete = loaded >= total;
     const now = performance.now();
     if (now - told < 50 && loaded < total) return;
     told = now;
     tell({ label: loaded < total ? "Loading the model" : "Starting the model", loaded, total });
   };
-  const generator = await Generator.load(chosen.url, {
+  const loading = Generator.load(chosen.url, {
     ...("fetch" in chosen && { fetch: chosen.fetch }),
     ...(keep && { keep }),
     provider: "auto",
@@ -61,6 +68,9 @@ async function load(source: Source, signal: AbortSignal, tell: Tell): Promise<st
     wasmFiles,
     signal,
     onProgress,
+  });
+  const generator = await loading.catch((error: unknown) => {
+    throw complete && !model ? new StartError((error as Error).message, { cause: error }) : error;
   });
   if (signal.aborted) {
     await generator.dispose();

@@ -121,7 +121,7 @@ test("without isolation from other sites, several threads are refused in a line"
   await plain.close();
 });
 
-test("WebGPU gives Python's tokens", { timeout: 300_000 }, async (t) => {
+test("WebGPU gives Python's tokens", { timeout: 600_000 }, async (t) => {
   const gpu = await startBrowser(SOFTWARE_WEBGPU);
   try {
     const page = await emptyPage(gpu);
@@ -139,7 +139,7 @@ test("WebGPU gives Python's tokens", { timeout: 300_000 }, async (t) => {
     // The prompt is longer than 32 tokens, from which on attention takes another kernel.
     const { greedy } = packages["int4"]!;
     const begun = greedy.ids.slice(0, 30);
-    const { encoded, stepLimit, result, apart } = await page.evaluate(
+    const { encoded, stepLimit, result, apart, scoresApart, attends } = await page.evaluate(
       async ([options, prompt, ids]) => {
         const library = "/build/src/index.js";
         const { Generator } = (await import(library)) as typeof import("../src/index.js");
@@ -148,11 +148,21 @@ test("WebGPU gives Python's tokens", { timeout: 300_000 }, async (t) => {
         const result = await generator.generate(encoded, { maxNewTokens: 3, ignoreEos: true });
         const { stepLimit } = generator.session;
         const logits = await generator.logits(encoded);
+        const scores = await generator.scoreTokens(encoded.slice(0, 20));
+        const { weights } = await generator.attention(encoded.slice(0, 8));
         await generator.dispose();
         const wasm = await Generator.load("/packages/int4/", { provider: "wasm", threads: 1 });
         const same = await wasm.logits(encoded);
+        const sameScores = await wasm.scoreTokens(encoded.slice(0, 20));
+        const scoresApart = Math.max(
+          ...scores.map(({ logprob }, at) =>
+            Math.abs((logprob ?? 0) - (sameScores[at]!.logprob ?? 0)),
+          ),
+        );
+        const sameWeights = (await wasm.attention(encoded.slice(0, 8))).weights;
+        const attends = weights.every((weight, at) => Math.abs(weight - sameWeights[at]!) < 1e-6);
         const apart = Math.max(...logits.map((logit, id) => Math.abs(logit - same[id]!)));
-        return { encoded, stepLimit: String(stepLimit), result, apart };
+        return { encoded, stepLimit: String(stepLimit), result, apart, scoresApart, attends };
       },
       [load, greedy.prompt, begun] as const,
     );
@@ -161,6 +171,8 @@ test("WebGPU gives Python's tokens", { timeout: 300_000 }, async (t) => {
     assert.deepEqual(result.ids, greedy.ids.slice(30, 33));
     t.diagnostic(`tokens in one step: ${stepLimit}; logits up to ${apart.toFixed(2)} from wasm's`);
     assert.ok(apart < 0.7, `${apart}`); // rounding in int4 comes to 0.4, wrong attention to 1 and more
+    assert.ok(scoresApart < 0.7, `${scoresApart}`);
+    assert.ok(attends); // it runs on WebAssembly in both
     // "auto" takes no GPU that is software, and says so.
     const auto = await page.evaluate(async () => {
       const library = "/build/src/index.js";

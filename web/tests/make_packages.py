@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-
 from onnxruntime import InferenceSession, SessionOptions
 
 from gpt2_edge import GenerationConfig, Generator

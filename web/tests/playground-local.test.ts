@@ -11,7 +11,7 @@ import { after, before, test } from "node:test";
 
 import type { Browser, Page } from "playwright-core";
 
-import { buildPlayground } from "../scripts/build-playground.js";
+import { buildPlayground, POLICY } from "../scripts/build-playground.js";
 import { serve, type Served, type ServeOptions } from "../scripts/static-server.js";
 import {
   assertAccessible,
@@ -80,7 +80,9 @@ function assertPythons(words: readonly string[]): void {
 }
 
 test("all five views work in the browser alone", async () => {
-  await visiting(await host("portable"), async (page, { complaints }) => {
+  // Hosts may say themselves what the page says of its scripts; the worker is then bound, too.
+  const headers = { "content-security-policy": POLICY };
+  await visiting(await host("portable", { headers }), async (page, { complaints }) => {
     await ready(page);
     assertPythons(await optionsAfter(page, next.prompt));
     await page.locator(".next .option").first().click();
@@ -163,39 +165,69 @@ test("a second visit needs no network: the page, the model and the text are ther
   });
 });
 
-test("a load that fails is told, keeps the text, and goes on where it was", async () => {
-  const asked: string[] = [];
-  let broken = true;
-  const large = /\.(onnx|wasm)$|^tokenizer\.json$/;
-  const served = await host("portable", {
-    onRequest(path) {
-      const name = path.split("/").at(-1)!;
-      asked.push(name);
-      return broken && name === "model.onnx" ? 503 : 200;
-    },
+for (const [broken, message] of [
+  ["model.onnx", /model\.onnx: the server answered HTTP 503/],
+  ["ort-wasm-simd-threaded.mjs", /model\.onnx cannot be loaded by onnxruntime-web/],
+] as const) {
+  test(`a load that fails for ${broken} is told, keeps the text, and is tried again`, async () => {
+    const asked: string[] = [];
+    let fails = true;
+    const served = await host("portable", {
+      onRequest(path) {
+        const name = path.split("/").at(-1)!;
+        asked.push(name);
+        return fails && name === broken ? 503 : 200;
+      },
+    });
+    await visiting(served, async (page) => {
+      await page.locator("#text").fill(next.prompt);
+      await page.getByRole("alert").getByText(message).waitFor();
+      assert.equal(await textOf(page), next.prompt);
+      fails = false;
+      await page.getByRole("button", { name: "Try again" }).click();
+      await ready(page);
+      assertPythons(await optionsAfter(page, next.prompt));
+      asked.length = 0;
+      await page.reload();
+      await ready(page);
+      assertPythons(await optionsAfter(page, next.prompt));
+      const large = /\.(onnx|wasm)$|^tokenizer\.json$/;
+      assert.deepEqual(
+        asked.filter((name) => large.test(name)),
+        [],
+      );
+      assert.ok(asked.includes("manifest.json"), asked.join());
+    });
   });
-  await visiting(served, async (page) => {
-    await page.locator("#text").fill(next.prompt);
-    await page
-      .getByRole("alert")
-      .getByText(/model\.onnx: the server answered HTTP 503/)
-      .waitFor();
-    assert.equal(await textOf(page), next.prompt);
-    broken = false;
-    await page.getByRole("button", { name: "Try again" }).click();
+}
+
+test("a worker that ends is followed by another one, with the same package", async () => {
+  await visiting(await host("portable"), async (page) => {
     await ready(page);
     assertPythons(await optionsAfter(page, next.prompt));
-    asked.length = 0;
-    await page.reload();
-    await ready(page);
-    assertPythons(await optionsAfter(page, next.prompt));
-    assert.deepEqual(
-      asked.filter((name) => large.test(name)),
-      [],
-    );
-    assert.ok(asked.includes("manifest.json"), asked.join());
+    const worker = page.workers()[0]!;
+    const ended = new Promise((resolve) => worker.on("close", resolve));
+    await worker.evaluate(() => {
+      setTimeout(() => {
+        throw new Error("out of memory");
+      });
+    });
+    await ended;
+    await view(page, "attention");
   });
 });
+
+/** Drops a folder of this device on an element, as a hand with a file manager does. */
+async function dropFolder(page: Page, selector: string, path: string): Promise<void> {
+  const target = page.locator(selector);
+  await target.scrollIntoViewIfNeeded();
+  const { x, y, height } = (await target.boundingBox())!;
+  const session = await page.context().newCDPSession(page);
+  const data = { items: [], files: [path], dragOperationsMask: 1 };
+  for (const type of ["dragEnter", "dragOver", "drop"] as const) {
+    await session.send("Input.dispatchDragEvent", { type, x: x + 20, y: y + height / 2, data });
+  }
+}
 
 test("a package by its address, one that is none, and one from disk, which a reload finds", async () => {
   const served = await host("nothing");
@@ -223,6 +255,9 @@ test("a package by its address, one that is none, and one from disk, which a rel
       await page.reload();
       await view(page, "model");
       await page.locator(".model-head .help").getByText(/^fp32/).waitFor();
+
+      await dropFolder(page, "#model-folder", `${PACKAGES}int8`);
+      await page.locator(".model-head .help").getByText(/^int8/).waitFor();
     },
     { query: "?package=/packages/portable/" },
   );

@@ -18,6 +18,18 @@ export function createBackend() {
   const worker = new ModelWorker();
   /** @type {PackageSource} */
   let source = { url: firstAddress() };
+  /** What is loaded; another worker loads it again. @type {PackageSource | undefined} */
+  let loaded;
+  /**
+   * @param {string} call
+   * @param {unknown[]} args
+   * @param {AbortSignal} [signal]
+   * @param {(...event: any[]) => void} [tell]
+   */
+  const ask = async (call, args, signal, tell) => {
+    if (!worker.runs && loaded) await worker.call("load", [loaded], signal);
+    return worker.call(call, args, signal, tell);
+  };
   // Without it (a private window, http:) the page works, but not offline.
   navigator.serviceWorker?.register(SERVICE_WORKER).catch(() => {});
   return {
@@ -28,18 +40,17 @@ export function createBackend() {
       source = "url" in chosen ? { url: new URL(chosen.url, document.baseURI).href } : chosen;
     },
     async load({ onProgress, signal }) {
-      const asked = source;
-      const address = await worker.call("load", [withBase(asked)], signal, onProgress);
-      remember(address);
+      const asked = withBase(source);
+      remember(await worker.call("load", [asked], signal, onProgress));
+      loaded = asked;
     },
-    info: () => worker.call("info", []),
-    tokenize: (text) => worker.call("tokenize", [text]),
-    next: (text, { signal, ...options }) => worker.call("next", [text, options], signal),
-    write: (text, { signal, onText, ...options }) =>
-      worker.call("write", [text, options], signal, onText),
-    score: (text, { signal, ...options }) => worker.call("score", [text, options], signal),
-    attention: (text, { signal }) => worker.call("attention", [text], signal),
-    selfTest: ({ signal }) => worker.call("selfTest", [], signal),
+    info: () => ask("info", []),
+    tokenize: (text) => ask("tokenize", [text]),
+    next: (text, { signal, ...options }) => ask("next", [text, options], signal),
+    write: (text, { signal, onText, ...options }) => ask("write", [text, options], signal, onText),
+    score: (text, { signal, ...options }) => ask("score", [text, options], signal),
+    attention: (text, { signal }) => ask("attention", [text], signal),
+    selfTest: ({ signal }) => ask("selfTest", [], signal),
   };
 }
 
@@ -96,6 +107,11 @@ class ModelWorker {
     this.calls = 0;
   }
 
+  /** Whether there is a worker, with whatever it has loaded. */
+  get runs() {
+    return this.worker !== undefined;
+  }
+
   /**
    * @param {string} call
    * @param {unknown[]} args
@@ -127,18 +143,24 @@ class ModelWorker {
       const call = this.waiting.get(data.id);
       if (!call) return;
       if (data.event) call.tell?.(...data.event);
-      else if (data.error) call.reject(errorOf(data.error));
-      else call.resolve(data.result);
+      else if (!data.error) call.resolve(data.result);
+      // What was downloaded is kept; the next load begins in another worker.
+      else if (data.error.name === "StartError") this.stop(errorOf(data.error));
+      else call.reject(errorOf(data.error));
     });
-    worker.addEventListener("error", (event) => {
-      // It could not be loaded, or memory ran out: the next load starts another one.
-      worker.terminate();
-      this.worker = undefined;
-      const reason = event.message ? ` (${event.message})` : "";
-      const error = new Error(`The model stopped${reason}. Load it again.`);
-      for (const { reject } of this.waiting.values()) reject(error);
+    worker.addEventListener("error", ({ message }) => {
+      // It could not be loaded, or memory ran out.
+      const reason = message ? ` (${message})` : "";
+      this.stop(new Error(`The model stopped${reason}. Try again.`));
     });
     return worker;
+  }
+
+  /** @private @param {Error} error  What every call comes to that waits. */
+  stop(error) {
+    this.worker?.terminate();
+    this.worker = undefined;
+    for (const { reject } of this.waiting.values()) reject(error);
   }
 }
 
