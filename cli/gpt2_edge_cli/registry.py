@@ -20,6 +20,7 @@ _MODULES = {
     "generate": "gpt2_edge_cli.verbs.generate",
     "chat": "gpt2_edge_cli.verbs.chat",
     "next": "gpt2_edge_cli.verbs.next_words",
+    "attend": "gpt2_edge_cli.verbs.attend",
     "tokenize": "gpt2_edge_cli.verbs.tokenize",
     "score": "gpt2_edge_cli.verbs.score",
     "serve": "gpt2_edge_cli.verbs.serve",
@@ -34,6 +35,7 @@ VERBS = tuple(_MODULES)
 
 # What other tools call it.
 _OTHER_NAMES = {
+    "attention": "attend",
     "benchmark": "bench",
     "check": "verify",
     "complete": "generate",
@@ -53,6 +55,7 @@ _OTHER_NAMES = {
     "show": "info",
     "talk": "chat",
     "tokens": "tokenize",
+    "weights": "attend",
 }
 
 _EPILOG = """gpt2-edge VERB --help describes a verb. Options may stand anywhere behind it.
@@ -63,6 +66,7 @@ examples:
   echo "Once upon a time" | gpt2-edge generate gpt2-int4
   gpt2-edge chat gpt2-int4                           turn by turn
   gpt2-edge next gpt2-int4 "What do you"             the likeliest next words
+  gpt2-edge attend gpt2-int4 --word it               what "it" attends to
   gpt2-edge score gpt2-int4 --file held-out.txt      its perplexity
   gpt2-edge serve gpt2-int4                          OpenAI's endpoints, and a page
   gpt2-edge verify gpt2-int4                         hashes and self-test

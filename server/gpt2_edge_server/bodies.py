@@ -9,7 +9,7 @@ from msgspec import Meta
 
 MOST_TEXTS = 128  # n and best_of, as at OpenAI
 MOST_ALTERNATIVES = 20
-_MOST_TOKENS = 1 << 16
+_MOST_TOKENS = 1 << 14
 
 TokenId = Annotated[int, Meta(ge=0, le=(1 << 31) - 1)]
 Prompt = str | list[TokenId]

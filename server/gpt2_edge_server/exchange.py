@@ -18,6 +18,7 @@ Body = TypeVar("Body")
 
 _BODY_SECONDS = 30.0  # for all of a body
 _READER_SECONDS = 60.0  # in which a client takes nothing of its answer
+_PART = 1 << 16
 _BODIES_AT_ONCE = 64  # of the largest size that are held while they are read
 
 
@@ -130,7 +131,10 @@ class Exchange:
         """Answer with `content` of the media type `kind`."""
         length = {"content-length": str(len(content))}
         await self._start(status, kind, {**length, "cache-control": "no-store", **(headers or {})})
-        await self._put({"type": "http.response.body", "body": content})
+        # In parts, so that a slow reader is one who takes none of them.
+        for begin in range(0, max(len(content), 1), _PART):
+            part, more = content[begin : begin + _PART], begin + _PART < len(content)
+            await self._put({"type": "http.response.body", "body": part, "more_body": more})
 
     async def events(self, values: AsyncIterator[Any]) -> None:
         """Answer with server-sent events, one for each of `values`, and [DONE]."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -78,7 +77,7 @@ class Guard:
         origin = headers.get("origin")
         if method in ("GET", "HEAD", "OPTIONS") or origin is None:
             return
-        if origin not in self._cors and "*" not in self._cors and urlsplit(origin).netloc != host:
+        if not {origin, "*"} & {*self._cors, f"http://{host}", f"https://{host}"}:
             raise ApiError(403, "pages of other sites may not use this server (--cors allows one)")
 
 

@@ -9,6 +9,8 @@ from gpt2_edge.errors import GenerationError
 from gpt2_edge_server.bodies import Sampling
 from gpt2_edge_server.errors import refused
 
+# That one text keeps in memory; without a slide the context bounds them.
+_MOST_ALTERNATIVES = 1 << 17
 # Ours, and the same by the same names in GenerationConfig.
 _SAME = (
     "seed", "presence_penalty", "frequency_penalty", "min_p", "typical_p",
@@ -23,6 +25,11 @@ def config_of(body: Sampling, max_tokens: int, logprobs: int | None) -> Generati
     max_tokens: what it says, or the default. logprobs: how many alternatives to each token; None
     for no log-probabilities. Raises ApiError for what is out of range.
     """
+    if body.context_overflow == "slide" and (logprobs or 0) * max_tokens > _MOST_ALTERNATIVES:
+        raise refused(
+            f"max_tokens times logprobs is {_MOST_ALTERNATIVES:,} at most where a text may slide",
+            "max_tokens",
+        )
     settings: dict[str, Any] = {
         name: value for name in _SAME if (value := getattr(body, name)) is not None
     }

@@ -53,6 +53,9 @@ class ScriptedRows:
             return buffer[:, None]
         return logits
 
+    def span(self, rows: Sequence[int]) -> int:
+        return max(rows) - min(rows) + 1
+
     def read(self, row: int, tokens: Sequence[int]) -> tuple[int, Floats | None]:
         count = min(5, len(tokens))
         logits = self.step([row], [tokens[:count]])[0, -1]

@@ -71,7 +71,8 @@ def stored_weights(package: Path, oracle: Oracle) -> dict[str, np.ndarray]:
             elif name.endswith("attn.c_proj.weight"):
                 weight = weight[: heads * padded].reshape(heads, padded, -1)[:, :size]
                 weight = weight.reshape(heads * size, -1)
-            tensors[name] = weight[: len(original)]
+            # By row, a few columns fill up the matrix.
+            tensors[name] = weight[: len(original), : original.shape[1]]
     return tensors
 
 
@@ -191,3 +192,21 @@ def test_block_size_asked_for_is_used(tmp_path: Path, sample_checkpoint: Path) -
     package = export_package(sample_checkpoint, tmp_path / "package", options).package
     assert package.manifest.recipe["mlp.c_proj"] == {"bits": 4, "block_size": 128}
     assert initializers(package.folder)["wte.weight.scales"].shape == (8192, 2)
+
+
+@pytest.mark.parametrize("flavour", ["fused", "portable"])
+def test_integer_products_have_whole_columns(
+    random_package: Callable[..., Path], flavour: str
+) -> None:
+    # ONNX Runtime before 1.25 computes an odd rest of columns wrong on a processor with AMX.
+    package = random_package("int8-row", flavour=flavour, vocab_size=203, **WIDTHS["inner 72"])
+    graph = onnx.load(package / "model.onnx").graph
+    widths = {tensor.name: tensor.dims[-1] for tensor in graph.initializer}
+    products = [node for node in graph.node if node.op_type.startswith("MatMulInteger")]
+    assert products
+    assert {widths[node.input[1]] % 16 for node in products} == {0}
+    ids = np.random.default_rng(1).integers(0, 203, 40).tolist()
+    oracle = Oracle.load(package.parent / "checkpoint")
+    expected, logits = oracle.logits(ids), Generator.load(package).logits(ids)
+    assert logits.shape == expected.shape
+    assert np.corrcoef(logits[:, -1], expected[:, -1])[0, 1] > 0.99

@@ -92,7 +92,8 @@ def test_layers_that_differ_are_described_one_by_one() -> None:
     [
         (MatrixFormat(32), 3, 100, 1200),
         (MatrixFormat(16), 3, 100, 600),
-        (MatrixFormat(8), 3, 100, 3 * (100 + 2)),
+        (MatrixFormat(8), 32, 100, 32 * (100 + 2)),
+        (MatrixFormat(8), 3, 100, 16 * (100 + 2)),  # filled up with columns of zeros
         (MatrixFormat(8, 32), 3, 96, 3 * (96 + 3 * 2)),
         (MatrixFormat(4, 16), 3, 100, 3 * 7 * (8 + 2)),  # seven blocks, the last one padded
     ],

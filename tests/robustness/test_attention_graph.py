@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpt2_edge import Generator, GPT2EdgeError
+from gpt2_edge import GenerationError, Generator, GPT2EdgeError
 from gpt2_edge.files.attention_graph import ATTENTION, attention_graph, weights_name
 from gpt2_edge.files.protobuf import OnnxFileError
 from robustness.packages import Change, assert_line, change_graph
@@ -144,6 +144,14 @@ def test_thousands_of_nodes(package: Path) -> None:
 
     change_graph(package, change)
     np.testing.assert_array_equal(Generator.load(package).attention(IDS), expected)
+
+
+def test_an_output_that_is_left_out_is_nobody_s_input(tiny: Path) -> None:
+    model = onnx.load(tiny / "model.onnx")
+    model.graph.node.append(onnx.helper.make_node("Dropout", ["logits"], ["dropped", ""]))
+    assert "" in attentions(model)[0].input
+    edited = onnx.load_from_string(attention_graph(model.SerializeToString(), PAST_KEYS))
+    assert edited.graph.node[-1].op_type == ATTENTION
 
 
 def rename_past(model: onnx.ModelProto) -> None:
@@ -319,3 +327,11 @@ def test_flipped_and_cut_bytes(tiny: Path, data: st.DataObject) -> None:
         except OnnxFileError:
             results.append(None)
     assert results[0] == results[1]
+
+
+def test_a_stock_folder_has_none(stock: Path) -> None:
+    generator = Generator.load(stock)
+    assert not generator.gives_attention
+    with pytest.raises(GenerationError) as raised:
+        generator.attention(IDS)
+    assert "export the checkpoint with --flavour fused" in assert_line(raised.value)

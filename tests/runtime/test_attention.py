@@ -18,6 +18,7 @@ import pytest
 
 from gpt2_edge import ContextOverflowError, GenerationError, Generator, PackageError
 from gpt2_edge.files import package_files
+from gpt2_edge.graph import attention
 from gpt2_edge_export.export import ExportOptions, export_package
 from gpt2_edge_export.graph.fused_graph import CACHE_MIN_ONNXRUNTIME
 from gpt2_edge_export.texts import REPORT_TEXT
@@ -217,7 +218,32 @@ def test_no_memory(int4: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(np, "empty", scarce)
     with pytest.raises(GenerationError) as raised:
         int4.attention(list(range(512)))
-    assert_one_line(raised.value, "512 tokens", "25.2 MB", "shorten the text")
+    assert_one_line(raised.value, "512 tokens", "50 MB", "shorten the text")
+
+
+@pytest.mark.parametrize(
+    ("told", "fits"),
+    [
+        ("MemTotal: 99999999 kB\nMemAvailable:      60000 kB\n", True),
+        ("MemTotal: 99999999 kB\nMemAvailable:      40000 kB\n", False),
+        ("MemTotal: 99999999 kB\n", True),
+        ("MemAvailable:", True),
+        (None, True),
+    ],
+)
+def test_memory_that_the_system_would_only_promise(
+    int4: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str | None, fits: bool
+) -> None:
+    if told is not None:
+        (tmp_path / "meminfo").write_text(told, "ascii")
+    monkeypatch.setattr(attention, "_MEMORY", tmp_path / "meminfo")
+    ids = list(range(512))
+    if fits:
+        assert_shares(int4.attention(ids))
+    else:
+        with pytest.raises(GenerationError, match="no memory for the attention of 512 tokens"):
+            int4.attention(ids)
+        assert_shares(int4.attention(ids[:100]))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits as Linux has them")

@@ -59,3 +59,14 @@ def test_slide_of_a_seeded_text_is_repeatable(int4: Generator, prompt: list[int]
     first = int4.generate(prompt, config)
     assert len(first.ids) == 60
     assert int4.generate(prompt, config).ids == first.ids
+
+
+def test_a_text_that_filled_the_context_leaves_its_neighbours_alone(
+    fp32: Generator, prompt: list[int]
+) -> None:
+    config = GenerationConfig(max_new_tokens=40, ignore_eos=True, do_sample=False)
+    prompts = [prompt, prompt[:5], prompt[:7]]
+    alone = [fp32.generate(each, config).ids for each in prompts]
+    together = fp32.generate_batch(prompts, config)
+    assert [result.ids for result in together] == alone
+    assert [len(ids) for ids in alone] == [CONTEXT - 500 + 1, 40, 40]

@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from gpt2_edge.files.package import open_package
-from gpt2_edge.graph import session as session_module
+from gpt2_edge.graph import session_options as options_module
 from gpt2_edge.graph.int8_overflow import signed_weights_overflow
 from gpt2_edge.graph.session import Session
 
@@ -41,6 +41,6 @@ def test_the_answer_is_what_the_processor_computes() -> None:
 def test_weights_become_unsigned_only_where_signed_ones_overflow(
     sample_fp32: Path, monkeypatch: pytest.MonkeyPatch, overflows: bool
 ) -> None:
-    monkeypatch.setattr(session_module, "signed_weights_overflow", lambda: overflows)
+    monkeypatch.setattr(options_module, "signed_weights_overflow", lambda: overflows)
     options = Session(open_package(sample_fp32)).onnx.get_session_options()
     assert options.get_session_config_entry("session.x64quantprecision") == str(int(overflows))

@@ -300,6 +300,8 @@ def test_a_full_context(server: Served, generator: Generator) -> None:
         ({"prompt": [999999]}, None),
         ({"context_overflow": "drop"}, "context_overflow"),
         ({"regex": ""}, None),
+        ({"max_tokens": 16385}, "max_tokens"),
+        ({"max_tokens": 16384, "logprobs": 9, "context_overflow": "slide"}, "max_tokens"),
     ],
 )
 def test_what_is_refused(server: Served, body: dict[str, Any], param: str | None) -> None:

@@ -77,7 +77,7 @@ def test_cors_of_a_friend(keyed: Served) -> None:
 
 def test_pages_of_strangers(keyed: Served, server: Served) -> None:
     for served in (keyed, server):
-        for origin in ("https://evil.example", "null", f"{served.url}.evil.example"):
+        for origin in ("https://evil.example", "null", "http://[", f"{served.url}.evil.example"):
             headers = {"Origin": origin, "Authorization": f"Bearer {KEY}"}
             answer = served.client.post("/tokenize", json={"prompt": "A"}, headers=headers)
             error_of(answer, 403)

@@ -20,7 +20,7 @@ from server.served import PATIENCE, Serve, Served, error_of
 PATH = "/v1/completions"
 # A text that goes on until somebody ends it.
 ENDLESS: dict[str, Any] = {
-    "prompt": "A", "max_tokens": 65536, "ignore_eos": True, "context_overflow": "slide"
+    "prompt": "A", "max_tokens": 16384, "ignore_eos": True, "context_overflow": "slide"
 }  # fmt: skip
 
 

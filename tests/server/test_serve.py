@@ -21,7 +21,7 @@ import pytest
 from server.served import PATIENCE, error_of
 
 ENDLESS: dict[str, Any] = {
-    "prompt": "A", "max_tokens": 65536, "ignore_eos": True, "context_overflow": "slide",
+    "prompt": "A", "max_tokens": 16384, "ignore_eos": True, "context_overflow": "slide",
     "stream": True,
 }  # fmt: skip
 posix = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's here")

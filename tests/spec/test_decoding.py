@@ -46,6 +46,9 @@ class ScriptedRow:
         self.ids[0] += tokens[0]
         return model(self.ids[0])[None, None]
 
+    def span(self, rows: Sequence[int]) -> int:
+        return len(rows)
+
     def read(self, row: int, tokens: Sequence[int]) -> tuple[int, Floats | None]:
         count = min(3, len(tokens))
         logits = self.step([row], [tokens[:count]])[0, 0]

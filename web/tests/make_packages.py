@@ -317,6 +317,26 @@ def tokenizer_cases(folder: Path) -> list[dict[str, Any]]:
     return cases
 
 
+# Texts whose attention is looked at: a plain one, and one that would break out of a page.
+PAGES = {
+    "plain": "The animal didn't cross the street because it was too tired",
+    "hostile": "</script><img src=x onerror=alert(1)> @@DATA@@ \u2028 \U0001f642\n\u0645\u0631",
+}
+
+
+def attention_pages(package: Path, out: Path) -> None:
+    """What `gpt2-edge attend --html` writes, and the same as JSON."""
+    for name, text in PAGES.items():
+        path = out / f"attention-{name}.html"
+        path.with_suffix(".json").write_text(_attend(package, text, "--json"), "utf-8")
+        _attend(package, text, "--html", str(path), "--force")
+
+
+def _attend(package: Path, *arguments: str) -> str:
+    command = [sys.executable, "-m", "gpt2_edge", "attend", str(package), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout
+
+
 def main() -> None:
     out = Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
@@ -328,6 +348,7 @@ def main() -> None:
     changed(out / "int4", out / "renamed", no_change, "weights.bin")
     changed(out / "int4", out / "no-numbers", without_numbers)
     changed(out / "int4", out / "hidden-positions", with_hidden_positions)
+    attention_pages(out / "int4", out)
     packages: dict[str, dict[str, Any]] = {
         name: expected(out / name) for name in PACKAGES if name != "static"
     }

@@ -525,6 +525,8 @@ test("a text longer than the context is used to its end; the rest is dimmed", as
   const dropped = (await page.locator(".mirror .dropped").allTextContents()).join("");
   assert.ok(dropped.length > 500 && long.startsWith(dropped), `${dropped.length}`);
   await page.locator("#text").press("Control+End");
+  await page.keyboard.type("And then");
+  assert.equal((await page.locator(".mirror .dropped").allTextContents()).join(""), dropped);
   await page.locator("#text").press("Tab");
   await continuations(page);
   await page.keyboard.press("1");
@@ -534,6 +536,9 @@ test("a text longer than the context is used to its end; the rest is dimmed", as
   await page.locator("#tab-read").click();
   await page.getByText(/characters do not fit into the model/).waitFor();
   await assertAccessible(page, "a long text");
+  await page.locator("#tab-write").click();
+  await page.locator("#text").fill("Another text");
+  assert.equal(await page.locator(".mirror .dropped").count(), 0);
   await leave(guest);
 });
 

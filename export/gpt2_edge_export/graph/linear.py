@@ -11,6 +11,7 @@ from onnx import TensorProto
 from gpt2_edge.errors import ExportError
 from gpt2_edge_export.graph.onnx_builder import MICROSOFT, OnnxBuilder
 from gpt2_edge_export.graph.operators import least_activation
+from gpt2_edge_export.graph.whole_columns import filled, only
 from gpt2_edge_export.quantize import MatrixFormat, Recipe, Weights, input_width
 
 _INT8_COMPUTE = 4  # accuracy_level: activations in int8 blocks; 0 would be 3 to 100 times slower
@@ -173,9 +174,9 @@ class LinearOperators:
             "MatMulIntegerToFloat",
             [
                 integers,
-                constant(f"{name}.weight.q8", np.ascontiguousarray(signed)),
+                constant(f"{name}.weight.q8", np.ascontiguousarray(filled(signed))),
                 step,
-                self._float16(f"{name}.weight.scales", matrix.scales[:, 0]),
+                self._float16(f"{name}.weight.scales", filled(matrix.scales[:, 0])),
                 zero_point,
                 # Left out it would be 0 too, but ONNX Runtime corrupts memory then where it makes
                 # the weights unsigned (seen with 1.24 and 1.27); it fails where two share one.
@@ -184,6 +185,7 @@ class LinearOperators:
             f"{name}.product",
             domain=MICROSOFT,
         )
+        product = only(self._builder, product, signed.shape[1])
         return node("Mul", [product, reach], f"{name}.scaled")
 
     def _least_input(self, name: str) -> float | None:

@@ -11,6 +11,7 @@ from onnx import TensorProto
 
 from gpt2_edge_export.graph.linear import checked_float16
 from gpt2_edge_export.graph.onnx_builder import OnnxBuilder
+from gpt2_edge_export.graph.whole_columns import filled, only
 from gpt2_edge_export.quantize import (
     MatrixFormat,
     QuantizedMatrix,
@@ -129,11 +130,15 @@ class StandardLinear:
         )
 
     def _integers(self, weight: str, form: MatrixFormat) -> tuple[str, str]:
-        """Names of an 8-bit matrix: int8 [in, out], and its float32 scales [out]; made once."""
+        """Names of an 8-bit matrix: int8 [in, out or a little more], and its float32 scales [out];
+        made once.
+        """
         integers, scales = f"{weight}.q8", f"{weight}.scales"
         if not self._builder.has_weight(integers):
             matrix: QuantizedMatrix = self._weights.matrix(weight, form)
             signed = (matrix.packed[:, 0].T ^ np.uint8(_MIDDLE)).view(np.int8)  # less 128
+            if self._ranges is None:  # of MatMulInteger
+                signed = filled(signed)
             self._builder.weight(integers, np.ascontiguousarray(signed))
             self._builder.weight(scales, matrix.scales[:, 0].astype(np.float32))
         return integers, scales
@@ -155,6 +160,7 @@ class StandardLinear:
         # weights unsigned (seen with 1.24 and 1.27); it fails where two share one.
         no_offset = constant(f"{weight}.zero", np.int8(0))
         sums = node("MatMulInteger", [rounded, integers, zero, no_offset], f"{name}.sums")
+        sums = only(self._builder, sums, self._outputs(weight))
         floats = node("Cast", [sums], f"{name}.floats", to=TensorProto.FLOAT)
         row_steps = node("Mul", [reach, step], f"{name}.row_steps")
         return node("Mul", [node("Mul", [floats, scales], f"{name}.scaled"), row_steps], name)

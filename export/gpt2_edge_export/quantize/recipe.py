@@ -10,6 +10,7 @@ from gpt2_edge.errors import ExportError
 from gpt2_edge.untrusted import shown
 
 RECIPES = ("fp32", "fp16", "int8", "int8-row", "int4", "int4-small")
+COLUMNS = 16  # matrices by row are filled up to a multiple of them (graph/whole_columns.py)
 BLOCK_SIZES = (16, 32, 64, 128, 256)
 MATRICES = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 
@@ -44,6 +45,7 @@ class MatrixFormat:
         if not self.quantized:
             return n_out * n_in * self.bits // 8
         block = self.block_size or n_in
+        n_out += -n_out % COLUMNS if self.by_row else 0
         blocks = -(-n_in // block)
         return n_out * blocks * (block * self.bits // 8 + 2)
 

@@ -135,10 +135,18 @@ class Decoder:
         room = len(prompt) - 1  # the last token is fed in any case: its logits are wanted
         common = [min(common_prefix(ids, prompt), room) for ids in self._rows.ids]
         longest = max(range(len(common)), key=lambda row: common[row])
-        idle = max(self._idle, key=lambda row: common[row])  # the first of the longest
+        near = self._nearest()
+        idle = max(near, key=lambda row: common[row])  # the first of the longest
         if common[longest] > common[idle]:
-            return self._idle[0], common[longest], longest
+            return near[0], common[longest], longest
         return idle, common[idle], None
+
+    def _nearest(self) -> list[int]:
+        """The idle rows with which a step of all rows in use computes the fewest."""
+        busy = [row for request in self._active for row in request.rows]
+        spans = {row: self._rows.span([*busy, row]) for row in self._idle}
+        least = min(spans.values())
+        return [row for row in self._idle if spans[row] == least]
 
     def _being_read(self, prompt: Sequence[int], common: int) -> bool:
         """Whether a request is reading more of the beginning of `prompt` than rows hold."""

@@ -80,6 +80,11 @@ class SharedRows:
         wanted = [row - first for row in rows]
         return logits if wanted == list(range(end - first)) else logits[wanted]
 
+    def span(self, rows: Sequence[int]) -> int:
+        """See Rows."""
+        first, end = self._pairs(rows)
+        return end - first if len(self.ids) > 1 else 1
+
     def read(self, row: int, tokens: Sequence[int]) -> tuple[int, Floats | None]:
         """See Rows."""
         fed = self.ids[row]
@@ -166,6 +171,10 @@ class SeparateRows:
             self._sequences[row].feed(fed, keep).copy()
             for row, fed in zip(rows, tokens, strict=True)
         ])  # fmt: skip
+
+    def span(self, rows: Sequence[int]) -> int:
+        """See Rows."""
+        return len(rows)
 
     def read(self, row: int, tokens: Sequence[int]) -> tuple[int, Floats | None]:
         """See Rows."""

@@ -28,6 +28,12 @@ class Rows(Protocol):
         """
         ...
 
+    def span(self, rows: Sequence[int]) -> int:
+        """How many rows a step of `rows` computes: those between them too, where they are in one
+        buffer.
+        """
+        ...
+
     def read(self, row: int, tokens: Sequence[int]) -> tuple[int, Floats | None]:
         """Feed the next part of a prompt: how many of `tokens` it took, and logits [vocab] after
         the last of them, None where some are left.

@@ -130,7 +130,7 @@ class _Edit(ProtobufFile):
             elif needed.isdisjoint(node.outputs):
                 continue
             needed.update(node.inputs)
-        needed.discard("")  # an input or output that is left out
+            needed.discard("")  # an input that is left out; outputs may be, too
         missing = set(self._layers.values()).difference(layers.values())
         if missing:
             raise OnnxFileError(f"it has no {ATTENTION} in layer {min(missing)}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 # How far a row may sum from one before it is made to. float16 has 11 bits, and a row up to a
 # thousand weights.
 _TOLERATED = 0.05
+_MEMORY = Path("/proc/meminfo")
 Floats = npt.NDArray[np.float32]
 
 
@@ -56,6 +59,7 @@ class AttentionGraph:
                 "weights: export the checkpoint with --flavour fused"
             )
         try:
+            _require_memory(self._size(len(ids)))
             return self._shares(self._run(self._session(), ids))
         except MemoryError as error:
             raise self._memory_error(len(ids)) from error
@@ -142,12 +146,15 @@ class AttentionGraph:
         shares /= sums
         return shares
 
-    def _memory_error(self, tokens: int) -> GenerationError:
+    def _size(self, tokens: int) -> int:
+        """Bytes that the weights among so many tokens take, and as much again to compute them."""
         architecture = self._package.manifest.architecture
-        size = 4 * architecture.num_layers * architecture.num_heads * tokens**2
+        return 2 * 4 * architecture.num_layers * architecture.num_heads * tokens**2
+
+    def _memory_error(self, tokens: int) -> GenerationError:
         return GenerationError(
             f"there is no memory for the attention of {tokens:,} tokens, which takes "
-            f"{size / 1e6:,.1f} MB and more; shorten the text"
+            f"{self._size(tokens) / 1e6:,.0f} MB; shorten the text"
         )
 
     def _failed(self, what: str, error: Exception) -> PackageError:
@@ -155,3 +162,27 @@ class AttentionGraph:
             f"{self._package.model_path} {what}: ONNX Runtime {ort.__version__} says "
             f"{reason(error)}"
         )
+
+
+def _require_memory(size: int) -> None:
+    """Raise MemoryError where `size` bytes are not to be had.
+
+    Linux gives out more than there is, and ends the process that then uses it.
+    """
+    try:
+        mmap.mmap(-1, size).close()
+    except (OSError, OverflowError, ValueError) as error:
+        raise MemoryError from error
+    available = _available_memory()
+    if available is not None and size > available:
+        raise MemoryError
+
+
+def _available_memory() -> int | None:
+    """Bytes that Linux can give without taking them from others; None where it does not say."""
+    try:
+        lines = _MEMORY.read_text("ascii").splitlines()
+        (line,) = (line for line in lines if line.startswith("MemAvailable:"))
+        return int(line.split()[1]) << 10
+    except (OSError, ValueError, IndexError):
+        return None

@@ -29,6 +29,8 @@ class GraphRun:
         self._binding = session.onnx.io_binding()
         self._ones = np.ones((1, capacity), np.int64)
         self._positions = np.arange(capacity, dtype=np.int64)[None]
+        context = session.package.manifest.architecture.context_length
+        self._last_position = min(capacity, context) - 1
         self._token, self._position = np.zeros((rows, 1), np.int64), np.zeros((rows, 1), np.int64)
         # A device gets a copy of what is bound, at the moment when it is bound.
         self._stays_bound = session.device == "cpu"
@@ -73,7 +75,7 @@ class GraphRun:
         total = int(lengths.max()) + 1
         self._token[:, 0] = ids
         # A row that is full takes part without a wish of its own: any position does.
-        np.minimum(lengths, self._positions.shape[1] - 1, out=self._position[:, 0])
+        np.minimum(lengths, self._last_position, out=self._position[:, 0])
         mask = self._positions[:, :total] <= lengths[:, None]
         return self._run_tokens(mask.astype(np.int64))
 

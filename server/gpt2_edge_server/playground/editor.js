@@ -26,8 +26,8 @@ export class Editor {
       "aria-autocomplete": "list",
     });
     this.element = el("div", { class: "editor" }, this.area, this.mirror);
-    /** How much of the beginning the model does not see, in code units. @private */
-    this.dropped = 0;
+    /** What of the beginning the model does not see. @private */
+    this.dropped = "";
     /** The group of an input method's composition. @private */
     this.composition = "";
     /** Called when somebody edits, before the store knows. */
@@ -60,10 +60,10 @@ export class Editor {
     return this.area.selectionEnd;
   }
 
-  /** @param {number} count */
+  /** How much of the beginning the model does not see. @param {number} count  Code units. */
   setDropped(count) {
-    if (count === this.dropped) return;
-    this.dropped = count;
+    if (count === this.dropped.length) return;
+    this.dropped = this.store.text.slice(0, count);
     this.draw();
   }
 
@@ -121,9 +121,11 @@ export class Editor {
       this.area.value = text;
       this.area.setSelectionRange(caret, caret);
     }
+    // Of a text that begins otherwise it is not known yet.
+    if (!text.startsWith(this.dropped)) this.dropped = "";
     const parts = [];
     for (const { start, end, generated } of runs(text, marks)) {
-      const seen = Math.min(Math.max(this.dropped, start), end);
+      const seen = Math.min(Math.max(this.dropped.length, start), end);
       if (seen > start) parts.push(run(text.slice(start, seen), generated, true));
       if (end > seen) parts.push(run(text.slice(seen, end), generated, false));
     }
