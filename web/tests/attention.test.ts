@@ -1,13 +1,14 @@
 /** Attention's weights are those of ONNX Runtime in Python, of fused and of portable graphs. */
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { GenerationError, Generator, type AttentionWeights } from "../src/index.js";
-import { attentive } from "../src/graph-edit.js";
+import { attentive, withoutDefault } from "../src/graph-edit.js";
 import { fieldsOf } from "../src/protobuf.js";
 import { UnreadableError } from "../src/untrusted.js";
-import { assertOneLine, inMemory, loading, MEMORY, readExpected } from "./support.js";
+import { assertOneLine, inMemory, loading, MEMORY, PACKAGES, readExpected } from "./support.js";
 
 const { packages, slide } = readExpected();
 const { load } = loading();
@@ -79,6 +80,18 @@ test("a cache of float16 has no such weights: that is a line", async () => {
   await assert.rejects(generator.attention("The man sat"), (error) =>
     assertOneLine(error, GenerationError, /^"sample" gives no attention weights here: .*float16$/),
   );
+});
+
+test("a graph is changed where it is asked for, and nowhere else", async () => {
+  const content = new Uint8Array(readFileSync(`${PACKAGES}int4/model.onnx`));
+  const { manifest } = await load("int4");
+  const { graph, outputs } = attentive(content, manifest);
+  assert.equal(outputs.length, manifest.architecture.numLayers);
+  const added = graph.length - content.length;
+  assert.ok(added > 0 && added < 1000, `${added}`); // the weights are as they were
+  assert.deepEqual(attentive(graph, manifest).outputs, outputs);
+  assert.deepEqual(withoutDefault(content, "no such input"), content);
+  assert.ok(withoutDefault(content, "logits_to_keep").length < content.length);
 });
 
 test("a graph without attention that is known is refused", async () => {
