@@ -263,6 +263,14 @@ test("Read: every token has a colour and figures; a selection has a perplexity o
     .locator("#view-read [role=listbox]")
     .getAttribute("aria-activedescendant");
   assert.equal(active, "read-3");
+
+  const [from, to] = [await tokens.nth(5).boundingBox(), await tokens.nth(8).boundingBox()];
+  await page.mouse.move(from!.x + from!.width / 2, from!.y + from!.height / 2);
+  await page.mouse.down();
+  await page.mouse.move(to!.x + to!.width / 2, to!.y + to!.height / 2, { steps: 5 });
+  await page.mouse.up();
+  await page.locator(".figure-more", { hasText: /in the selection, 4 tokens$/ }).waitFor();
+  assert.equal(await page.locator("#view-read .is-chosen").count(), 4);
   assert.match((await tokens.nth(3).getAttribute("aria-label"))!, /%, rank \d+; likeliest: /);
   await leave(guest);
 });
@@ -286,6 +294,13 @@ test("Attention: opens with the example; a token's weights sum to one; heads are
     mean.slice(-3).every((weight) => weight === 0),
     "later tokens are not looked at",
   );
+
+  await page.locator("#view-attention .token").nth(4).hover();
+  const hovered = await weights();
+  assert.notDeepEqual(hovered, mean);
+  assert.ok(hovered.slice(5).every((weight) => weight === 0));
+  await page.locator(".brand").hover();
+  assert.deepEqual(await weights(), mean);
 
   assert.equal(await page.locator(".heads button").count(), 24);
   await page.getByRole("button", { name: "Layer 3, head 2", exact: true }).click();
