@@ -213,6 +213,7 @@ export class Generator {
   async attention(prompt: Prompt, options: CallOptions = {}): Promise<AttentionWeights> {
     const { signal } = options;
     const ids = this.encode(prompt, options);
+    signal?.throwIfAborted();
     const attention = await unlessAborted(this.#attention.load(), signal);
     const weights = await attention.weights(ids, signal);
     const { numLayers: layers, numHeads: heads } = this.manifest.architecture;

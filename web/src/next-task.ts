@@ -16,8 +16,9 @@ export function nextTask(): Promise<void> {
 
 /** What `work` comes to, or the reason of `signal` as soon as it is aborted; the work goes on. */
 export async function unlessAborted<T>(work: Promise<T>, signal?: AbortSignal): Promise<T> {
-  signal?.throwIfAborted();
   if (!signal) return work;
+  work.catch(() => undefined); // nobody may be left to hear of it
+  signal.throwIfAborted();
   const done = new AbortController();
   const aborted = new Promise<never>((_, reject) => {
     const options = { once: true, signal: done.signal };

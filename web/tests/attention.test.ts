@@ -75,6 +75,26 @@ test("a second download that fails is a line, and is tried again", async () => {
   await generator.dispose();
 });
 
+test("a call that is ended does not wait for the second download, which others use", async () => {
+  const { options } = inMemory("int4");
+  let gate = Promise.resolve();
+  const fetch: typeof options.fetch = async (url, init) => {
+    await gate;
+    return options.fetch!(url, init);
+  };
+  const generator = await Generator.load(MEMORY, { ...options, fetch });
+  let answer = (): void => {};
+  gate = new Promise((resolve) => (answer = resolve));
+  const control = new AbortController();
+  const ended = generator.attention("The man", { signal: control.signal });
+  const other = generator.attention("The man");
+  control.abort();
+  await assert.rejects(ended, { name: "AbortError" });
+  answer();
+  assertRows(await other);
+  await generator.dispose();
+});
+
 test("a cache of float16 has no such weights: that is a line", async () => {
   const generator = await load("cache-float16");
   await assert.rejects(generator.attention("The man sat"), (error) =>
