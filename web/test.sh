@@ -36,7 +36,7 @@ if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then
 fi
 
 npm run --silent lint
-rm -rf build/src build/demo build/scripts build/tests
+rm -rf build/src build/local build/scripts build/tests build/playground
 npm run --silent build
 OPENBLAS_NUM_THREADS=1 "$PYTHON" tests/make_packages.py build/packages
 npm run --silent test

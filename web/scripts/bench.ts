@@ -41,8 +41,7 @@ const chromium: Row = async (folder, threads) => {
   const served = await serve({ "/": WEB, "/package/": folder });
   const browser = await startBrowser();
   try {
-    const page = await browser.newPage(`${served.url}/demo/index.html?package=/none/`);
-    await page.waitForSelector("#status.wrong");
+    const page = await browser.newPage(`${served.url}/tests/empty.html`);
     return await page.evaluate(async (count) => {
       const [library, workload] = ["/build/src/index.js", "/build/scripts/workload.js"];
       const { Generator } = (await import(library)) as typeof import("../src/index.js");

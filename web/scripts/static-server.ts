@@ -12,6 +12,7 @@ const TYPES: Record<string, string> = {
   ".js": "text/javascript; charset=utf-8",
   ".json": "application/json",
   ".mjs": "text/javascript; charset=utf-8",
+  ".svg": "image/svg+xml",
   ".wasm": "application/wasm",
 };
 // Server and client may be one process, whose event loop WebAssembly holds up for longer than a
@@ -30,13 +31,26 @@ export interface Served {
   close(): Promise<void>;
 }
 
+export interface ServeOptions {
+  readonly port?: number;
+  /** With the headers that let pages share memory between threads (default). */
+  readonly isolated?: boolean;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Is told of every path that is asked for; a status other than 200 is the whole answer. */
+  readonly onRequest?: (path: string) => number;
+}
+
 /** Serve each folder under its prefix ("/", "/package/"); the longest prefix that fits counts. */
 export async function serve(
   folders: Readonly<Record<string, string>>,
-  options: { port?: number; isolated?: boolean } = {},
+  options: ServeOptions = {},
 ): Promise<Served> {
   const prefixes = Object.keys(folders).sort((a, b) => b.length - a.length);
-  const headers = { ...CLOSING, ...((options.isolated ?? true) && ISOLATED) };
+  const headers = {
+    ...CLOSING,
+    ...((options.isolated ?? true) && ISOLATED),
+    ...options.headers,
+  };
   const server = createServer((request, response) => {
     let path: string;
     try {
@@ -45,11 +59,17 @@ export async function serve(
       response.writeHead(400, headers).end();
       return;
     }
+    const status = options.onRequest?.(path) ?? 200;
+    if (status !== 200) {
+      response.writeHead(status, headers).end();
+      return;
+    }
     const prefix = prefixes.find((candidate) => path.startsWith(candidate));
     const root = prefix && resolve(folders[prefix]!);
-    const file = root && resolve(root, path.slice(prefix.length));
+    const name = path.endsWith("/") ? `${path}index.html` : path;
+    const file = root && resolve(root, name.slice(prefix.length));
     if (!file?.startsWith(root + sep)) response.writeHead(404, headers).end();
-    else void sendFile(file, response, headers);
+    else void sendFile(file, response, headers, request.headers.range);
   });
   await new Promise<void>((ready, failed) => {
     server.once("error", failed).listen(options.port ?? 0, "127.0.0.1", ready);
@@ -64,6 +84,7 @@ async function sendFile(
   file: string,
   response: ServerResponse,
   headers: Record<string, string>,
+  range: string | undefined,
 ): Promise<void> {
   const size = await stat(file).then(
     (found) => (found.isFile() ? found.size : undefined),
@@ -74,8 +95,11 @@ async function sendFile(
     return;
   }
   const type = TYPES[extname(file)] ?? "application/octet-stream";
-  response.writeHead(200, { ...headers, "content-type": type, "content-length": size });
-  createReadStream(file)
+  const start = Number(/^bytes=(\d+)-$/.exec(range ?? "")?.[1] ?? 0);
+  const sent = { ...headers, "content-type": type, "content-length": size - start };
+  if (start === 0) response.writeHead(200, sent);
+  else response.writeHead(206, { ...sent, "content-range": `bytes ${start}-${size - 1}/${size}` });
+  createReadStream(file, { start })
     .on("error", () => response.destroy())
     .pipe(response);
 }

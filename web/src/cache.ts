@@ -62,14 +62,16 @@ export class GrowingCache implements Cache {
   readonly feeds: Tensors = {};
   readonly fetches: Record<string, null>;
 
+  /** `count` rows, each a sequence of its own; all are of one length. */
   constructor(
     private readonly ort: OrtModule,
     private readonly manifest: Manifest,
+    private readonly count = 1,
   ) {
     const { architecture, graph } = manifest;
     const names = cacheNames(manifest);
     this.fetches = Object.fromEntries(names.map(({ present }) => [present, null]));
-    const dims = [1, architecture.numHeads, 0, architecture.headSize];
+    const dims = [count, architecture.numHeads, 0, architecture.headSize];
     for (const { past } of names) {
       // An array each: a worker takes over the memory of what it gets.
       const empty = {
@@ -83,7 +85,7 @@ export class GrowingCache implements Cache {
 
   advance(outputs: Tensors, length: number): void {
     const { numHeads, headSize } = this.manifest.architecture;
-    const dims = [1, numHeads, length, headSize];
+    const dims = [this.count, numHeads, length, headSize];
     for (const { past, present } of cacheNames(this.manifest)) {
       const tensor = outputs[present]!;
       if (dims.some((size, at) => tensor.dims[at] !== size)) {
@@ -111,6 +113,19 @@ export class GrowingCache implements Cache {
       const dims = [1, numHeads, length, headSize];
       this.feeds[past] = new this.ort.Tensor(this.manifest.graph.cacheDtype, left, dims);
     }
+  }
+
+  /** Rows that all hold what this one row does. */
+  async copied(count: number): Promise<GrowingCache> {
+    const copies = new GrowingCache(this.ort, this.manifest, count);
+    for (const [name, tensor] of Object.entries(this.feeds)) {
+      const data = (await tensor.getData()) as Rows;
+      const all = new (data.constructor as new (length: number) => Rows)(count * data.length);
+      for (let row = 0; row < count; row++) all.set(data, row * data.length);
+      const dims = [count, ...tensor.dims.slice(1)];
+      copies.feeds[name] = new this.ort.Tensor(this.manifest.graph.cacheDtype, all, dims);
+    }
+    return copies;
   }
 
   dispose(): void {

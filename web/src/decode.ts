@@ -19,17 +19,43 @@ export interface Sequence {
   read(ids: readonly number[]): Promise<{ count: number; logits: Float32Array | null }>;
   /** Forget all tokens from number `length` on. */
   trim(length: number): Promise<void>;
+  /** `count` rows that go on from here together; absent where the graph takes one at a time. */
+  fork?: ((count: number) => Promise<Rows>) | undefined;
   dispose(): void;
 }
 
-/** Write the text of `request` in an empty sequence that `start` makes, and free it. */
+/** Texts behind one beginning that take each step together. */
+export interface Rows {
+  /** Feed each row its token; logits [vocab] of each. */
+  step(tokens: readonly number[]): Promise<Float32Array[]>;
+  dispose(): void;
+}
+
+/**
+ * A sequence for a text behind `prompt` that holds `prompt`'s beginning or nothing; where it holds
+ * all of it, the logits behind that too.
+ */
+export type Begin = (
+  prompt: readonly number[],
+  capacity: number,
+) => Promise<{ readonly sequence: Sequence; readonly logits: Float32Array | null }>;
+
+/** Begins in a new sequence of `session`. */
+export function freshIn(session: { start(capacity: number): Promise<Sequence> }): Begin {
+  return async (_, capacity) => ({ sequence: await session.start(capacity), logits: null });
+}
+
+/** Write the text of `request` in the sequence of `begin`, and dispose it. */
 export async function* decode(
   request: TextRequest,
-  start: (capacity: number) => Promise<Sequence>,
+  begin: Begin,
 ): AsyncGenerator<TextEvent, void, undefined> {
   const { maxNewTokens, keep } = request.settings;
-  const sequence = await start(request.prompt.length + maxNewTokens - 1);
-  let pending = request.prompt;
+  const { prompt } = request;
+  const begun = await begin(prompt, prompt.length + maxNewTokens - 1);
+  const { sequence } = begun;
+  let known = begun.logits;
+  let pending = prompt.slice(sequence.ids.length);
   let started = false; // has a first token
   try {
     while (!request.over) {
@@ -43,10 +69,12 @@ export async function* decode(
       const isPrompt = !started;
       const told = request.events.length;
       // A lone token behind a started text is a decoding step; all else is read as a prompt is.
-      const { count, logits } =
-        started && pending.length === 1
+      const { count, logits } = known
+        ? { count: 0, logits: known }
+        : started && pending.length === 1
           ? { count: 1, logits: await sequence.feed(pending) }
           : await sequence.read(pending);
+      known = null;
       pending = pending.slice(count);
       if (logits !== null) {
         started = true;
@@ -69,7 +97,8 @@ export async function* decode(
   }
 }
 
-function commonPrefix(one: readonly number[], other: readonly number[]): number {
+/** How many tokens two texts have in common at their beginning. */
+export function commonPrefix(one: readonly number[], other: readonly number[]): number {
   const end = one.findIndex((id, at) => id !== other[at]);
   return end < 0 ? one.length : end;
 }

@@ -117,7 +117,8 @@ function byteOfCharacter(): Map<string, number> {
 
 const BYTES = byteOfCharacter();
 
-function bytesOf(token: string): Uint8Array {
+/** The bytes that a token of byte-level BPE stands for. */
+export function bytesOf(token: string): Uint8Array {
   const bytes = Array.from(token, (character) => BYTES.get(character));
   // An added token may hold characters that stand for no byte; it is taken as it is.
   return bytes.every((byte) => byte !== undefined)

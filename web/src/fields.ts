@@ -32,6 +32,12 @@ export class Fields {
     return this.#isNull(key) ? null : this.fields(key);
   }
 
+  /** An object that nothing is asked of; null where there is none. */
+  objectOrNull(key: string): Readonly<Record<string, unknown>> | null {
+    const value = this.#isNull(key) ? null : this.#value(key);
+    return isObject(value) ? value : null;
+  }
+
   text(key: string): string {
     return this.#checked(key, (value) => typeof value === "string");
   }

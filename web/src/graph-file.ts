@@ -4,6 +4,7 @@
  * over by its length, weights included.
  */
 
+import { bytesOf, fieldsOf, readVarint, textOf } from "./protobuf.js";
 import { UnreadableError } from "./untrusted.js";
 
 /** What `readGraphFile` finds. */
@@ -12,6 +13,14 @@ export interface GraphFile {
   readonly locations: ReadonlySet<string>;
   /** [rows, columns] of the position embedding; null where the graph looks it up in another way. */
   readonly positions: readonly [rows: number, columns: number] | null;
+  /** The graph's own tensors, by name. */
+  readonly tensors: ReadonlyMap<string, TensorRecord>;
+}
+
+/** Sizes of a tensor, and the kind of its elements (TensorProto.DataType). */
+export interface TensorRecord {
+  readonly dims: readonly number[];
+  readonly type: number;
 }
 
 type Message = "model" | "training" | "function" | "graph" | "node" | "attribute" | "sparse";
@@ -28,7 +37,7 @@ const PARTS: Readonly<Record<Message, Readonly<Record<number, Message | Leaf>>>>
   sparse: { 1: "tensor", 2: "tensor" },
 };
 const NODE = { input: 1, output: 2, operator: 4 };
-const TENSOR = { dims: 1, name: 8, external: 13 };
+const TENSOR = { dims: 1, type: 2, name: 8, external: 13 };
 const ENTRY = { key: 1, value: 2 };
 const DEPTH = 100; // of messages, as protobuf itself has it
 
@@ -37,7 +46,8 @@ const RETYPING = ["Cast", "Identity", "DequantizeLinear"];
 const RESHAPING = [...RETYPING, "Reshape", "Unsqueeze", "Squeeze"];
 const STEPS = 8; // through such nodes
 
-interface Node {
+/** A node of a graph; names of inputs and outputs that are left out are empty. */
+export interface GraphNode {
   readonly operator: string;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
@@ -49,8 +59,8 @@ interface Node {
  */
 export function readGraphFile(content: Uint8Array, positionIds: string | null): GraphFile {
   const locations = new Set<string>();
-  const nodes: Node[] = [];
-  const sizes = new Map<string, readonly number[]>();
+  const nodes: GraphNode[] = [];
+  const tensors = new Map<string, TensorRecord>();
   const visit = (message: Message, bytes: Uint8Array, depth: number): void => {
     if (depth > DEPTH) throw new UnreadableError("its graphs are nested too deeply");
     for (const [field, value] of fieldsOf(bytes)) {
@@ -58,8 +68,8 @@ export function readGraphFile(content: Uint8Array, positionIds: string | null): 
       if (part === undefined) continue;
       const inner = bytesOf(value);
       if (part === "tensor") {
-        const { name, dims } = readTensor(inner, locations);
-        if (message === "graph" && depth === 1) sizes.set(name, dims);
+        const { name, ...tensor } = readTensor(inner, locations);
+        if (message === "graph" && depth === 1) tensors.set(name, tensor);
       } else {
         if (part === "node" && message === "graph" && depth === 1) nodes.push(readNode(inner));
         visit(part, inner, depth + 1);
@@ -69,15 +79,16 @@ export function readGraphFile(content: Uint8Array, positionIds: string | null): 
   visit("model", content, 0);
   return {
     locations,
-    positions: positionIds === null ? null : positionTable(positionIds, nodes, sizes),
+    positions: positionIds === null ? null : positionTable(positionIds, nodes, tensors),
+    tensors,
   };
 }
 
 /** Sizes of the table whose rows are gathered by `positionIds`. */
 function positionTable(
   positionIds: string,
-  nodes: readonly Node[],
-  sizes: ReadonlyMap<string, readonly number[]>,
+  nodes: readonly GraphNode[],
+  tensors: ReadonlyMap<string, TensorRecord>,
 ): readonly [number, number] | null {
   const makers = new Map(nodes.flatMap((node) => node.outputs.map((name) => [name, node])));
   const origin = (name: string | undefined, passing: readonly string[]): string | undefined => {
@@ -92,11 +103,11 @@ function positionTable(
     ({ operator, inputs }) => operator === "Gather" && origin(inputs[1], RESHAPING) === positionIds,
   );
   const table = origin(gather?.inputs[0], RETYPING);
-  const [rows, columns, ...more] = sizes.get(table ?? "") ?? [];
+  const [rows, columns, ...more] = tensors.get(table ?? "")?.dims ?? [];
   return rows === undefined || columns === undefined || more.length > 0 ? null : [rows, columns];
 }
 
-function readNode(bytes: Uint8Array): Node {
+export function readNode(bytes: Uint8Array): GraphNode {
   const inputs: string[] = [];
   const outputs: string[] = [];
   let operator = "";
@@ -108,12 +119,18 @@ function readNode(bytes: Uint8Array): Node {
   return { operator, inputs, outputs };
 }
 
-function readTensor(bytes: Uint8Array, locations: Set<string>): { name: string; dims: number[] } {
+function readTensor(
+  bytes: Uint8Array,
+  locations: Set<string>,
+): TensorRecord & { readonly name: string } {
   const dims: number[] = [];
   let name = "";
+  let type = 0;
   for (const [field, value] of fieldsOf(bytes)) {
     if (field === TENSOR.name) {
       name = textOf(value);
+    } else if (field === TENSOR.type && typeof value === "number") {
+      type = value;
     } else if (field === TENSOR.dims) {
       if (typeof value === "number") dims.push(value);
       else for (let at = 0; at < value.length;) at = readVarint(value, at, (dim) => dims.push(dim));
@@ -124,57 +141,5 @@ function readTensor(bytes: Uint8Array, locations: Set<string>): { name: string; 
       if (entry.get(ENTRY.key) === "location") locations.add(entry.get(ENTRY.value) ?? "");
     }
   }
-  return { name, dims };
-}
-
-/** The fields of a message of protobuf: a number, or bytes where it has a length. */
-function* fieldsOf(bytes: Uint8Array): Generator<[field: number, value: number | Uint8Array]> {
-  let at = 0;
-  let number = 0;
-  const keep = (value: number): void => void (number = value);
-  while (at < bytes.length) {
-    at = readVarint(bytes, at, keep);
-    const field = Math.floor(number / 8);
-    const kind = number % 8;
-    if (kind === 0) {
-      at = readVarint(bytes, at, keep);
-      yield [field, number];
-    } else {
-      if (kind === 2) at = readVarint(bytes, at, keep);
-      const size = { 1: 8, 2: number, 5: 4 }[kind];
-      if (size === undefined || size > bytes.length - at) throw notOnnx();
-      if (kind === 2) yield [field, bytes.subarray(at, at + size)];
-      at += size;
-    }
-  }
-}
-
-/** Gives `keep` the number at `at`, and returns where it ends. Numbers beyond 2^53 are rounded. */
-function readVarint(bytes: Uint8Array, at: number, keep: (value: number) => void): number {
-  let value = 0;
-  for (let scale = 1; scale < 2 ** 70; scale *= 128) {
-    const byte = bytes[at++];
-    if (byte === undefined) break;
-    value += (byte & 0x7f) * scale;
-    if (byte < 0x80) {
-      keep(value);
-      return at;
-    }
-  }
-  throw notOnnx();
-}
-
-function bytesOf(value: number | Uint8Array): Uint8Array {
-  if (typeof value === "number") throw notOnnx();
-  return value;
-}
-
-const decoder = new TextDecoder();
-
-function textOf(value: number | Uint8Array): string {
-  return decoder.decode(bytesOf(value));
-}
-
-function notOnnx(): UnreadableError {
-  return new UnreadableError("it is no whole ONNX file");
+  return { name, dims, type };
 }

@@ -91,6 +91,8 @@ export interface Manifest {
   readonly eosTokenIds: readonly number[];
   readonly files: ReadonlyMap<string, FileRecord>;
   readonly selfTest: SelfTest | null;
+  /** What the export measured (docs/PACKAGE.md), as it stands there: to be shown, not believed. */
+  readonly quality: Readonly<Record<string, unknown>> | null;
 }
 
 /**
@@ -152,6 +154,7 @@ function readManifest(top: Fields, url: string): Manifest {
     eosTokenIds: top.ids("eos_token_ids", vocabSize),
     files: readFiles(top.fields("files"), url),
     selfTest: readSelfTest(top.fieldsOrNull("self_test"), vocabSize),
+    quality: top.objectOrNull("quality"),
   };
   for (const used of [manifest.graph.file, manifest.tokenizer]) {
     if (used !== null && !manifest.files.has(used)) {

@@ -1,9 +1,13 @@
 /** Downloading a package: what its manifest says against what the server sends. */
 
 import { DEFAULTS, parseGenerationConfig, type GenerationDefaults } from "./config.js";
+import { fetchFile, get, requireOk, Unreachable } from "./download.js";
+import type { DownloadOptions } from "./download.js";
 import { PackageError } from "./errors.js";
 import { readGraphFile, type GraphFile } from "./graph-file.js";
-import { MANIFEST_FILE, parseManifest, type FileRecord, type Manifest } from "./manifest.js";
+import { weightGroups, type WeightGroup } from "./groups.js";
+import { MANIFEST_FILE, parseManifest, type Manifest } from "./manifest.js";
+import type { Provider, RuntimeFile } from "./runtime.js";
 import {
   JSON_LIMIT,
   readBody,
@@ -13,23 +17,6 @@ import {
   UnreadableError,
 } from "./untrusted.js";
 
-/** How far a download is; `loaded` and `total` count the bytes of all files that are needed. */
-export interface Progress {
-  readonly file: string;
-  readonly loaded: number;
-  readonly total: number;
-}
-
-export interface DownloadOptions {
-  /** Compare the SHA-256 of the files with the manifest (default true). */
-  verify?: boolean;
-  onProgress?: (progress: Progress) => void;
-  /** Ends the download: load then throws the signal's reason. */
-  signal?: AbortSignal;
-  /** In place of the global fetch: for headers, caches, other sources. */
-  fetch?: (url: string, init: { signal: AbortSignal }) => Promise<Response>;
-}
-
 /** The files that a runtime reads, whole in memory. */
 export interface Package {
   readonly url: string;
@@ -37,54 +24,80 @@ export interface Package {
   readonly graph: Uint8Array<ArrayBuffer>;
   /** Sizes of the graph's table of positions; null where it has none that is plain to see. */
   readonly positions: GraphFile["positions"];
+  /** Its weights, by part of the model. */
+  readonly groups: readonly WeightGroup[];
   /** External weights, by the names that the graph has for them. */
   readonly weights: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
   readonly tokenizer: Uint8Array<ArrayBuffer> | null;
   readonly defaults: GenerationDefaults;
+  /** ONNX Runtime's WebAssembly, where it was asked for. */
+  readonly runtime: { readonly provider: Provider; readonly binary: Uint8Array } | null;
 }
 
 const GENERATION_CONFIG = "generation_config.json";
 // What WebAssembly can address; the weights of a package cannot be more.
 const MOST_BYTES = 2 ** 32;
-// Node's fetch took a connection that the server had closed; browsers try again by themselves.
-const STALE = ["ECONNRESET", "EPIPE", "UND_ERR_SOCKET"];
 
-/** Read the manifest of the package at `url`, a folder, and nothing else. */
+/** A package's manifest, and its bytes as they came. */
+export interface FetchedManifest {
+  readonly manifest: Manifest;
+  readonly content: Uint8Array;
+}
+
+/**
+ * Read the manifest of the package at `url`, a folder, and nothing else. Where the server cannot be
+ * reached, the one that was kept is taken.
+ */
 export async function fetchManifest(
   url: string | URL,
   options: DownloadOptions = {},
-): Promise<Manifest> {
-  const folder = folderUrl(url);
-  const address = fileUrl(folder, MANIFEST_FILE);
+): Promise<FetchedManifest> {
+  const address = fileUrl(folderUrl(url), MANIFEST_FILE);
+  let content: Uint8Array;
+  try {
+    content = await readManifest(address, options);
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    const kept = error instanceof Unreachable ? await options.keep?.manifest(address) : null;
+    if (!kept) throw error;
+    content = kept;
+  }
+  return { manifest: parseManifest(content, address), content };
+}
+
+async function readManifest(address: string, options: DownloadOptions): Promise<Uint8Array> {
   const response = await get(address, options, options.signal);
   if (response.status === 404) {
     throw new PackageError(
-      `${folder} has no ${MANIFEST_FILE} (HTTP 404); is it a package that gpt2-edge export wrote?`,
+      `${address.slice(0, -MANIFEST_FILE.length)} has no ${MANIFEST_FILE} (HTTP 404); ` +
+        "is it a package that gpt2-edge export wrote?",
     );
   }
   requireOk(response, address);
-  let content: Uint8Array;
   try {
-    content = await readBody(response, JSON_LIMIT);
+    return await readBody(response, JSON_LIMIT);
   } catch (error) {
     options.signal?.throwIfAborted();
-    const [what, advice] =
-      error instanceof UnreadableError
-        ? ["cannot be read", "copy the package again"]
-        : ["broke off", "try again"];
-    throw new PackageError(`${address} ${what} (${reason(error)}); ${advice}`, { cause: error });
+    if (error instanceof UnreadableError) {
+      throw new PackageError(
+        `${address} cannot be read (${reason(error)}); copy the package again`,
+        { cause: error },
+      );
+    }
+    throw new Unreachable(`${address} broke off (${reason(error)}); try again`, { cause: error });
   }
-  return parseManifest(content, address);
 }
 
 /**
  * Download what `manifest` says a runtime needs from `url`; sizes and hashes are compared. Which
  * files have weights is in the graph: those of the usual names come with it, others after it.
+ * `runtime`, ONNX Runtime's own file, comes with them and counts in the progress.
  */
 export async function fetchPackage(
   url: string | URL,
   manifest: Manifest,
   options: DownloadOptions = {},
+  runtime: RuntimeFile | null = null,
 ): Promise<Package> {
   const folder = folderUrl(url);
   const verify = options.verify ?? true;
@@ -97,7 +110,7 @@ export async function fetchPackage(
   const main = manifest.graph.file;
   const graphUrl = fileUrl(folder, main);
   const wanted = new Set<string>();
-  let total = 0;
+  let total = runtime?.bytes ?? 0;
   const want = (names: readonly string[]): string[] => {
     const added = names.filter((name) => !wanted.has(name));
     for (const name of added) {
@@ -116,13 +129,13 @@ export async function fetchPackage(
   // The first file that fails ends the other downloads.
   const failed = new AbortController();
   const signal = AbortSignal.any([failed.signal, ...(options.signal ? [options.signal] : [])]);
+  const counting = (name: string) => (bytes: number) => {
+    loaded += bytes;
+    options.onProgress?.({ file: name, loaded, total });
+  };
   const download = async (name: string): Promise<[string, Uint8Array<ArrayBuffer>]> => {
-    const content = await fetchFile(folder, name, files.get(name)!, options, signal, (bytes) => {
-      loaded += bytes;
-      options.onProgress?.({ file: name, loaded, total });
-    });
-    if (verify) await checkHash(fileUrl(folder, name), content, files.get(name)!);
-    return [name, content];
+    const file = { url: fileUrl(folder, name), ...files.get(name)! };
+    return [name, await fetchFile(file, options, signal, counting(name))];
   };
   const small = {
     [GENERATION_CONFIG]: JSON_LIMIT,
@@ -138,22 +151,28 @@ export async function fetchPackage(
     const usual = [...files.keys()].filter(
       (name) => name.startsWith(main) || Object.hasOwn(small, name),
     );
-    const contents = new Map(await Promise.all(want(usual).map(download)));
+    const [wasm, ...found] = await Promise.all([
+      runtime && fetchFile(runtime, options, signal, counting(runtime.url.split("/").at(-1)!)),
+      ...want(usual).map(download),
+    ]);
+    const contents = new Map(found);
     const graph = contents.get(main)!;
-    const found = graphFile(graph, manifest, graphUrl);
-    const others = await Promise.all(want([...found.locations]).map(download));
+    const { locations, positions, tensors } = graphFile(graph, manifest, graphUrl);
+    const others = await Promise.all(want([...locations]).map(download));
     for (const [name, content] of others) contents.set(name, content);
     const defaults = contents.get(GENERATION_CONFIG);
     return {
       url: folder,
       manifest,
       graph,
-      positions: found.positions,
-      weights: new Map([...found.locations].map((name) => [name, contents.get(name)!])),
+      positions,
+      groups: weightGroups(tensors, manifest.architecture),
+      weights: new Map([...locations].map((name) => [name, contents.get(name)!])),
       tokenizer: tokenizer === null ? null : contents.get(tokenizer)!,
       defaults: defaults
         ? parseGenerationConfig(defaults, fileUrl(folder, GENERATION_CONFIG))
         : DEFAULTS,
+      runtime: runtime && wasm && { provider: runtime.provider, binary: wasm },
     };
   } catch (error) {
     failed.abort();
@@ -181,100 +200,6 @@ function graphFile(content: Uint8Array, manifest: Manifest, url: string): GraphF
     }
   }
   return found;
-}
-
-async function fetchFile(
-  folder: string,
-  name: string,
-  record: FileRecord,
-  options: DownloadOptions,
-  signal: AbortSignal,
-  onBytes: (bytes: number) => void,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const url = fileUrl(folder, name);
-  const response = await get(url, options, signal);
-  if (response.status === 404) {
-    throw new PackageError(`${url} is missing (HTTP 404); copy or export the package again`);
-  }
-  requireOk(response, url);
-  const wrongSize = (size: string) =>
-    new PackageError(
-      `${url} has ${size} bytes, the manifest says ${record.bytes}; ` +
-        "copy or export the package again",
-    );
-  let content: Uint8Array<ArrayBuffer>;
-  try {
-    content = new Uint8Array(record.bytes);
-  } catch (error) {
-    throw new PackageError(
-      `${url} has ${record.bytes} bytes, more than this browser allocates at once; ` +
-        "export a smaller recipe",
-      { cause: error },
-    );
-  }
-  let size = 0;
-  const reader = response.body?.getReader();
-  try {
-    for (;;) {
-      const chunk = await reader?.read();
-      if (!chunk || chunk.done) break;
-      if (size + chunk.value.length > record.bytes) {
-        await reader?.cancel();
-        throw wrongSize(`more than ${record.bytes}`);
-      }
-      content.set(chunk.value, size);
-      size += chunk.value.length;
-      onBytes(chunk.value.length);
-    }
-  } catch (error) {
-    if (error instanceof PackageError) throw error;
-    signal.throwIfAborted();
-    throw new PackageError(
-      `${url} broke off after ${size} of ${record.bytes} bytes (${reason(error)}); try again`,
-      { cause: error },
-    );
-  }
-  if (size !== record.bytes) throw wrongSize(String(size));
-  return content;
-}
-
-async function checkHash(
-  url: string,
-  content: Uint8Array<ArrayBuffer>,
-  record: FileRecord,
-): Promise<void> {
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", content));
-  const actual = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  if (actual !== record.sha256) {
-    throw new PackageError(
-      `${url} is damaged: its SHA-256 is ${actual.slice(0, 12)}…, the manifest says ` +
-        `${record.sha256.slice(0, 12)}…; copy or export the package again`,
-    );
-  }
-}
-
-async function get(url: string, options: DownloadOptions, signal?: AbortSignal): Promise<Response> {
-  const request = options.fetch ?? ((address, init) => globalThis.fetch(address, init));
-  const init = { signal: signal ?? new AbortController().signal };
-  try {
-    return await request(url, init).catch((error: { cause?: { code?: string } }) => {
-      if (init.signal.aborted || !STALE.includes(error?.cause?.code ?? "")) throw error;
-      return request(url, init);
-    });
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw new PackageError(
-      `${url} cannot be reached (${reason(error)}); is the address right, and if it is another ` +
-        "site, does that allow this one (CORS)?",
-      { cause: error },
-    );
-  }
-}
-
-function requireOk(response: Response, url: string): void {
-  if (!response.ok) {
-    throw new PackageError(`${url}: the server answered HTTP ${response.status}; try again later`);
-  }
 }
 
 function folderUrl(url: string | URL): string {

@@ -12,12 +12,12 @@ const TYPED = [Int16Array, Uint16Array, Int32Array, Uint32Array, BigInt64Array, 
 
 /**
  * `ids` as numbers. GenerationError where they are no ids of the vocabulary or none at all,
- * ContextOverflowError where they do not fit the context; anyLength: however many they are.
+ * ContextOverflowError where they do not fit the context; beyond: how many more they may be.
  */
 export function promptIds(
   ids: ArrayLike<number | bigint>,
   sizes: Architecture,
-  anyLength = false,
+  beyond = 0,
 ): number[] {
   if (!Array.isArray(ids) && !TYPED.some((kind) => ids instanceof kind)) {
     throw new GenerationError(
@@ -31,7 +31,7 @@ export function promptIds(
         "'<|endoftext|>' in most GPT-2 vocabularies)",
     );
   }
-  if (ids.length > contextLength && !anyLength) {
+  if (ids.length > contextLength + beyond) {
     throw new ContextOverflowError(
       `the prompt has ${ids.length} tokens; the model's context holds ${contextLength}: shorten it`,
     );

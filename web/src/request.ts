@@ -12,6 +12,7 @@ import {
   type Chooser,
 } from "./sampling.js";
 import type { DetokenizerStream } from "./detokenizer.js";
+import { SplitMix64 } from "./splitmix64.js";
 import { TextWriter } from "./writer.js";
 
 /** What a package says beside the settings. */
@@ -143,6 +144,15 @@ export class TextRequest {
 function alternatives(logits: Float32Array, ids: readonly number[]) {
   const logprobs = logProbabilities(logits, ids);
   return ids.map((id, at) => ({ id, logprob: logprobs[at]! }));
+}
+
+/** A seed for each of `count` texts, as Python's RequestMaker.seeds has them; null: greedy. */
+export function seeds(first: number | bigint | null, count: number): (number | bigint | null)[] {
+  if (first === null) return Array<null>(count).fill(null);
+  const others = new SplitMix64(first);
+  return Array.from({ length: count }, (_, at) =>
+    at === 0 ? first : Number(others.next() >> 11n),
+  );
 }
 
 /** 53 random bits: so many stay exact in a number, also in JSON. */

@@ -31,11 +31,45 @@ export interface TextEvent {
   readonly topLogprobs: readonly (readonly Alternative[])[];
 }
 
-/** One option for the next token, with its probability (0 to 1) over the whole vocabulary. */
+/** One option for the next token. */
 export interface NextToken {
   readonly id: number;
   readonly text: string;
+  /** The model's, 0 to 1 over the whole vocabulary. */
   readonly probability: number;
+  /** With which it is drawn under the settings that were asked for; 0 for what they cut. */
+  readonly drawn: number;
+}
+
+/** A token and the part of the prompt that it stands for. */
+export interface PlacedToken {
+  readonly id: number;
+  readonly text: string;
+  /**
+   * In UTF-16 code units; tokens inside one character share its range. Null where the prompt was
+   * given as ids.
+   */
+  readonly start: number | null;
+  readonly end: number | null;
+}
+
+/** How likely a token of a text is, given all before it. */
+export interface ScoredToken extends PlacedToken {
+  /** Natural logarithm of its probability; null for the first token, which nothing precedes. */
+  readonly logprob: number | null;
+  /** 1 for the most likely token of the vocabulary; among equals the lower id comes first. */
+  readonly rank: number | null;
+  /** The most likely tokens there, most likely first. */
+  readonly alternatives: readonly (Alternative & { readonly text: string })[];
+}
+
+/** The weights of attention: of each query, how much it attends to each key. */
+export interface AttentionWeights {
+  readonly tokens: readonly PlacedToken[];
+  readonly layers: number;
+  readonly heads: number;
+  /** [layers, heads, tokens, tokens], row-major; each row sums to 1, and is 0 for later tokens. */
+  readonly weights: Float32Array;
 }
 
 /**

@@ -2,6 +2,7 @@
 
 import type * as Ort from "onnxruntime-web";
 
+import type { RemoteFile } from "./download.js";
 import { ProviderError } from "./errors.js";
 import type { Manifest } from "./manifest.js";
 import { shown } from "./untrusted.js";
@@ -9,6 +10,11 @@ import { shown } from "./untrusted.js";
 /** An execution provider: "wasm" is the processor. */
 export type Provider = "wasm" | "webgpu";
 export const PROVIDERS: readonly Provider[] = ["wasm", "webgpu"];
+
+/** A .wasm file, and what it is for. */
+export interface RuntimeFile extends RemoteFile {
+  readonly provider: Provider;
+}
 
 export type OrtModule = typeof Ort;
 
@@ -32,6 +38,11 @@ export interface RuntimeOptions {
   floatWeights?: boolean;
   /** Where onnxruntime-web's .wasm and .mjs files lie, if not beside its script. */
   wasmPaths?: string;
+  /**
+   * The .wasm file of each provider: it is then loaded with the package, counted in its progress,
+   * compared with its hash and kept like the package's own files.
+   */
+  wasmFiles?: Readonly<Partial<Record<Provider, RemoteFile>>>;
 }
 
 const LOG_LEVEL = "fatal"; // errors are thrown, and need not be printed too
@@ -42,8 +53,18 @@ const FALLBACK_ARCHITECTURES = ["swiftshader", "llvmpipe"];
 // ONNX Runtime is set up once a page: what the first load asked for stays.
 const started = new Map<Provider, { threads: number; worker: boolean; wasmPaths: string }>();
 
-/** The build of onnxruntime-web with `provider`, set up. */
-export async function loadRuntime(provider: Provider, options: RuntimeOptions): Promise<OrtModule> {
+/** The .wasm file that `provider` still needs, if it is to come with the package. */
+export function runtimeFile(provider: Provider, { wasmFiles }: RuntimeOptions): RuntimeFile | null {
+  const file = started.has(provider) ? undefined : wasmFiles?.[provider];
+  return file ? { provider, ...file } : null;
+}
+
+/** The build of onnxruntime-web with `provider`, set up; `binary`: its .wasm file, if it is here. */
+export async function loadRuntime(
+  provider: Provider,
+  options: RuntimeOptions,
+  binary: Uint8Array | null = null,
+): Promise<OrtModule> {
   const threads = wantedThreads(options.threads);
   const wanted = {
     threads,
@@ -69,6 +90,7 @@ export async function loadRuntime(provider: Provider, options: RuntimeOptions): 
     ort.env.wasm.numThreads = wanted.threads;
     ort.env.wasm.proxy = wanted.worker;
     if (wanted.wasmPaths) ort.env.wasm.wasmPaths = wanted.wasmPaths;
+    if (binary) ort.env.wasm.wasmBinary = binary;
   }
   return ort;
 }

@@ -153,6 +153,29 @@ function typical(ids: readonly number[], weights: Float64Array, mass: number): C
   return { ids: ids.filter(stays), cumulative, whole: cumulative.at(-1)! };
 }
 
+/** How likely each of `ids` is to be drawn from `logits` under `filters`; 0 for what they cut. */
+export function shares(
+  logits: Float32Array,
+  filters: Filters,
+  ids: readonly number[],
+): Float64Array {
+  if (filters.temperature === 0) {
+    const best = greedy(logits);
+    return Float64Array.from(ids, (id) => (id === best ? 1 : 0));
+  }
+  const { topK, topP, minP, typicalP, temperature } = filters;
+  if (topK === 0 && topP >= 1 && minP === 0 && typicalP >= 1) {
+    const divisor = Math.max(temperature, COLDEST);
+    const [peak, whole] = [logits[greedy(logits)]!, sumOfExponentials(logits, divisor)];
+    return Float64Array.from(ids, (id) => Math.exp((logits[id]! - peak) / divisor) / whole);
+  }
+  const { ids: left, cumulative, whole } = candidates(logits, filters);
+  const drawn = new Map(
+    left.map((id, at) => [id, (cumulative[at]! - (cumulative[at - 1] ?? 0)) / whole]),
+  );
+  return Float64Array.from(ids, (id) => drawn.get(id) ?? 0);
+}
+
 /** The token that the uniform number `u` in [0, 1) draws. */
 export function draw({ ids, cumulative, whole }: Candidates, u: number): number {
   const index = firstIndex(cumulative, (reached) => reached > u * whole);

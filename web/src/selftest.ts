@@ -1,7 +1,7 @@
 /** Does this device compute what the exporting machine did? */
 
 import { settingsOf } from "./config.js";
-import { decode, type Sequence } from "./decode.js";
+import { decode, freshIn, type Sequence } from "./decode.js";
 import { GenerationError } from "./errors.js";
 import type { Manifest } from "./manifest.js";
 import { TextRequest } from "./request.js";
@@ -10,14 +10,20 @@ import { TextRequest } from "./request.js";
 interface Tested {
   readonly manifest: Manifest;
   readonly session: { start(capacity: number): Promise<Sequence> };
-  logits(prompt: readonly number[]): Promise<Float32Array>;
+  logits(
+    prompt: readonly number[],
+    options: { signal: AbortSignal | undefined },
+  ): Promise<Float32Array>;
 }
 
-/** Run the self-test of the manifest; what differs, a line each (empty: passed). */
-export async function selfTestProblems(generator: Tested): Promise<string[]> {
+/**
+ * Run the self-test of the manifest; what differs, a line each (empty: passed). Throws the reason of
+ * `signal` once it is aborted.
+ */
+export async function selfTestProblems(generator: Tested, signal?: AbortSignal): Promise<string[]> {
   const test = generator.manifest.selfTest;
   if (!test) return ["the manifest has no self-test"];
-  const logits = await generator.logits(test.promptIds);
+  const logits = await generator.logits(test.promptIds, { signal });
   const problems = test.logits
     .filter(([id, expected]) => !(Math.abs(logits[id]! - expected) <= test.tolerance))
     .map(
@@ -27,7 +33,7 @@ export async function selfTestProblems(generator: Tested): Promise<string[]> {
     );
   if (test.expectedIds.length > 0) {
     try {
-      const ids = await greedyIds(generator, test.promptIds, test.expectedIds.length);
+      const ids = await greedyIds(generator, test.promptIds, test.expectedIds.length, signal);
       if (ids.join() !== test.expectedIds.join()) {
         problems.push(
           `greedy tokens are ${ids.join(", ")}; expected ${test.expectedIds.join(", ")}`,
@@ -46,11 +52,13 @@ async function greedyIds(
   { manifest, session }: Tested,
   prompt: readonly number[],
   count: number,
+  signal: AbortSignal | undefined,
 ): Promise<number[]> {
   const settings = settingsOf({ maxNewTokens: count, ignoreEos: true });
   const { vocabSize } = manifest.architecture;
   const model = { vocabSize, eosIds: manifest.eosTokenIds, detokenizer: undefined };
-  const request = new TextRequest(prompt, settings, model);
-  for await (const _ of decode(request, (capacity) => session.start(capacity)));
+  const request = new TextRequest(prompt, settings, model, signal);
+  for await (const _ of decode(request, freshIn(session)));
+  signal?.throwIfAborted();
   return request.newIds;
 }

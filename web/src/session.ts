@@ -1,17 +1,16 @@
-/** The ONNX Runtime session of a package, and one sequence being fed through it. */
+/** The ONNX Runtime session of a package. */
 
 import type { InferenceSession, Tensor } from "onnxruntime-web";
 
 import { cacheNames, GrowingCache, SharedGpuCache, type Cache } from "./cache.js";
-import type { Sequence } from "./decode.js";
-import { ContextOverflowError, PackageError, ProviderError } from "./errors.js";
+import { PackageError, ProviderError } from "./errors.js";
 import { checkGraph, checkPositions, checkVersion } from "./graph-check.js";
+import { withoutDefault } from "./graph-edit.js";
 import type { Manifest } from "./manifest.js";
 import { fileUrl, type Package } from "./package.js";
-import { nextTask } from "./next-task.js";
-import { nextPart } from "./prefill.js";
 import { loadRuntime, wantsFloatWeights, type OrtModule, type Provider } from "./runtime.js";
 import type { ProviderChoice, RuntimeOptions } from "./runtime.js";
+import { TokenSequence } from "./sequence.js";
 import { tryPosition, tryStepLimit } from "./trial.js";
 import { reason as reasonOf, shown } from "./untrusted.js";
 
@@ -65,13 +64,19 @@ export class Session {
     const { manifest } = source;
     const url = fileUrl(source.url, manifest.graph.file);
     checkPositions(source, url);
-    const ort = await loadRuntime(provider, options);
+    const { runtime } = source;
+    const binary = runtime?.provider === provider ? runtime.binary : null;
+    const ort = await loadRuntime(provider, options, binary);
     checkVersion(manifest, ort.env.versions.web ?? "0");
     const onGpu = cacheNames(manifest).map(({ present }) => [present, "gpu-buffer"] as const);
     const floatWeights = wantsFloatWeights(manifest, provider, options);
+    const { logitsToKeep } = manifest.graph.names;
     let onnx: InferenceSession;
     try {
-      onnx = await ort.InferenceSession.create(source.graph, {
+      // onnxruntime-web neither lists nor takes an input that has a default.
+      const graph =
+        logitsToKeep === null ? source.graph : withoutDefault(source.graph, logitsToKeep);
+      onnx = await ort.InferenceSession.create(graph, {
         executionProviders: [provider],
         externalData: [...source.weights].map(([path, data]) => ({ path, data })),
         enableMemPattern: false, // plans memory anew for every shape, and ours change each token
@@ -124,6 +129,46 @@ export class Session {
     }
   }
 
+  /** Whether the graph takes several rows at once. */
+  get batches(): boolean {
+    const { names } = this.manifest.graph;
+    const entry = this.onnx.inputMetadata.find(({ name }) => name === names.inputIds);
+    return this.provider === "wasm" && !!entry?.isTensor && typeof entry.shape[0] !== "number";
+  }
+
+  /**
+   * One run on `cache`: the tokens of each of its rows, at `positions`, the last of `total` tokens.
+   * `wanted` are the outputs beside the cache's; of logits, the last `keep` of each row.
+   */
+  runStep(
+    cache: Cache,
+    rows: readonly (readonly number[])[],
+    positions: readonly number[],
+    total: number,
+    keep: number,
+    wanted: readonly string[],
+  ): Promise<Record<string, Tensor>> {
+    const { names } = this.manifest.graph;
+    const matrix = (values: readonly number[]): Tensor => {
+      const dims = [rows.length, values.length / rows.length];
+      return new this.ort.Tensor("int64", BigInt64Array.from(values, BigInt), dims);
+    };
+    const feeds: Record<string, Tensor> = {
+      ...cache.feeds,
+      [names.inputIds]: matrix(rows.flat()),
+      [names.attentionMask]: matrix(Array<number>(rows.length * total).fill(1)),
+    };
+    if (names.positionIds !== null) {
+      feeds[names.positionIds] = matrix(rows.flatMap(() => positions));
+    }
+    if (names.logitsToKeep !== null && this.onnx.inputNames.includes(names.logitsToKeep)) {
+      const count = BigInt64Array.of(BigInt(keep));
+      feeds[names.logitsToKeep] = new this.ort.Tensor("int64", count, [1]);
+    }
+    const fetches = Object.fromEntries(wanted.map((name) => [name, null]));
+    return this.run(feeds, { ...fetches, ...cache.fetches });
+  }
+
   async #newCache(capacity: number): Promise<Cache> {
     return this.provider === "webgpu" && this.manifest.graph.cache === "shared"
       ? SharedGpuCache.make(this.ort, this.manifest, capacity)
@@ -134,107 +179,5 @@ export class Session {
   async dispose(): Promise<void> {
     await this.#last;
     await this.onnx.release();
-  }
-}
-
-/** The tokens of one sequence and their cache. */
-export class TokenSequence implements Sequence {
-  readonly ids: number[] = [];
-
-  constructor(
-    private readonly session: Session,
-    readonly capacity: number,
-    private readonly cache: Cache,
-  ) {}
-
-  /** Tokens in the cache. */
-  get length(): number {
-    return this.ids.length;
-  }
-
-  /**
-   * Feed `ids`, in one step where the session has no limit, from `position` on; logits [vocab]
-   * after the last of them.
-   * ContextOverflowError if they do not fit the cache; nothing is fed then.
-   */
-  async feed(ids: readonly number[], position = this.length): Promise<Float32Array> {
-    if (ids.length === 0 || ids.length > this.capacity - this.length) {
-      throw new ContextOverflowError(
-        `${ids.length} more tokens do not fit behind ${this.length} in a cache of ${this.capacity}`,
-      );
-    }
-    const { stepLimit } = this.session;
-    let start = 0;
-    for (; ids.length - start > stepLimit; start += stepLimit) {
-      await this.#step(ids.slice(start, start + stepLimit), position + start);
-    }
-    return this.#step(ids.slice(start), position + start);
-  }
-
-  async #step(ids: readonly number[], position: number): Promise<Float32Array> {
-    const { manifest, onnx } = this.session;
-    const { names } = manifest.graph;
-    const total = this.length + ids.length;
-    const feeds: Record<string, Tensor> = {
-      ...this.cache.feeds,
-      [names.inputIds]: this.#row(ids),
-      [names.attentionMask]: this.#row(Array<number>(total).fill(1)),
-    };
-    if (names.positionIds !== null) {
-      feeds[names.positionIds] = this.#row(ids.map((_, index) => position + index));
-    }
-    // Where it has a default, the last position, onnxruntime-web does not list it, nor take it.
-    if (names.logitsToKeep !== null && onnx.inputNames.includes(names.logitsToKeep)) {
-      feeds[names.logitsToKeep] = new this.session.ort.Tensor("int64", BigInt64Array.of(1n), [1]);
-    }
-    const outputs = await this.session.run(feeds, { [names.logits]: null, ...this.cache.fetches });
-    this.ids.push(...ids);
-    this.cache.advance(outputs, total);
-    // A graph without logits_to_keep returns the logits of every position.
-    const { data, dims } = outputs[names.logits]!;
-    const { vocabSize } = manifest.architecture;
-    if (dims.at(-1) !== vocabSize || data.length < vocabSize) {
-      throw new PackageError(
-        `the graph returned logits of ${shown(dims)}, the manifest has a vocabulary of ` +
-          `${vocabSize}; export the package again`,
-      );
-    }
-    return (data as Float32Array).subarray(data.length - vocabSize);
-  }
-
-  /** See Sequence; nextPart says what a part is. */
-  async read(ids: readonly number[]): Promise<{ count: number; logits: Float32Array | null }> {
-    const [begin, end] = nextPart(this.length, this.length + ids.length);
-    const count = end - this.length;
-    const part = [...this.ids.slice(begin), ...ids.slice(0, count)];
-    await this.trim(begin);
-    const logits = await this.feed(part);
-    return { count, logits: count === ids.length ? logits : null };
-  }
-
-  /** Feed a prompt in parts; logits [vocab] after its last token. */
-  async prefill(ids: readonly number[]): Promise<Float32Array> {
-    for (let left = ids; ;) {
-      await nextTask();
-      const { count, logits } = await this.read(left);
-      if (logits) return logits;
-      left = left.slice(count);
-    }
-  }
-
-  /** Forget all tokens from number `length` on. */
-  async trim(length: number): Promise<void> {
-    if (length >= this.length) return;
-    await this.cache.trim(length);
-    this.ids.length = length;
-  }
-
-  dispose(): void {
-    this.cache.dispose();
-  }
-
-  #row(values: readonly number[]): Tensor {
-    const data = BigInt64Array.from(values, BigInt);
-    return new this.session.ort.Tensor("int64", data, [1, values.length]);
   }
 }

@@ -3,7 +3,7 @@
 import { GenerationError } from "./errors.js";
 import type { TextRequest } from "./request.js";
 import { resultOf } from "./record.js";
-import type { GenerationResult, TextEvent } from "./result.js";
+import type { GenerationResult, TextEvent, Token } from "./result.js";
 import type { Provider } from "./runtime.js";
 
 /** What each step adds to a text; then `result`. */
@@ -73,5 +73,14 @@ export class TextStream implements AsyncIterableIterator<string> {
   /** See EventStream. */
   get result(): GenerationResult {
     return this.events.result;
+  }
+}
+
+/** The tokens of `events`, one by one, those of held back text too. */
+export async function* tokensOf(events: EventStream): AsyncGenerator<Token, void, undefined> {
+  for await (const { ids, logprobs } of events) {
+    const [id] = ids;
+    const [logprob] = logprobs;
+    if (id !== undefined) yield logprob === undefined ? { id } : { id, logprob };
   }
 }

@@ -2,9 +2,10 @@
 
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 
-import { makeStream, type DetokenizerStream } from "./detokenizer.js";
+import { bytesOf, makeStream, type DetokenizerStream } from "./detokenizer.js";
 import { GenerationError, PackageError } from "./errors.js";
 import { readTokenizerFile, withoutSpecialTokens, type TokenizerFile } from "./tokenizer-file.js";
+import { rangesOf, searchedRanges, type Piece, type Range } from "./token-ranges.js";
 import { reason, shown } from "./untrusted.js";
 
 /** How a text becomes ids; the defaults are what transformers' tokenizer(text) does. */
@@ -37,8 +38,7 @@ export class Tokenizer {
 
   /** Token ids of `text`, as transformers' tokenizer gives them. */
   encode(text: string, options: EncodeOptions = {}): number[] {
-    // Half a surrogate pair is no text; Python's runtime, too, makes it a question mark.
-    const clean = text.replace(/\p{Surrogate}/gu, "?");
+    const clean = withoutHalves(text);
     const ids = this.#guarded((): number[] => {
       const library =
         (options.parseSpecial ?? true)
@@ -64,6 +64,25 @@ export class Tokenizer {
     return this.#added.get(id) ?? this.decode([id]);
   }
 
+  /** Which part of `text` each of `ids`, its tokens, stands for, in UTF-16 code units. */
+  ranges(text: string, ids: readonly number[]): Range[] {
+    const clean = withoutHalves(text);
+    const labels = (): string[] => ids.map((id) => this.label(id));
+    const found =
+      this.#file.byteLevel &&
+      rangesOf(
+        clean,
+        ids.map((id) => this.#piece(id)),
+      );
+    return found ?? searchedRanges(clean, labels());
+  }
+
+  #piece(id: number): Piece {
+    const added = this.#added.get(id);
+    if (added !== undefined) return { bytes: new TextEncoder().encode(added), special: true };
+    return { bytes: bytesOf(this.#library.id_to_token(id) ?? ""), special: false };
+  }
+
   /** A new detokenizer that turns ids into text one at a time. */
   stream(): DetokenizerStream {
     const stream = makeStream(this.#library, this.#file);
@@ -84,6 +103,11 @@ export class Tokenizer {
       );
     }
   }
+}
+
+/** Half a surrogate pair is no text; Python's runtime, too, makes it a question mark. */
+function withoutHalves(text: string): string {
+  return text.replace(/\p{Surrogate}/gu, "?");
 }
 
 function makeLibrary(file: TokenizerFile): LibraryTokenizer {

@@ -6,9 +6,9 @@ import { after, before, test } from "node:test";
 import type { Page } from "playwright-core";
 
 import type { GenerationConfig, GenerationResult, LoadOptions } from "../src/index.js";
-import type { Served } from "../scripts/static-server.js";
+import { serve, type Served } from "../scripts/static-server.js";
 import { startBrowser, type Browser } from "./browser.js";
-import { readExpected, serveAll, type TextCase } from "./support.js";
+import { readExpected, serveAll, WEB, type TextCase } from "./support.js";
 
 const { packages } = readExpected();
 const FOUR: GenerationConfig = { maxNewTokens: 4, ignoreEos: true };
@@ -57,12 +57,9 @@ function configOf({ ids, config }: TextCase): GenerationConfig {
   return { ...config, maxNewTokens: ids.length, ignoreEos: true };
 }
 
-/** A page of the server with the demo's import map, where nothing else runs. */
-async function emptyPage(from: Browser): Promise<Page> {
-  const page = await from.newPage(`${served.url}/demo/index.html?package=/none/`);
-  await page.waitForSelector("#status.wrong");
-  from.complaints.length = 0; // the package that is not there
-  return page;
+/** A page with an import map, where nothing else runs. */
+function emptyPage(from: Browser): Promise<Page> {
+  return from.newPage(`${served.url}/tests/empty.html`);
 }
 
 for (const name of ["int4", "int8", "fp32"]) {
@@ -105,7 +102,26 @@ test("threads cannot change in a page: that is a line", async () => {
   await page.close();
 });
 
-test("WebGPU gives Python's tokens", { timeout: 300_000 }, async (t) => {
+test("without isolation from other sites, several threads are refused in a line", async () => {
+  const plain = await serve({ "/": WEB }, { isolated: false });
+  const page = await browser.newPage(`${plain.url}/tests/empty.html`);
+  const load = (threads: number) =>
+    page.evaluate(async (count) => {
+      const library = "/build/src/index.js";
+      const { Generator } = (await import(library)) as typeof import("../src/index.js");
+      const options = count > 0 ? { threads: count } : {};
+      return (await Generator.load("/build/packages/int4/", options)).provider;
+    }, threads);
+  await assert.rejects(
+    load(2),
+    /threads is 2, but the page is not cross-origin isolated; serve it with/,
+  );
+  assert.equal(await load(0), "wasm");
+  await page.close();
+  await plain.close();
+});
+
+test("WebGPU gives Python's tokens", { timeout: 600_000 }, async (t) => {
   const gpu = await startBrowser(SOFTWARE_WEBGPU);
   try {
     const page = await emptyPage(gpu);
@@ -123,7 +139,7 @@ test("WebGPU gives Python's tokens", { timeout: 300_000 }, async (t) => {
     // The prompt is longer than 32 tokens, from which on attention takes another kernel.
     const { greedy } = packages["int4"]!;
     const begun = greedy.ids.slice(0, 30);
-    const { encoded, stepLimit, result, apart } = await page.evaluate(
+    const { encoded, stepLimit, result, apart, scoresApart, attends } = await page.evaluate(
       async ([options, prompt, ids]) => {
         const library = "/build/src/index.js";
         const { Generator } = (await import(library)) as typeof import("../src/index.js");
@@ -132,11 +148,21 @@ test("WebGPU gives Python's tokens", { timeout: 300_000 }, async (t) => {
         const result = await generator.generate(encoded, { maxNewTokens: 3, ignoreEos: true });
         const { stepLimit } = generator.session;
         const logits = await generator.logits(encoded);
+        const scores = await generator.scoreTokens(encoded.slice(0, 20));
+        const { weights } = await generator.attention(encoded.slice(0, 8));
         await generator.dispose();
         const wasm = await Generator.load("/packages/int4/", { provider: "wasm", threads: 1 });
         const same = await wasm.logits(encoded);
+        const sameScores = await wasm.scoreTokens(encoded.slice(0, 20));
+        const scoresApart = Math.max(
+          ...scores.map(({ logprob }, at) =>
+            Math.abs((logprob ?? 0) - (sameScores[at]!.logprob ?? 0)),
+          ),
+        );
+        const sameWeights = (await wasm.attention(encoded.slice(0, 8))).weights;
+        const attends = weights.every((weight, at) => Math.abs(weight - sameWeights[at]!) < 1e-6);
         const apart = Math.max(...logits.map((logit, id) => Math.abs(logit - same[id]!)));
-        return { encoded, stepLimit: String(stepLimit), result, apart };
+        return { encoded, stepLimit: String(stepLimit), result, apart, scoresApart, attends };
       },
       [load, greedy.prompt, begun] as const,
     );
@@ -145,6 +171,8 @@ test("WebGPU gives Python's tokens", { timeout: 300_000 }, async (t) => {
     assert.deepEqual(result.ids, greedy.ids.slice(30, 33));
     t.diagnostic(`tokens in one step: ${stepLimit}; logits up to ${apart.toFixed(2)} from wasm's`);
     assert.ok(apart < 0.7, `${apart}`); // rounding in int4 comes to 0.4, wrong attention to 1 and more
+    assert.ok(scoresApart < 0.7, `${scoresApart}`);
+    assert.ok(attends); // it runs on WebAssembly in both
     // "auto" takes no GPU that is software, and says so.
     const auto = await page.evaluate(async () => {
       const library = "/build/src/index.js";

@@ -70,7 +70,7 @@ before(() => {
 });
 after(() => rmSync(project, { recursive: true, force: true }));
 
-test("the package has the module and its types, and nothing of tests or demo", () => {
+test("the package has the module and its types, and nothing of tests or playground", () => {
   const paths = packed.files.map(({ path }) => path);
   for (const path of [
     "package.json",

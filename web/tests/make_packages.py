@@ -22,8 +22,10 @@ from typing import Any
 
 import numpy as np
 import onnx
+from onnxruntime import InferenceSession, SessionOptions
 
 from gpt2_edge import GenerationConfig, Generator
+from gpt2_edge.measure.score import score_tokens
 from gpt2_edge.sampling import SplitMix64, candidates, largest, make_chooser, top_p_truncation
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,6 +51,9 @@ PROMPTS = (
 )
 # Packages whose draws are compared too, each with seeds chosen for it; more would take minutes.
 SAMPLED = ("fp32", "int8", "int4")
+# Whose tokens are scored, and attend to each other.
+CONTEXT = "The animal didn't cross the street, because it was too tired \U0001f642."
+ATTENTIVE = ("fp32", "int4", "portable")
 # Texts in which tokenizers may differ: spaces, contractions, scripts, emoji, controls.
 TEXTS = (
     "Hello, world! It's John's 3rd day; they'll've won, I'd say.",
@@ -210,7 +215,56 @@ def expected(folder: Path) -> dict[str, Any]:
             for option in generator.next_tokens(prompt, 8)
         ],
     }
+    result["score"] = scores(generator, CONTEXT)
+    if folder.name in ATTENTIVE:
+        result["attention"] = attention(generator, folder, CONTEXT)
     return result
+
+
+def scores(generator: Generator, prompt: str) -> dict[str, Any]:
+    """What score_tokens finds, and the five most likely tokens at each place."""
+    ids = generator.encode(prompt)
+    logits = generator.logits(prompt).astype(np.float64)
+    logprobs = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    tokens = [
+        {"id": token.id, "text": token.text, "logprob": token.logprob, "rank": token.rank}
+        for token in score_tokens(generator, ids)
+    ]
+    best = [[[int(i), float(row[i])] for i in np.argsort(-row)[:5]] for row in logprobs[:-1]]
+    return {"prompt": prompt, "tokens": tokens, "alternatives": best}
+
+
+def attention(generator: Generator, folder: Path, prompt: str) -> dict[str, Any]:
+    """Attention's weights [layers, heads, tokens, tokens], flat, of a graph that gives them."""
+    ids = generator.encode(prompt)
+    model = onnx.load(folder / "model.onnx")
+    names = []
+    for node in model.graph.node:
+        if node.op_type == "GroupQueryAttention":
+            node.output.append(f"{node.name}.weights")
+            node.attribute.append(onnx.helper.make_attribute("qk_output", 2))
+            names.append(node.output[3])
+        elif node.op_type == "Softmax":
+            names.append(node.output[0])
+    for name in names:
+        kind = onnx.TensorProto.FLOAT
+        model.graph.output.append(onnx.helper.make_tensor_value_info(name, kind, None))
+    options = SessionOptions()
+    options.log_severity_level = 4
+    session = InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
+    row = np.array([ids], np.int64)
+    feeds = {
+        "input_ids": row,
+        "attention_mask": np.ones_like(row),
+        "position_ids": np.arange(len(ids), dtype=np.int64)[None],
+    }
+    sizes = generator.manifest.architecture
+    for entry in session.get_inputs():
+        if entry.name.startswith("past_key_values."):
+            past = (1, sizes.num_heads, 0, sizes.head_size)
+            feeds[entry.name] = np.empty(past, np.float32)
+    weights = np.concatenate(session.run(names, feeds))
+    return {"prompt": prompt, "weights": [float(weight) for weight in weights.ravel()]}
 
 
 def past_the_context(folder: Path) -> dict[str, Any]:
@@ -231,6 +285,16 @@ def past_the_context(folder: Path) -> dict[str, Any]:
         "ids": generator.generate(prompt, config).ids,
         "kept": {"prompt": long, "keep": keep, "ids": kept.ids},
     }
+
+
+def seeds(folder: Path) -> list[dict[str, Any]]:
+    """The seeds of three texts of one prompt, by the seed that was asked for."""
+    generator = Generator.load(folder, provider="cpu")
+    found = []
+    for seed in (0, 7, 2**53 - 1):
+        texts = generator.generate("The", seed=seed, num_return_sequences=3, max_new_tokens=1)
+        found.append({"seed": seed, "seeds": [text.seed for text in texts.sequences]})
+    return found
 
 
 def tokenizer_cases(folder: Path) -> list[dict[str, Any]]:
@@ -288,10 +352,11 @@ def main() -> None:
     packages: dict[str, dict[str, Any]] = {
         name: expected(out / name) for name in PACKAGES if name != "static"
     }
-    packages["external"] = {key: packages["int4"][key] for key in ("greedy", "next")}
+    packages["external"] = {key: packages["int4"][key] for key in ("greedy", "next", "score")}
     content = {
         "packages": packages,
         "slide": past_the_context(out / "fp32"),
+        "seeds": seeds(out / "fp32"),
         "tokenizer": tokenizer_cases(out / "fp32"),
     }
     (out / "expected.json").write_text(json.dumps(content), encoding="utf-8")

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { parseGenerationConfig, settingsOf, type GenerationConfig } from "../src/config.js";
-import { decode } from "../src/decode.js";
+import { decode, type Begin } from "../src/decode.js";
 import { GenerationError, PackageError } from "../src/index.js";
 import { nextPart, PREFILL_CHUNK } from "../src/prefill.js";
 import * as processors from "../src/processors.js";
@@ -228,9 +228,11 @@ async function run({ prompt, capacity, settings: asked }: Named): Promise<TextRe
   const request = new TextRequest(read, all, model);
   let sequence: ScriptedSequence | undefined;
   const events = [];
-  const start = async (wanted: number) =>
-    (sequence = new ScriptedSequence(Math.min(wanted, capacity), vocabulary.length));
-  for await (const event of decode(request, start)) events.push(event);
+  const begin: Begin = async (_, wanted) => {
+    sequence = new ScriptedSequence(Math.min(wanted, capacity), vocabulary.length);
+    return { sequence, logits: null };
+  };
+  for await (const event of decode(request, begin)) events.push(event);
   assert.ok(sequence!.disposed);
   assert.deepEqual(events, request.events);
   return request;

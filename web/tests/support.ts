@@ -26,6 +26,12 @@ export interface TextCase {
 
 export interface PackageCase {
   readonly greedy: TextCase;
+  readonly score: {
+    readonly prompt: string;
+    readonly tokens: { id: number; text: string; logprob: number | null; rank: number | null }[];
+    readonly alternatives: [id: number, logprob: number][][];
+  };
+  readonly attention?: { readonly prompt: string; readonly weights: number[] };
   readonly sampled?: TextCase;
   readonly next: {
     readonly prompt: string;
@@ -40,6 +46,7 @@ export interface Expected {
     readonly ids: number[];
     readonly kept: { readonly prompt: number[]; readonly keep: number; readonly ids: number[] };
   };
+  readonly seeds: { readonly seed: number; readonly seeds: number[] }[];
   readonly tokenizer: { text: string | null; ids: number[]; decoded: string }[];
 }
 

@@ -1,9 +1,10 @@
-/** npm run demo -- PACKAGE [PORT]: the demo page with the package in the folder PACKAGE. */
+/** npm run demo -- PACKAGE [PORT]: the playground on localhost, with the package in PACKAGE. */
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
+import { buildPlayground } from "./build-playground.js";
 import { serve } from "./static-server.js";
 
 const [folder, port = "8765"] = process.argv.slice(2);
@@ -12,10 +13,11 @@ if (!folder || !existsSync(join(folder, "manifest.json"))) {
   console.error(`${what}; npm run demo -- PACKAGE [PORT], with a folder from gpt2-edge export`);
   process.exit(2);
 }
-const web = fileURLToPath(new URL("../..", import.meta.url));
+const page = fileURLToPath(new URL("../playground", import.meta.url));
+await buildPlayground(page);
 try {
-  const { url } = await serve({ "/": web, "/package/": folder }, { port: Number(port) });
-  console.log(`${url}/demo/index.html   (Ctrl-C ends it)`);
+  const { url } = await serve({ "/": page, "/package/": folder }, { port: Number(port) });
+  console.log(`${url}/   (Ctrl-C ends it)`);
 } catch (error) {
   console.error(`port ${port} cannot be used (${(error as Error).message}); give another one`);
   process.exit(2);

@@ -1,0 +1,172 @@
+/**
+ * The model in the browser itself: web/ of this project on onnxruntime-web, in a worker. Only the
+ * static build of the page has it (`npm run playground` in web/), under `local/`.
+ *
+ * @typedef {import("../backend.js").Backend} Backend
+ * @typedef {import("../backend.js").PackageSource} PackageSource
+ */
+
+/** Of the package that was loaded last, so that a reload finds it. */
+const ADDRESS = "gpt2-edge/package";
+/** Beside the page, where nothing else was asked for. */
+const DEFAULT_ADDRESS = "package/";
+const WORKER = new URL("../local/worker.js", import.meta.url);
+const SERVICE_WORKER = new URL("../service-worker.js", import.meta.url);
+
+/** @returns {Backend} */
+export function createBackend() {
+  const worker = new ModelWorker();
+  /** @type {PackageSource} */
+  let source = { url: firstAddress() };
+  /** What is loaded; another worker loads it again. @type {PackageSource | undefined} */
+  let loaded;
+  /**
+   * @param {string} call
+   * @param {unknown[]} args
+   * @param {AbortSignal} [signal]
+   * @param {(...event: any[]) => void} [tell]
+   */
+  const ask = async (call, args, signal, tell) => {
+    if (!worker.runs && loaded) await worker.call("load", [loaded], signal);
+    return worker.call(call, args, signal, tell);
+  };
+  // Without it (a private window, http:) the page works, but not offline.
+  navigator.serviceWorker?.register(SERVICE_WORKER).catch(() => {});
+  return {
+    get packageAddress() {
+      return "url" in source && !fromDisk(source.url) ? source.url : "";
+    },
+    choosePackage(chosen) {
+      source = "url" in chosen ? { url: new URL(chosen.url, document.baseURI).href } : chosen;
+    },
+    async load({ onProgress, signal }) {
+      const asked = withBase(source);
+      remember(await worker.call("load", [asked], signal, onProgress));
+      loaded = asked;
+    },
+    info: () => ask("info", []),
+    tokenize: (text) => ask("tokenize", [text]),
+    next: (text, { signal, ...options }) => ask("next", [text, options], signal),
+    write: (text, { signal, onText, ...options }) => ask("write", [text, options], signal, onText),
+    score: (text, { signal, ...options }) => ask("score", [text, options], signal),
+    attention: (text, { signal }) => ask("attention", [text], signal),
+    selfTest: ({ signal }) => ask("selfTest", [], signal),
+  };
+}
+
+/** What the page's address names (`?package=…`), else what was loaded last, else the page's own. */
+function firstAddress() {
+  const asked = new URLSearchParams(location.search).get("package");
+  if (asked) return asked;
+  try {
+    return localStorage.getItem(ADDRESS) ?? DEFAULT_ADDRESS;
+  } catch {
+    return DEFAULT_ADDRESS;
+  }
+}
+
+/** @param {string} address */
+function remember(address) {
+  try {
+    localStorage.setItem(ADDRESS, address);
+  } catch {
+    // No room: the next visit begins with the page's own package.
+  }
+  const here = new URL(location.href);
+  if (!here.searchParams.has("package")) return;
+  here.searchParams.delete("package");
+  if (!fromDisk(address)) here.searchParams.set("package", address);
+  history.replaceState(history.state, "", here);
+}
+
+/** Packages from disk have a made-up address, by which a reload finds what was kept of them. */
+function fromDisk(/** @type {string} */ address) {
+  return URL.canParse(address) && new URL(address).hostname.endsWith(".invalid");
+}
+
+/** Addresses are relative to the page; the worker has another one. @param {PackageSource} source */
+function withBase(source) {
+  if (!("url" in source)) return source;
+  if (!URL.canParse(source.url, document.baseURI)) {
+    throw new Error(`“${source.url}” is no address of a package.`);
+  }
+  return { url: new URL(source.url, document.baseURI).href };
+}
+
+/** Calls to the worker, each with its number. */
+class ModelWorker {
+  constructor() {
+    /** @private @type {Worker | undefined} */
+    this.worker = undefined;
+    /**
+     * @private
+     * @type {Map<number, {resolve(value: any): void, reject(error: Error): void, tell?: Function}>}
+     */
+    this.waiting = new Map();
+    /** @private */
+    this.calls = 0;
+  }
+
+  /** Whether there is a worker, with whatever it has loaded. */
+  get runs() {
+    return this.worker !== undefined;
+  }
+
+  /**
+   * @param {string} call
+   * @param {unknown[]} args
+   * @param {AbortSignal} [signal]
+   * @param {(...event: any[]) => void} [tell]
+   * @returns {Promise<any>}
+   */
+  async call(call, args, signal, tell) {
+    signal?.throwIfAborted();
+    const worker = (this.worker ??= this.start());
+    const id = ++this.calls;
+    const abort = () => worker.postMessage({ id, abort: true });
+    signal?.addEventListener("abort", abort);
+    try {
+      return await new Promise((resolve, reject) => {
+        this.waiting.set(id, { resolve, reject, ...(tell && { tell }) });
+        worker.postMessage({ id, call, args });
+      });
+    } finally {
+      this.waiting.delete(id);
+      signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  /** @private */
+  start() {
+    const worker = new Worker(WORKER, { type: "module" });
+    worker.addEventListener("message", ({ data }) => {
+      const call = this.waiting.get(data.id);
+      if (!call) return;
+      if (data.event) call.tell?.(...data.event);
+      else if (!data.error) call.resolve(data.result);
+      // What was downloaded is kept; the next load begins in another worker.
+      else if (data.error.name === "StartError") this.stop(errorOf(data.error));
+      else call.reject(errorOf(data.error));
+    });
+    worker.addEventListener("error", ({ message }) => {
+      // It could not be loaded, or memory ran out.
+      const reason = message ? ` (${message})` : "";
+      this.stop(new Error(`The model stopped${reason}. Try again.`));
+    });
+    return worker;
+  }
+
+  /** @private @param {Error} error  What every call comes to that waits. */
+  stop(error) {
+    this.worker?.terminate();
+    this.worker = undefined;
+    for (const { reject } of this.waiting.values()) reject(error);
+  }
+}
+
+/** @param {{name: string, message: string}} error */
+function errorOf({ name, message }) {
+  if (name === "AbortError") return new DOMException(message, name);
+  const sentence = message.charAt(0).toUpperCase() + message.slice(1);
+  return new Error(/[.?!…]$/.test(sentence) ? sentence : `${sentence}.`);
+}

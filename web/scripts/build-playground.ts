@@ -1,0 +1,115 @@
+/**
+ * The playground as a folder of plain files that any static host serves, from any address: the page
+ * of server/gpt2_edge_server/playground, the model's worker and ONNX Runtime in local/, and a service
+ * worker that keeps the page for visits without a network.
+ */
+
+import { createHash } from "node:crypto";
+import { cp, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { join, sep } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { build } from "esbuild";
+
+import type { Provider } from "../src/index.js";
+
+const WEB = fileURLToPath(new URL("../..", import.meta.url));
+const PAGE = join(WEB, "../server/gpt2_edge_server/playground");
+const RUNTIME = join(WEB, "node_modules/onnxruntime-web/dist");
+const RUNTIMES: Readonly<Record<Provider, string>> = {
+  wasm: "ort-wasm-simd-threaded",
+  webgpu: "ort-wasm-simd-threaded.asyncify",
+};
+const LICENSED = ["onnxruntime-web", "onnxruntime-common", "@huggingface/tokenizers"];
+
+/** What the page may load: its own files; packages from anywhere. */
+export const POLICY = [
+  "default-src 'none'",
+  "script-src 'self' 'wasm-unsafe-eval'",
+  "worker-src 'self'",
+  "connect-src 'self' http: https:",
+  "style-src 'self'",
+  "img-src 'self' data:",
+  "base-uri 'none'",
+  "form-action 'none'",
+].join("; ");
+
+/** Writes the page to `folder`, in place of what is there. */
+export async function buildPlayground(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true });
+  await cp(PAGE, folder, { recursive: true });
+  const local = join(folder, "local");
+  await mkdir(local);
+  const wasmFiles: Record<string, { file: string; bytes: number; sha256: string }> = {};
+  for (const [provider, name] of Object.entries(RUNTIMES)) {
+    await cp(join(RUNTIME, `${name}.mjs`), join(local, `${name}.mjs`));
+    const content = await readFile(join(RUNTIME, `${name}.wasm`));
+    await writeFile(join(local, `${name}.wasm`), content);
+    const sha256 = hashOf(content);
+    wasmFiles[provider] = { file: `${name}.wasm`, bytes: content.length, sha256 };
+  }
+  await build({
+    entryPoints: { worker: join(WEB, "local/worker.ts") },
+    outdir: local,
+    bundle: true,
+    splitting: true,
+    minify: true,
+    format: "esm",
+    target: "es2022",
+    conditions: ["onnxruntime-web-use-extern-wasm"],
+    define: { WASM_FILES: JSON.stringify(wasmFiles) },
+    logLevel: "warning",
+  });
+  await writeFile(join(local, "LICENSES.txt"), await licences());
+  await writeIndex(join(folder, "index.html"));
+  await writeServiceWorker(folder);
+}
+
+/** The page's own file names the server as its backend. */
+async function writeIndex(file: string): Promise<void> {
+  const page = await readFile(file, "utf8");
+  const named = '<meta name="gpt2-edge-backend" content="server" />';
+  if (!page.includes(named)) throw new Error(`${file} has no ${named}`);
+  const policy = `<meta http-equiv="Content-Security-Policy" content="${POLICY}" />`;
+  const local = `${policy}\n    ${named.replace("server", "local")}`;
+  await writeFile(file, page.replace(named, local));
+}
+
+/** It keeps all files but ONNX Runtime's large ones, which are kept with the packages. */
+async function writeServiceWorker(folder: string): Promise<void> {
+  const template = await readFile(join(WEB, "local/service-worker.js"), "utf8");
+  const files = (await filesIn(folder)).filter((file) => !/\.(wasm|txt)$/.test(file));
+  const contents = await Promise.all(files.map((file) => readFile(join(folder, file))));
+  const version = hashOf(Buffer.concat([Buffer.from(template), ...contents])).slice(0, 16);
+  const names = files.map((file) => (file === "index.html" ? "./" : file));
+  const constants = { VERSION: version, FILES: names };
+  const lines = Object.entries(constants).map(
+    ([name, value]) => `const ${name} = ${JSON.stringify(value)};\n`,
+  );
+  await writeFile(join(folder, "service-worker.js"), lines.join("") + template);
+}
+
+async function licences(): Promise<string> {
+  const texts = LICENSED.map(async (name) => {
+    const folder = join(WEB, "node_modules", name);
+    const file = (await readdir(folder)).find((entry) => /^licen[cs]e/i.test(entry));
+    const { license } = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
+    const text = file ? await readFile(join(folder, file), "utf8") : "";
+    return `${name}: ${license}\n\n${text}\n`;
+  });
+  return (await Promise.all(texts)).join("\n");
+}
+
+/** Paths of all files in `folder`, sorted, with slashes. */
+async function filesIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true });
+  const found: string[] = [];
+  for (const entry of entries) {
+    if ((await stat(join(folder, entry))).isFile()) found.push(entry.split(sep).join("/"));
+  }
+  return found.sort();
+}
+
+function hashOf(content: Uint8Array): string {
+  return createHash("sha256").update(content).digest("hex");
+}
