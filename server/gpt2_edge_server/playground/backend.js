@@ -12,7 +12,7 @@
  * @property {(text: string) => Promise<{count: number, droppedChars: number}>} tokenize
  * @property {(text: string, options: NextOptions) => Promise<Next>} next
  * @property {(text: string, options: WriteOptions) => Promise<Written[]>} write
- *   Continues `text` n times, in one batch; text n of them draws with seed + n. Slides past a full
+ *   Continues `text` n times, in one batch; their seeds are Python's of `seed`. Slides past a full
  *   context.
  * @property {(text: string, options: {alternatives: number, signal?: AbortSignal}) => Promise<Score>} score
  * @property {(text: string, options: {signal?: AbortSignal}) => Promise<Attention>} attention
