@@ -27,6 +27,7 @@ ROOMS = [
     "gpt2_edge.status",
     "gpt2_edge.result",
     "gpt2_edge.closing",
+    "gpt2_edge.drawing",
     "gpt2_edge.sampling",
     "gpt2_edge.files",
     "gpt2_edge.text",

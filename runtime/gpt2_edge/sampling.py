@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from gpt2_edge.drawing import drawn_of_all
 from gpt2_edge.errors import GenerationError
 
 Logits = npt.NDArray[np.float32]
@@ -82,8 +83,15 @@ def make_chooser(settings: SamplingSettings, seed: int) -> Chooser:
         if asked
     ]
 
+    # Nothing but temperature: one token is looked for, and the vocabulary need not be sorted.
+    whole = not truncations and settings.typical_p >= 1
+
     def sample(logits: Logits, number: int) -> int:
         u = draw(seed, number)
+        if whole and not 0 < settings.top_k < len(logits):
+            peak = np.max(logits)
+            _require_number(peak)
+            return drawn_of_all(logits, peak, max(settings.temperature, _COLDEST), u)
         kept = candidates(
             logits, settings.temperature, settings.top_k, truncations, settings.typical_p, u
         )

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from gpt2_edge.drawing import drawn_of_all
 from gpt2_edge.sampling import candidates, largest, top_p_truncation
 
 # The sampler sums the weights of a whole vocabulary in float32: a draw this close to the border
@@ -42,6 +43,39 @@ def test_drawing_from_the_whole_vocabulary_equals_a_full_sort(
     for u in [0.0, *random.random(200), 0.999, 1 - 2**-53]:
         rank = rank_of[candidates(logits, temperature, VOCAB_SIZE, reach=u).at(u)]
         assert borders[rank] - CLOSE <= u < borders[rank + 1] + CLOSE
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.02, 0.3, 3.0, 300.0])
+@pytest.mark.parametrize("temperature", [0.05, 0.7, 1.0, 1.8, 100.0])
+@pytest.mark.parametrize("forbidden", [False, True])
+def test_a_draw_of_all_is_that_of_a_full_sort(
+    spread: float, temperature: float, forbidden: bool
+) -> None:
+    random = np.random.default_rng(7)
+    logits = (spread * random.standard_normal(VOCAB_SIZE)).astype(np.float32)
+    logits[random.integers(0, VOCAB_SIZE, 500)] = logits[3]  # equals, by their ids
+    if forbidden:
+        logits[random.random(VOCAB_SIZE) < 0.9] = -np.inf
+        logits[[0, VOCAB_SIZE - 1]] = -np.inf
+    order, cumulative = full_sort(logits, temperature)
+    rank_of = np.argsort(order)
+    borders = np.concatenate([[0.0], cumulative])
+    for u in [0.0, *random.random(100), 0.999, 1 - 1e-9, 1 - 2**-53]:
+        token = drawn_of_all(logits, np.max(logits), temperature, u)
+        rank = rank_of[token]
+        assert borders[rank] - CLOSE <= u < borders[rank + 1] + CLOSE
+        assert logits[token] > -np.inf
+
+
+@given(any_logits, temperatures, st.floats(0, 1 - 2**-53))
+def test_a_draw_of_all_is_the_sorted_candidates(
+    logits: np.ndarray, temperature: float, u: float
+) -> None:
+    order, cumulative = full_sort(logits, temperature)
+    if np.min(np.abs(cumulative - u)) > CLOSE:  # away from borders it is one token's
+        expected = order[np.searchsorted(cumulative, u, side="right")]
+        assert drawn_of_all(logits, np.max(logits), temperature, u) == expected
+        assert candidates(logits, temperature, 0, reach=u).at(u) == expected
 
 
 def test_only_as_much_is_sorted_as_the_draw_needs() -> None:
