@@ -62,11 +62,17 @@ class ChatInterrupt:
 
     @contextmanager
     def heard(self) -> Iterator[None]:
-        """KeyboardInterrupt comes in the block, at most one; one that came before it, at once."""
+        """KeyboardInterrupt comes in the block; from then on Ctrl-C is ignored until the next one.
+
+        One that came before the block comes at its beginning.
+        """
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._handle)
         self._is_heard = True
         try:
             if self._waits:
-                self._handle()
+                self._waits = False
+                raise KeyboardInterrupt
             yield
         finally:
             self._is_heard = False
@@ -83,8 +89,10 @@ class ChatInterrupt:
     def _handle(self, *_: object) -> None:
         if self._is_writing and not self._stops:
             self._stops = True
-            return
-        self._waits = not self._is_heard
-        if self._is_heard:
-            self._is_heard = False
+        elif not self._is_heard:
+            self._waits = True
+        else:
+            # A handler that returns while the exception of the one before is on its way, as
+            # `input` lets it, is an error to CPython.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             raise KeyboardInterrupt
