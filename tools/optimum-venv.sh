@@ -56,6 +56,11 @@ set_up_from_debian() {
   unpack_debian_packages "$apt/archives" '*.deb' "$environment/debian"
   write_python
   "$environment/bin/python" -c 'import torch' || fail "Debian's torch does not run here"
+  # pip puts newer ones of Debian's packages in front of them if it need not remove anything.
+  local package
+  for package in "$environment"/debian/usr/lib/python3/dist-packages/*.dist-info; do
+    [ -e "$package/RECORD" ] || : >"$package/RECORD"
+  done
   rm -rf "$apt"
 }
 
