@@ -6,8 +6,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,7 @@ FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PERCENT = re.compile(r"^ *([\d.]+)%", re.MULTILINE)
 # The README says "about": another processor rounds otherwise.
 PERCENTAGE_POINTS = 4.0
+LONGEST = 1200  # seconds that a command may take
 
 
 def commands(block: str) -> list[tuple[str, str]]:
@@ -75,6 +79,10 @@ def test_the_commands_of_the_readme_do_what_it_says(
     for language, content in blocks():
         steps = commands(content) if language == "console" else [("python -", "")]
         for command, expected in steps:
+            if command.startswith("gpt2-edge serve"):
+                answers(command, clone, environment)
+                ran += 1
+                continue
             process = subprocess.run(
                 ["bash", "-euc", command],
                 input=content if language == "python" else "",
@@ -82,6 +90,7 @@ def test_the_commands_of_the_readme_do_what_it_says(
                 env=environment,
                 capture_output=True,
                 text=True,
+                timeout=LONGEST,
             )
             assert process.returncode == 0, f"$ {command}\n{process.stdout}\n{process.stderr}"
             ran += 1
@@ -92,6 +101,33 @@ def test_the_commands_of_the_readme_do_what_it_says(
                 ):
                     assert abs(float(printed) - float(said)) < PERCENTAGE_POINTS, process.stdout
     assert ran >= 6
+
+
+def answers(command: str, clone: Path, environment: dict[str, str]) -> None:
+    """Run a command that serves until it is told to end: its page and its health are there."""
+    process = subprocess.Popen(
+        ["bash", "-euc", f"exec {command} --port 0"],
+        cwd=clone,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    ending = threading.Timer(LONGEST, process.kill)
+    ending.start()
+    try:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        address = re.search(r"http://[\d.:]+", line)
+        assert address, line + process.stderr.read()
+        for path in ("/", "/health"):
+            with urllib.request.urlopen(address[0] + path, timeout=LONGEST) as answer:
+                assert answer.status == 200
+        process.terminate()
+        assert process.wait(LONGEST) == 128 + signal.SIGTERM
+    finally:
+        ending.cancel()
+        process.kill()
+        process.wait()
 
 
 def words(output: str) -> list[str]:
