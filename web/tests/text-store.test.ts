@@ -167,6 +167,9 @@ function tabLocks(all: Map<string, object>) {
       if (!all.has(id)) all.set(id, tab);
       return all.get(id) === tab;
     },
+    release(id: string) {
+      if (all.get(id) === tab) all.delete(id);
+    },
     async taken() {
       return new Set(all.keys());
     },
@@ -243,4 +246,80 @@ test("the oldest texts go when there are too many, and what is not ours is left 
   assert.ok(kept.length <= MOST_SESSIONS, `${kept.length}`);
   assert.equal(kept[0].saved.text, `text ${MOST_SESSIONS + 4}`);
   assert.equal(storage.getItem("another page's"), "1");
+});
+
+/** Texts of earlier visits, "text 0" the oldest; there is room for two more. */
+const fullShelf = (room = Infinity) => {
+  const storage = new FakeStorage(room);
+  for (let i = 0; i < MOST_SESSIONS - 2; i += 1) {
+    const kept = { time: i, ...textOf(`text ${i}`) };
+    storage.setItem(`gpt2-edge/text/id${i}`, JSON.stringify(kept));
+  }
+  return storage;
+};
+const textsOf = (sessions: any) =>
+  new Set<string>(sessions.list().map((kept: any) => kept.saved.text));
+
+test("going to and fro between texts, or opening one link again and again, removes no other", async () => {
+  const storage = fullShelf();
+  const tab = new Sessions(storage, new FakeStorage(), tabLocks(new Map()));
+  let gone = 0;
+  tab.onGone = () => (gone += 1);
+  await tab.open();
+  const before = textsOf(tab);
+  for (let i = 0; i < 30; i += 1) {
+    const text = `text ${i % 2}`;
+    await tab.move(`id${i % 2}`, text);
+    assert.equal(tab.id, `id${i % 2}`);
+    await tab.keep(textOf(text), 100 + i);
+  }
+  assert.deepEqual(textsOf(tab), before);
+  assert.equal(storage.length, MOST_SESSIONS - 2);
+  for (let i = 0; i < 30; i += 1) {
+    await tab.part();
+    await tab.keep(textOf("of the link"), 200 + i);
+  }
+  assert.deepEqual(textsOf(tab), new Set([...before, "of the link"]));
+  assert.equal(gone, 0);
+  await tab.part();
+  await tab.keep(textOf("one more"), 300);
+  await tab.part();
+  assert.ok(!textsOf(tab).has("text 2"));
+  assert.equal(gone, 1);
+});
+
+test("a text that a tab has open, or has changed, is gone on with under another name", async () => {
+  const storage = fullShelf();
+  const locks = new Map<string, object>();
+  const one = new Sessions(storage, new FakeStorage(), tabLocks(locks));
+  const two = new Sessions(storage, new FakeStorage(), tabLocks(locks));
+  await one.open();
+  await two.open();
+  await one.move("id3", "text 3");
+  assert.equal(one.id, "id3");
+  await two.move("id3", "text 3");
+  assert.notEqual(two.id, "id3");
+  await one.keep(textOf("text 3 goes on"), 100);
+  await one.part();
+  await two.move("id3", "text 3");
+  await two.keep(textOf("text 3"), 101);
+  assert.ok(textsOf(one).has("text 3 goes on"));
+  await two.move("id3", "text 3 goes on");
+  assert.equal(two.id, "id3");
+});
+
+test("Undo and Redo of another text tell whose it is, also after a visit", () => {
+  const store = new TextStore();
+  store.become("one");
+  store.become("two", [], ["first", "second"]);
+  const later = new TextStore(JSON.parse(JSON.stringify(store.saved())));
+  const homes: string[] = [];
+  later.onHome = (id: string) => homes.push(`${id}: ${later.text}`);
+  later.undo();
+  later.redo();
+  later.undo();
+  later.type("one!", 4, 10);
+  later.undo();
+  later.undo();
+  assert.deepEqual(homes, ["first: one", "second: two", "first: one", "second: two"]);
 });

@@ -13,6 +13,8 @@
  * @property {string} inserted
  * @property {[before: Mark[], after: Mark[]]} marks
  * @property {[before: number, after: number]} carets
+ * @property {[before: string, after: string]=} homes  Where another text took the place: the
+ *   sessions of both.
  * @typedef {object} Saved
  * @property {string} text
  * @property {Mark[]} marks
@@ -41,6 +43,8 @@ export class TextStore {
     this.group = { name: "", time: 0, text: "", marks: /** @type {Mark[]} */ ([]), caret: 0 };
     /** @private @type {Set<() => void>} */
     this.listeners = new Set();
+    /** Called when a step leads to the text of another session. @type {(id: string) => void} */
+    this.onHome = () => {};
   }
 
   get canUndo() {
@@ -128,12 +132,14 @@ export class TextStore {
    * The whole text becomes another one: a step like any other.
    * @param {string} text
    * @param {Mark[]} marks
+   * @param {[before: string, after: string]=} homes
    */
-  become(text, marks = []) {
+  become(text, marks = [], homes) {
     if (text === this.text) return;
     this.replace(0, this.text.length, text);
     const step = this.past.at(-1);
     if (step) step.marks[1] = marks;
+    if (step && homes) step.homes = homes;
     this.marks = marks;
     this.changed();
   }
@@ -166,11 +172,12 @@ export class TextStore {
   }
 
   /** @private @param {Step} step */
-  apply({ start, removed, inserted, marks, carets }) {
+  apply({ start, removed, inserted, marks, carets, homes }) {
     this.text = this.text.slice(0, start) + inserted + this.text.slice(start + removed.length);
     this.marks = marks[1];
     this.caret = carets[1];
     this.endStep();
+    if (homes) this.onHome(homes[1]);
     this.changed();
   }
 
@@ -204,13 +211,14 @@ export class TextStore {
 }
 
 /** @param {Step} step @returns {Step} */
-function inverse({ start, removed, inserted, marks, carets }) {
+function inverse({ start, removed, inserted, marks, carets, homes }) {
   return {
     start,
     removed: inserted,
     inserted: removed,
     marks: [marks[1], marks[0]],
     carets: [carets[1], carets[0]],
+    ...(homes ? { homes: [homes[1], homes[0]] } : {}),
   };
 }
 
