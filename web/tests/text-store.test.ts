@@ -323,3 +323,53 @@ test("Undo and Redo of another text tell whose it is, also after a visit", () =>
   later.undo();
   assert.deepEqual(homes, ["first: one", "second: two", "first: one", "second: two"]);
 });
+
+test("a full storage: the history of others goes, then the oldest text alone, and nothing in vain", async () => {
+  const shelf = (room = Infinity) => {
+    const storage = new FakeStorage(room);
+    for (let i = 0; i < 4; i += 1) {
+      const store = new TextStore();
+      store.become("h".repeat(1000));
+      store.become(`text ${i}`);
+      const kept = { time: i, ...store.saved() };
+      storage.setItem(`gpt2-edge/text/id${i}`, JSON.stringify(kept));
+    }
+    return storage;
+  };
+  let used = 0;
+  for (const [key, held] of shelf().items) used += key.length + held.length;
+  const visit = async () => {
+    const storage = shelf(used + 500);
+    const tab = new Sessions(storage, new FakeStorage(), tabLocks(new Map([["id3", {}]])));
+    let gone = 0;
+    tab.onGone = () => (gone += 1);
+    await tab.open();
+    return { storage, tab, gone: () => gone };
+  };
+  const all = ["text 0", "text 1", "text 2", "text 3"];
+
+  const history = await visit();
+  const mine = "m".repeat(2000);
+  assert.equal(await history.tab.keep(textOf(mine), 10), true);
+  assert.deepEqual([...textsOf(history.tab)].sort(), [mine, ...all].sort());
+  assert.equal(history.tab.list().filter((kept: any) => kept.saved.past.length).length, 3);
+  assert.equal(history.gone(), 0);
+
+  const oldest = await visit();
+  const open = oldest.storage.getItem("gpt2-edge/text/id3")!;
+  const bare = JSON.stringify({ time: 10, ...textOf(""), past: [], future: [] }).length;
+  const entry = bare + "gpt2-edge/text/id3".length; // of a short text, without its history
+  const free = oldest.storage.room - open.length - "gpt2-edge/text/id3".length - 3 * entry;
+  const large = "l".repeat(free - entry + entry / 2);
+  assert.equal(await oldest.tab.keep(textOf(large), 10), true);
+  assert.ok(!textsOf(oldest.tab).has("text 0"));
+  assert.ok(textsOf(oldest.tab).has("text 2") && textsOf(oldest.tab).has("text 3"));
+  assert.equal(oldest.storage.getItem("gpt2-edge/text/id3"), open);
+  assert.equal(oldest.gone(), 1);
+
+  const vain = await visit();
+  const before = new Map(vain.storage.items);
+  assert.equal(await vain.tab.keep(textOf("v".repeat(20_000)), 10), false);
+  assert.deepEqual(vain.storage.items, before);
+  assert.equal(vain.gone(), 0);
+});

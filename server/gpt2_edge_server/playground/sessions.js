@@ -111,8 +111,38 @@ export class Sessions {
       };
       if (this.put(this.id, { time: now, ...least })) return true;
     }
-    await this.makeRoom(1);
-    return this.put(this.id, { time: now, ...saved, past: [], future: [] });
+    const taken = await this.locks.taken();
+    return this.squeeze({ time: now, ...saved, past: [], future: [] }, taken);
+  }
+
+  /**
+   * Puts `value` in place of as little as will do: the history of others first, then texts, one at a
+   * time. Where nothing will do, all of them are as they were.
+   * @private
+   * @param {Saved & {time: number}} value
+   * @param {Set<string>} taken
+   */
+  squeeze(value, taken) {
+    const { id } = this;
+    const found = this.list();
+    const others = this.removable(found, taken);
+    const before = others.map((kept) => this.storage.getItem(PREFIX + kept.id) ?? "");
+    for (const { id: other, time, saved } of others) {
+      if (!saved.past.length && !saved.future.length) continue;
+      this.put(other, { ...saved, time, past: [], future: [] });
+      if (this.put(id, value)) return true;
+    }
+    for (const kept of others) {
+      this.storage.removeItem(PREFIX + kept.id);
+      if (!this.put(id, value)) continue;
+      const gone = others.slice(0, others.indexOf(kept) + 1);
+      if (gone.some((one) => !repeats(found, one))) this.onGone();
+      return true;
+    }
+    for (const [i, kept] of others.entries()) {
+      this.storage.setItem(PREFIX + kept.id, before[i] ?? "");
+    }
+    return this.put(id, value);
   }
 
   /** The texts that are kept, the newest first. @returns {Kept[]} */
