@@ -373,3 +373,27 @@ test("a full storage: the history of others goes, then the oldest text alone, an
   assert.deepEqual(vain.storage.items, before);
   assert.equal(vain.gone(), 0);
 });
+
+test("a large text that was removed comes back by Undo after the next words", () => {
+  const large = "x".repeat(2 * MOST_REMEMBERED);
+  const store = new TextStore();
+  store.become(large);
+  store.type("", 0, 10_000);
+  let now = 20_000;
+  for (const letter of "two words")
+    store.type(store.text + letter, store.text.length + 1, (now += 50));
+  const texts = [];
+  while (store.undo()) texts.push(store.text);
+  assert.ok(texts.includes(large), `${texts.map((text) => text.length)}`);
+});
+
+test("the marks of a step count as what is remembered", () => {
+  const store = new TextStore();
+  const words = MOST_REMEMBERED / 100;
+  const marks = Array.from({ length: words }, (_, i) => [2 * i, 2 * i + 1]);
+  store.become("ab".repeat(words), marks);
+  for (let i = 0; i < 100; i += 1) store.replace(0, 0, "c");
+  let steps = 0;
+  while (store.undo()) steps += 1;
+  assert.ok(steps < 20, `${steps} steps`);
+});

@@ -26,6 +26,8 @@
 /** How much is remembered: steps, and code units in them. */
 export const MOST_STEPS = 1000;
 export const MOST_REMEMBERED = 400_000;
+/** What a mark takes where it is kept, such as "[12345,12399],". */
+const MARK_SIZE = 14;
 /** A pause, in ms, after which typing is another step. */
 const PAUSE = 1500;
 
@@ -190,15 +192,21 @@ export class TextStore {
     this.endStep();
   }
 
-  /** The oldest steps go when there are too many; the newest stays, however large. @private */
+  /**
+   * The oldest steps go when there are too many. The largest counts for nothing: a text that was
+   * replaced as a whole must not be gone with the next words. @private
+   */
   forget() {
     let size = 0;
+    let largest = 0;
     let first = this.past.length;
     while (first > 0) {
       const step = this.past[first - 1];
-      size += step ? step.removed.length + step.inserted.length : 0;
+      const own = step ? sizeOf(step) : 0;
+      size += own;
+      largest = Math.max(largest, own);
       const kept = this.past.length - first;
-      if (kept > 0 && (size > MOST_REMEMBERED || kept >= MOST_STEPS)) break;
+      if (kept > 0 && (size - largest > MOST_REMEMBERED || kept >= MOST_STEPS)) break;
       first -= 1;
     }
     if (first > 0) this.past.splice(0, first);
@@ -208,6 +216,11 @@ export class TextStore {
   changed() {
     for (const listener of this.listeners) listener();
   }
+}
+
+/** In code units, roughly as it is kept. @param {Step} step */
+function sizeOf({ removed, inserted, marks }) {
+  return removed.length + inserted.length + MARK_SIZE * (marks[0].length + marks[1].length);
 }
 
 /** @param {Step} step @returns {Step} */
