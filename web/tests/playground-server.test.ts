@@ -275,6 +275,38 @@ test("Read: every token has a colour and figures; a selection has a perplexity o
   await leave(guest);
 });
 
+test("Read: an answer that comes too late is not shown; after a failure nothing is busy", async () => {
+  const { page, guest } = await visit();
+  await page.locator("#text").press("End");
+  await page.keyboard.type(" more");
+  await view(page, "read");
+  const shown = () => page.locator(".read .token").allTextContents();
+  const before = await shown();
+  assert.match(before.at(-1)!, /more/);
+
+  let release = () => {};
+  const held = new Promise<void>((resolve) => (release = resolve));
+  await page.route("**/score", async (route) => {
+    await held;
+    await route.continue().catch(() => {}); // the page may have stopped it
+  });
+  const asked = page.waitForRequest("**/score");
+  await page.keyboard.press("Control+z");
+  await asked;
+  await page.keyboard.press("Control+y");
+  await page.waitForFunction(() => !document.querySelector(".read[aria-busy]"), undefined, WAIT);
+  release();
+  await page.unrouteAll({ behavior: "wait" });
+  assert.deepEqual(await shown(), before);
+  assert.deepEqual(guest.complaints, []);
+
+  await page.route("**/score", (route) => route.fulfill({ status: 429, body: "" }));
+  await page.keyboard.press("Control+z");
+  await page.locator("#notice").getByText("The server is busy.").waitFor();
+  assert.equal(await page.locator(".read").getAttribute("aria-busy"), null);
+  await guest.close();
+});
+
 test("Attention: opens with the example; a token's weights sum to one; heads are chosen", async () => {
   const { page, guest } = await visit("");
   await view(page, "attention");
