@@ -682,6 +682,9 @@ test("a server with a key asks for it, once", async () => {
   const page = await guest.open(locked.url);
   await page.getByRole("alert").getByText("This server asks for a key.").waitFor(WAIT);
   await assertAccessible(page, "a key is asked for");
+  await page.getByLabel("Key").fill("ключ");
+  await page.keyboard.press("Enter");
+  await page.getByRole("alert").getByText("This cannot be the key").waitFor(WAIT);
   await page.getByLabel("Key").fill("wrong");
   await page.keyboard.press("Enter");
   await page.locator("#key:not(:focus)").waitFor(WAIT);
