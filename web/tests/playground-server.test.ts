@@ -387,6 +387,48 @@ test("Model: sizes, what quantization cost, speed and the self-test", async () =
   await leave(guest);
 });
 
+test("Model: speed and self-test leave each other alone, and say so when there is no answer", async () => {
+  const { page, guest } = await visit();
+  await view(page, "model");
+  let release = () => {};
+  const held = new Promise<void>((resolve) => (release = resolve));
+  await page.route("**/v1/completions", async (route) => {
+    await held;
+    await route.continue().catch(() => {});
+  });
+  await page.getByRole("button", { name: "Measure" }).click();
+  await page.getByRole("button", { name: "Run the self-test" }).click();
+  await page.getByText(/^ ?Passed/).waitFor(WAIT);
+  release();
+  await page.getByText(/tokens per second; the first after \d+ ms/).waitFor(WAIT);
+  await page.unrouteAll({ behavior: "wait" });
+  await page.route("**/v1/completions", (route) => route.fulfill({ status: 429, body: "" }));
+  await page.getByRole("button", { name: "Measure" }).click();
+  await page.locator("#notice").getByText("The server is busy.").waitFor();
+  await page.getByText("Not measured yet.").waitFor();
+  await guest.close();
+});
+
+test("Write: what is tried again goes on from where the caret is by then", async () => {
+  const { page, guest } = await visit("The old man was tired. The end.");
+  const text = page.locator("#text");
+  await text.evaluate((area: HTMLTextAreaElement) => {
+    area.focus();
+    area.setSelectionRange(22, 22);
+  });
+  await page.route("**/v1/completions", (route) => route.fulfill({ status: 429, body: "" }));
+  await text.press("Tab");
+  const again = page.getByRole("button", { name: "Try again" });
+  await again.waitFor();
+  await page.unrouteAll({ behavior: "wait" });
+  await text.press("Control+End");
+  const asked = page.waitForRequest("**/v1/completions");
+  await again.click();
+  assert.equal((await asked).postDataJSON().prompt, "The old man was tired. The end.");
+  await continuations(page);
+  await guest.close();
+});
+
 test("by the keyboard alone: all views, continuations, words, tokens, heads, and out again", async () => {
   const { page, guest } = await visit("");
   const tabTo = async (id: string) => {
