@@ -540,6 +540,47 @@ test("two tabs have a text each; both are there later", async () => {
   await leave(guest);
 });
 
+test("one tab goes to and fro between texts: each is kept once, and Undo leaves none behind", async () => {
+  const { page, guest } = await visit("The first text");
+  const texts = () =>
+    page.evaluate(() =>
+      Object.entries(localStorage)
+        .filter(([key]) => key.startsWith("gpt2-edge/text/"))
+        .map(([, value]) => JSON.parse(value).text)
+        .sort(),
+    );
+  const now = (text: string) =>
+    page.waitForFunction(
+      (wanted) => document.querySelector("textarea")!.value === wanted,
+      text,
+      WAIT,
+    );
+  const locks = () =>
+    page.evaluate(async () =>
+      (await navigator.locks.query()).held!.filter((lock) => lock.name!.startsWith("gpt2-edge/")),
+    );
+  await kept(page, "The first text");
+  await page.getByRole("button", { name: "Earlier texts" }).click();
+  await page.getByRole("button", { name: "Begin a new text" }).click();
+  await now("");
+  await page.locator("#text").fill("The second text");
+  await kept(page, "The second text");
+  for (const name of ["first", "second", "first", "second", "first"]) {
+    await page.getByRole("button", { name: "Earlier texts" }).click();
+    await page.getByRole("button", { name: new RegExp(`^The ${name} text`) }).click();
+    await now(`The ${name} text`);
+  }
+  assert.deepEqual(await texts(), ["The first text", "The second text"]);
+  assert.equal((await locks()).length, 1);
+  await page.locator("#text").press("Control+z");
+  await now("The second text");
+  await page.locator("#text").press("Control+End");
+  await page.keyboard.type(" goes on");
+  await kept(page, "The second text goes on");
+  assert.deepEqual(await texts(), ["The first text", "The second text goes on"]);
+  await leave(guest);
+});
+
 test("without locks, tabs that find themselves on one text part", async () => {
   const guest = await visitor(browser);
   await guest.context.addInitScript(() => {
