@@ -13,8 +13,7 @@
  * @property {string} inserted
  * @property {[before: Mark[], after: Mark[]]} marks
  * @property {[before: number, after: number]} carets
- * @property {[before: string, after: string]=} homes  Where another text took the place: the
- *   sessions of both.
+ * @property {[before: string, after: string]=} homes  Of another text's coming: both's sessions.
  * @typedef {object} Saved
  * @property {string} text
  * @property {Mark[]} marks
@@ -26,8 +25,6 @@
 /** How much is remembered: steps, and code units in them. */
 export const MOST_STEPS = 1000;
 export const MOST_REMEMBERED = 400_000;
-/** What a mark takes where it is kept, such as "[12345,12399],". */
-const MARK_SIZE = 14;
 /** A pause, in ms, after which typing is another step. */
 const PAUSE = 1500;
 
@@ -100,13 +97,8 @@ export class TextStore {
     const { generated = false, group = "", now = 0, caret = start + inserted.length } = options;
     this.keepFuture();
     if (!group || this.group.name !== group || !this.past.length) {
-      this.group = {
-        name: group,
-        time: now,
-        text: this.text,
-        marks: this.marks,
-        caret: this.caret,
-      };
+      const { text, marks, caret: from } = this;
+      this.group = { name: group, time: now, text, marks, caret: from };
       this.past.push({ start: 0, removed: "", inserted: "", marks: [[], []], carets: [0, 0] });
     }
     this.group.time = now;
@@ -192,10 +184,7 @@ export class TextStore {
     this.endStep();
   }
 
-  /**
-   * The oldest steps go when there are too many. The largest counts for nothing: a text that was
-   * replaced as a whole must not be gone with the next words. @private
-   */
+  /** The oldest steps go when there are too many; the largest, a text replaced, is free. @private */
   forget() {
     let size = 0;
     let largest = 0;
@@ -218,9 +207,9 @@ export class TextStore {
   }
 }
 
-/** In code units, roughly as it is kept. @param {Step} step */
+/** In code units, as it is kept; a mark is like "[12345,12399],". @param {Step} step */
 function sizeOf({ removed, inserted, marks }) {
-  return removed.length + inserted.length + MARK_SIZE * (marks[0].length + marks[1].length);
+  return removed.length + inserted.length + 14 * (marks[0].length + marks[1].length);
 }
 
 /** @param {Step} step @returns {Step} */
