@@ -275,6 +275,38 @@ test("Read: every token has a colour and figures; a selection has a perplexity o
   await leave(guest);
 });
 
+test("Read: an answer that comes too late is not shown; after a failure nothing is busy", async () => {
+  const { page, guest } = await visit();
+  await page.locator("#text").press("End");
+  await page.keyboard.type(" more");
+  await view(page, "read");
+  const shown = () => page.locator(".read .token").allTextContents();
+  const before = await shown();
+  assert.match(before.at(-1)!, /more/);
+
+  let release = () => {};
+  const held = new Promise<void>((resolve) => (release = resolve));
+  await page.route("**/score", async (route) => {
+    await held;
+    await route.continue().catch(() => {}); // the page may have stopped it
+  });
+  const asked = page.waitForRequest("**/score");
+  await page.keyboard.press("Control+z");
+  await asked;
+  await page.keyboard.press("Control+y");
+  await page.waitForFunction(() => !document.querySelector(".read[aria-busy]"), undefined, WAIT);
+  release();
+  await page.unrouteAll({ behavior: "wait" });
+  assert.deepEqual(await shown(), before);
+  assert.deepEqual(guest.complaints, []);
+
+  await page.route("**/score", (route) => route.fulfill({ status: 429, body: "" }));
+  await page.keyboard.press("Control+z");
+  await page.locator("#notice").getByText("The server is busy.").waitFor();
+  assert.equal(await page.locator(".read").getAttribute("aria-busy"), null);
+  await guest.close();
+});
+
 test("Attention: opens with the example; a token's weights sum to one; heads are chosen", async () => {
   const { page, guest } = await visit("");
   await view(page, "attention");
@@ -353,6 +385,48 @@ test("Model: sizes, what quantization cost, speed and the self-test", async () =
   await page.getByRole("button", { name: "Run the self-test" }).click();
   await page.getByText(/^ ?Passed/).waitFor(WAIT);
   await leave(guest);
+});
+
+test("Model: speed and self-test leave each other alone, and say so when there is no answer", async () => {
+  const { page, guest } = await visit();
+  await view(page, "model");
+  let release = () => {};
+  const held = new Promise<void>((resolve) => (release = resolve));
+  await page.route("**/v1/completions", async (route) => {
+    await held;
+    await route.continue().catch(() => {});
+  });
+  await page.getByRole("button", { name: "Measure" }).click();
+  await page.getByRole("button", { name: "Run the self-test" }).click();
+  await page.getByText(/^ ?Passed/).waitFor(WAIT);
+  release();
+  await page.getByText(/tokens per second; the first after \d+ ms/).waitFor(WAIT);
+  await page.unrouteAll({ behavior: "wait" });
+  await page.route("**/v1/completions", (route) => route.fulfill({ status: 429, body: "" }));
+  await page.getByRole("button", { name: "Measure" }).click();
+  await page.locator("#notice").getByText("The server is busy.").waitFor();
+  await page.getByText("Not measured yet.").waitFor();
+  await guest.close();
+});
+
+test("Write: what is tried again goes on from where the caret is by then", async () => {
+  const { page, guest } = await visit("The old man was tired. The end.");
+  const text = page.locator("#text");
+  await text.evaluate((area: HTMLTextAreaElement) => {
+    area.focus();
+    area.setSelectionRange(22, 22);
+  });
+  await page.route("**/v1/completions", (route) => route.fulfill({ status: 429, body: "" }));
+  await text.press("Tab");
+  const again = page.getByRole("button", { name: "Try again" });
+  await again.waitFor();
+  await page.unrouteAll({ behavior: "wait" });
+  await text.press("Control+End");
+  const asked = page.waitForRequest("**/v1/completions");
+  await again.click();
+  assert.equal((await asked).postDataJSON().prompt, "The old man was tired. The end.");
+  await continuations(page);
+  await guest.close();
 });
 
 test("by the keyboard alone: all views, continuations, words, tokens, heads, and out again", async () => {
@@ -463,6 +537,47 @@ test("two tabs have a text each; both are there later", async () => {
   await page.waitForFunction(() => /second/.test(document.querySelector("textarea")?.value ?? ""));
   await page.keyboard.press("Control+z");
   assert.equal(await textOf(page), "The text of the first tab goes on");
+  await leave(guest);
+});
+
+test("one tab goes to and fro between texts: each is kept once, and Undo leaves none behind", async () => {
+  const { page, guest } = await visit("The first text");
+  const texts = () =>
+    page.evaluate(() =>
+      Object.entries(localStorage)
+        .filter(([key]) => key.startsWith("gpt2-edge/text/"))
+        .map(([, value]) => JSON.parse(value).text)
+        .sort(),
+    );
+  const now = (text: string) =>
+    page.waitForFunction(
+      (wanted) => document.querySelector("textarea")!.value === wanted,
+      text,
+      WAIT,
+    );
+  const locks = () =>
+    page.evaluate(async () =>
+      (await navigator.locks.query()).held!.filter((lock) => lock.name!.startsWith("gpt2-edge/")),
+    );
+  await kept(page, "The first text");
+  await page.getByRole("button", { name: "Earlier texts" }).click();
+  await page.getByRole("button", { name: "Begin a new text" }).click();
+  await now("");
+  await page.locator("#text").fill("The second text");
+  await kept(page, "The second text");
+  for (const name of ["first", "second", "first", "second", "first"]) {
+    await page.getByRole("button", { name: "Earlier texts" }).click();
+    await page.getByRole("button", { name: new RegExp(`^The ${name} text`) }).click();
+    await now(`The ${name} text`);
+  }
+  assert.deepEqual(await texts(), ["The first text", "The second text"]);
+  assert.equal((await locks()).length, 1);
+  await page.locator("#text").press("Control+z");
+  await now("The second text");
+  await page.locator("#text").press("Control+End");
+  await page.keyboard.type(" goes on");
+  await kept(page, "The second text goes on");
+  assert.deepEqual(await texts(), ["The first text", "The second text goes on"]);
   await leave(guest);
 });
 
@@ -650,6 +765,9 @@ test("a server with a key asks for it, once", async () => {
   const page = await guest.open(locked.url);
   await page.getByRole("alert").getByText("This server asks for a key.").waitFor(WAIT);
   await assertAccessible(page, "a key is asked for");
+  await page.getByLabel("Key").fill("ключ");
+  await page.keyboard.press("Enter");
+  await page.getByRole("alert").getByText("This cannot be the key").waitFor(WAIT);
   await page.getByLabel("Key").fill("wrong");
   await page.keyboard.press("Enter");
   await page.locator("#key:not(:focus)").waitFor(WAIT);

@@ -167,6 +167,9 @@ function tabLocks(all: Map<string, object>) {
       if (!all.has(id)) all.set(id, tab);
       return all.get(id) === tab;
     },
+    release(id: string) {
+      if (all.get(id) === tab) all.delete(id);
+    },
     async taken() {
       return new Set(all.keys());
     },
@@ -243,4 +246,154 @@ test("the oldest texts go when there are too many, and what is not ours is left 
   assert.ok(kept.length <= MOST_SESSIONS, `${kept.length}`);
   assert.equal(kept[0].saved.text, `text ${MOST_SESSIONS + 4}`);
   assert.equal(storage.getItem("another page's"), "1");
+});
+
+/** Texts of earlier visits, "text 0" the oldest; there is room for two more. */
+const fullShelf = (room = Infinity) => {
+  const storage = new FakeStorage(room);
+  for (let i = 0; i < MOST_SESSIONS - 2; i += 1) {
+    const kept = { time: i, ...textOf(`text ${i}`) };
+    storage.setItem(`gpt2-edge/text/id${i}`, JSON.stringify(kept));
+  }
+  return storage;
+};
+const textsOf = (sessions: any) =>
+  new Set<string>(sessions.list().map((kept: any) => kept.saved.text));
+
+test("going to and fro between texts, or opening one link again and again, removes no other", async () => {
+  const storage = fullShelf();
+  const tab = new Sessions(storage, new FakeStorage(), tabLocks(new Map()));
+  let gone = 0;
+  tab.onGone = () => (gone += 1);
+  await tab.open();
+  const before = textsOf(tab);
+  for (let i = 0; i < 30; i += 1) {
+    const text = `text ${i % 2}`;
+    await tab.move(`id${i % 2}`, text);
+    assert.equal(tab.id, `id${i % 2}`);
+    await tab.keep(textOf(text), 100 + i);
+  }
+  assert.deepEqual(textsOf(tab), before);
+  assert.equal(storage.length, MOST_SESSIONS - 2);
+  for (let i = 0; i < 30; i += 1) {
+    await tab.part();
+    await tab.keep(textOf("of the link"), 200 + i);
+  }
+  assert.deepEqual(textsOf(tab), new Set([...before, "of the link"]));
+  assert.equal(gone, 0);
+  await tab.part();
+  await tab.keep(textOf("one more"), 300);
+  await tab.part();
+  assert.ok(!textsOf(tab).has("text 2"));
+  assert.equal(gone, 1);
+});
+
+test("a text that a tab has open, or has changed, is gone on with under another name", async () => {
+  const storage = fullShelf();
+  const locks = new Map<string, object>();
+  const one = new Sessions(storage, new FakeStorage(), tabLocks(locks));
+  const two = new Sessions(storage, new FakeStorage(), tabLocks(locks));
+  await one.open();
+  await two.open();
+  await one.move("id3", "text 3");
+  assert.equal(one.id, "id3");
+  await two.move("id3", "text 3");
+  assert.notEqual(two.id, "id3");
+  await one.keep(textOf("text 3 goes on"), 100);
+  await one.part();
+  await two.move("id3", "text 3");
+  await two.keep(textOf("text 3"), 101);
+  assert.ok(textsOf(one).has("text 3 goes on"));
+  await two.move("id3", "text 3 goes on");
+  assert.equal(two.id, "id3");
+});
+
+test("Undo and Redo of another text tell whose it is, also after a visit", () => {
+  const store = new TextStore();
+  store.become("one");
+  store.become("two", [], ["first", "second"]);
+  const later = new TextStore(JSON.parse(JSON.stringify(store.saved())));
+  const homes: string[] = [];
+  later.onHome = (id: string) => homes.push(`${id}: ${later.text}`);
+  later.undo();
+  later.redo();
+  later.undo();
+  later.type("one!", 4, 10);
+  later.undo();
+  later.undo();
+  assert.deepEqual(homes, ["first: one", "second: two", "first: one", "second: two"]);
+});
+
+test("a full storage: the history of others goes, then the oldest text alone, and nothing in vain", async () => {
+  const shelf = (room = Infinity) => {
+    const storage = new FakeStorage(room);
+    for (let i = 0; i < 4; i += 1) {
+      const store = new TextStore();
+      store.become("h".repeat(1000));
+      store.become(`text ${i}`);
+      const kept = { time: i, ...store.saved() };
+      storage.setItem(`gpt2-edge/text/id${i}`, JSON.stringify(kept));
+    }
+    return storage;
+  };
+  let used = 0;
+  for (const [key, held] of shelf().items) used += key.length + held.length;
+  const visit = async () => {
+    const storage = shelf(used + 500);
+    const tab = new Sessions(storage, new FakeStorage(), tabLocks(new Map([["id3", {}]])));
+    let gone = 0;
+    tab.onGone = () => (gone += 1);
+    await tab.open();
+    return { storage, tab, gone: () => gone };
+  };
+  const all = ["text 0", "text 1", "text 2", "text 3"];
+
+  const history = await visit();
+  const mine = "m".repeat(2000);
+  assert.equal(await history.tab.keep(textOf(mine), 10), true);
+  assert.deepEqual([...textsOf(history.tab)].sort(), [mine, ...all].sort());
+  assert.equal(history.tab.list().filter((kept: any) => kept.saved.past.length).length, 3);
+  assert.equal(history.gone(), 0);
+
+  const oldest = await visit();
+  const open = oldest.storage.getItem("gpt2-edge/text/id3")!;
+  const bare = JSON.stringify({ time: 10, ...textOf(""), past: [], future: [] }).length;
+  const entry = bare + "gpt2-edge/text/id3".length; // of a short text, without its history
+  const free = oldest.storage.room - open.length - "gpt2-edge/text/id3".length - 3 * entry;
+  const large = "l".repeat(free - entry + entry / 2);
+  assert.equal(await oldest.tab.keep(textOf(large), 10), true);
+  assert.ok(!textsOf(oldest.tab).has("text 0"));
+  assert.ok(textsOf(oldest.tab).has("text 2") && textsOf(oldest.tab).has("text 3"));
+  assert.equal(oldest.storage.getItem("gpt2-edge/text/id3"), open);
+  assert.equal(oldest.gone(), 1);
+
+  const vain = await visit();
+  const before = new Map(vain.storage.items);
+  assert.equal(await vain.tab.keep(textOf("v".repeat(20_000)), 10), false);
+  assert.deepEqual(vain.storage.items, before);
+  assert.equal(vain.gone(), 0);
+});
+
+test("a large text that was removed comes back by Undo after the next words", () => {
+  const large = "x".repeat(2 * MOST_REMEMBERED);
+  const store = new TextStore();
+  store.become(large);
+  store.type("", 0, 10_000);
+  let now = 20_000;
+  for (const letter of "two words")
+    store.type(store.text + letter, store.text.length + 1, (now += 50));
+  const texts = [];
+  while (store.undo()) texts.push(store.text);
+  assert.ok(texts.includes(large), `${texts.map((text) => text.length)}`);
+});
+
+test("the marks of a step count as what is remembered", () => {
+  const store = new TextStore();
+  const words = MOST_REMEMBERED / 100;
+  const marks = Array.from({ length: words }, (_, i) => [2 * i, 2 * i + 1]);
+  store.become("ab".repeat(words), marks);
+  for (let i = 0; i < 100; i += 1) store.replace(0, 0, "c");
+  let steps = 0;
+  while (store.undo()) steps += 1;
+  assert.ok(steps < 20, `${steps} steps`);
 });

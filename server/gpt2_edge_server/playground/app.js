@@ -4,7 +4,7 @@ import { chooseBackend } from "./backend.js";
 import { button, byId, el } from "./dom.js";
 import { Editor } from "./editor.js";
 import { Page } from "./page.js";
-import { browserLocks, Sessions } from "./sessions.js";
+import { browserLocks, MOST_SESSIONS, Sessions } from "./sessions.js";
 import { Settings } from "./settings.js";
 import { copyText, shareLink, takeFromAddress } from "./share.js";
 import { own, shared } from "./storage.js";
@@ -47,6 +47,11 @@ function keepText() {
     if (!kept) page.say("There is no room to keep this text: copy it before you leave.");
   });
   store.onChange(() => saving.soon());
+  store.onHome = (id) => void sessions.move(id, store.text);
+  sessions.onGone = () =>
+    page.say(
+      `The oldest text is gone: there is room for ${MOST_SESSIONS} here, or for fewer long ones.`,
+    );
   addEventListener("pagehide", () => saving.now());
   document.addEventListener("visibilitychange", () => {
     if (document.visibilityState === "hidden") saving.now();

@@ -24,7 +24,8 @@
  *   What the next `load` loads; the model there is until then stays. Absent: there is no choice.
  * @property {string=} packageAddress  The address that `load` begins with, "" where none is known.
  * @property {((key: string) => void)=} setKey
- *   For calls that were rejected with an error named KeyError: the server asks for a key.
+ *   For calls that were rejected with an error named KeyError: the server asks for a key. Throws
+ *   such an error for what cannot be a key.
  */
 /**
  * @typedef {{url: string} | {files: File[]}} PackageSource

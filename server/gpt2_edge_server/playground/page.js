@@ -131,7 +131,12 @@ export class Page {
     );
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.backend.setKey?.(input.value);
+      try {
+        this.backend.setKey?.(input.value);
+      } catch (error) {
+        this.fail(error, again);
+        return;
+      }
       again();
     });
     return form;

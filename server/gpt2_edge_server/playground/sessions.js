@@ -18,6 +18,7 @@ const HANDOVER = 2000;
 /**
  * @typedef {object} Locks  Who has which session open, in all tabs.
  * @property {(id: string, wait: number) => Promise<boolean>} take
+ * @property {(id: string) => void} release
  * @property {() => Promise<Set<string>>} taken
  */
 
@@ -32,6 +33,8 @@ export class Sessions {
     this.own = own;
     this.locks = locks;
     this.id = "";
+    /** Called when a text that is nowhere else had to go. */
+    this.onGone = () => {};
   }
 
   /**
@@ -54,15 +57,41 @@ export class Sessions {
 
   /** @private @param {string} id */
   async hold(id) {
-    this.id = id;
-    this.own.setItem(OWN, id);
+    this.enter(id);
     await this.locks.take(id, 0);
     await this.makeRoom(MOST_SESSIONS);
   }
 
-  /** Goes on under another name: another tab wrote to this one. */
+  /** What this tab had is free for others. @private @param {string} id */
+  enter(id) {
+    if (this.id && this.id !== id) this.locks.release(this.id);
+    this.id = id;
+    this.own.setItem(OWN, id);
+  }
+
+  /** Goes on under another name: another text begins, or another tab wrote to this one. */
   async part() {
     await this.hold(newId());
+  }
+
+  /**
+   * Goes on with the session `id`, whose text is `text`; where a tab has it open, or went on with
+   * it, under another name.
+   * @param {string} id
+   * @param {string} text
+   */
+  async move(id, text) {
+    if (id === this.id) return;
+    const meanwhile = newId(); // what is kept before the lock is there must not land in either
+    this.enter(meanwhile);
+    const kept = this.read(id)?.saved.text ?? text;
+    const free = kept === text && (await this.locks.take(id, 0));
+    if (this.id === meanwhile) {
+      if (free) this.enter(id);
+      else await this.hold(meanwhile);
+    } else if (free && id !== this.id) {
+      this.locks.release(id); // it went elsewhere in the meantime
+    }
   }
 
   /**
@@ -82,8 +111,38 @@ export class Sessions {
       };
       if (this.put(this.id, { time: now, ...least })) return true;
     }
-    await this.makeRoom(1);
-    return this.put(this.id, { time: now, ...saved, past: [], future: [] });
+    const taken = await this.locks.taken();
+    return this.squeeze({ time: now, ...saved, past: [], future: [] }, taken);
+  }
+
+  /**
+   * Puts `value` in place of as little as will do: the history of others first, then texts, one at a
+   * time. Where nothing will do, all of them are as they were.
+   * @private
+   * @param {Saved & {time: number}} value
+   * @param {Set<string>} taken
+   */
+  squeeze(value, taken) {
+    const { id } = this;
+    const found = this.list();
+    const others = this.removable(found, taken);
+    const before = others.map((kept) => this.storage.getItem(PREFIX + kept.id) ?? "");
+    for (const { id: other, time, saved } of others) {
+      if (!saved.past.length && !saved.future.length) continue;
+      this.put(other, { ...saved, time, past: [], future: [] });
+      if (this.put(id, value)) return true;
+    }
+    for (const kept of others) {
+      this.storage.removeItem(PREFIX + kept.id);
+      if (!this.put(id, value)) continue;
+      const gone = others.slice(0, others.indexOf(kept) + 1);
+      if (gone.some((one) => !repeats(found, one))) this.onGone();
+      return true;
+    }
+    for (const [i, kept] of others.entries()) {
+      this.storage.setItem(PREFIX + kept.id, before[i] ?? "");
+    }
+    return this.put(id, value);
   }
 
   /** The texts that are kept, the newest first. @returns {Kept[]} */
@@ -104,12 +163,28 @@ export class Sessions {
 
   /** @private @param {number} most */
   async makeRoom(most) {
-    const others = this.list().filter(({ id }) => id !== this.id);
-    if (others.length < most) return;
+    if (this.list().filter(({ id }) => id !== this.id).length < most) return;
     const taken = await this.locks.taken();
-    for (const { id } of others.slice(most - 1)) {
-      if (!taken.has(id)) this.storage.removeItem(PREFIX + id);
+    const found = this.list();
+    let left = found.filter(({ id }) => id !== this.id).length;
+    for (const kept of this.removable(found, taken)) {
+      if (left < most) return;
+      this.storage.removeItem(PREFIX + kept.id);
+      left -= 1;
+      if (!repeats(found, kept)) this.onGone();
     }
+  }
+
+  /**
+   * What may go, in the order in which it goes: what a newer one repeats, then the oldest.
+   * @private
+   * @param {Kept[]} found  The newest first.
+   * @param {Set<string>} taken
+   */
+  removable(found, taken) {
+    const free = found.filter(({ id }) => id !== this.id && !taken.has(id)).toReversed();
+    const repeated = free.filter((kept) => repeats(found, kept));
+    return [...repeated, ...free.filter((kept) => !repeated.includes(kept))];
   }
 
   /** @private @param {string} id @param {object} value */
@@ -140,9 +215,12 @@ export class Sessions {
  */
 export function browserLocks() {
   const name = (/** @type {string} */ id) => PREFIX + id;
-  const held = new Set();
+  /** What gives each lock back. @type {Map<string, () => void>} */
+  const held = new Map();
   const { locks } = navigator;
-  if (!locks) return { take: async () => true, taken: async () => new Set() };
+  if (!locks) {
+    return { take: async () => true, release() {}, taken: async () => new Set() };
+  }
   return {
     take(id, wait) {
       if (held.has(id)) return Promise.resolve(true);
@@ -152,17 +230,32 @@ export function browserLocks() {
           .request(name(id), options, (lock) => {
             resolve(lock !== null);
             if (lock === null) return undefined;
-            held.add(id);
-            return new Promise(() => {}); // held until the page goes
+            // Held until it is released, or the page goes.
+            return new Promise((/** @type {(value: void) => void} */ release) =>
+              held.set(id, release),
+            );
           })
           .catch(() => resolve(false));
       });
+    },
+    release(id) {
+      held.get(id)?.();
+      held.delete(id);
     },
     async taken() {
       const all = (await locks.query()).held ?? [];
       return new Set(all.map((lock) => lock.name?.slice(PREFIX.length) ?? ""));
     },
   };
+}
+
+/**
+ * Whether a newer one of `found` has the same text.
+ * @param {Kept[]} found  The newest first.
+ * @param {Kept} kept
+ */
+function repeats(found, kept) {
+  return found.find(({ saved }) => saved.text === kept.saved.text)?.id !== kept.id;
 }
 
 /** Random, and short: it only has to differ from a dozen others. */
@@ -189,7 +282,10 @@ function isSaved(value) {
         step.marks?.length === 2 &&
         step.marks.every(marks) &&
         step.carets?.length === 2 &&
-        step.carets.every(Number.isInteger),
+        step.carets.every(Number.isInteger) &&
+        (step.homes === undefined ||
+          (step.homes?.length === 2 &&
+            step.homes.every((/** @type {any} */ id) => typeof id === "string"))),
     );
   return (
     typeof value?.text === "string" &&

@@ -13,6 +13,7 @@
  * @property {string} inserted
  * @property {[before: Mark[], after: Mark[]]} marks
  * @property {[before: number, after: number]} carets
+ * @property {[before: string, after: string]=} homes  Of another text's coming: both's sessions.
  * @typedef {object} Saved
  * @property {string} text
  * @property {Mark[]} marks
@@ -41,6 +42,8 @@ export class TextStore {
     this.group = { name: "", time: 0, text: "", marks: /** @type {Mark[]} */ ([]), caret: 0 };
     /** @private @type {Set<() => void>} */
     this.listeners = new Set();
+    /** Called when a step leads to the text of another session. @type {(id: string) => void} */
+    this.onHome = () => {};
   }
 
   get canUndo() {
@@ -94,13 +97,8 @@ export class TextStore {
     const { generated = false, group = "", now = 0, caret = start + inserted.length } = options;
     this.keepFuture();
     if (!group || this.group.name !== group || !this.past.length) {
-      this.group = {
-        name: group,
-        time: now,
-        text: this.text,
-        marks: this.marks,
-        caret: this.caret,
-      };
+      const { text, marks, caret: from } = this;
+      this.group = { name: group, time: now, text, marks, caret: from };
       this.past.push({ start: 0, removed: "", inserted: "", marks: [[], []], carets: [0, 0] });
     }
     this.group.time = now;
@@ -128,12 +126,14 @@ export class TextStore {
    * The whole text becomes another one: a step like any other.
    * @param {string} text
    * @param {Mark[]} marks
+   * @param {[before: string, after: string]=} homes
    */
-  become(text, marks = []) {
+  become(text, marks = [], homes) {
     if (text === this.text) return;
     this.replace(0, this.text.length, text);
     const step = this.past.at(-1);
     if (step) step.marks[1] = marks;
+    if (step && homes) step.homes = homes;
     this.marks = marks;
     this.changed();
   }
@@ -166,11 +166,12 @@ export class TextStore {
   }
 
   /** @private @param {Step} step */
-  apply({ start, removed, inserted, marks, carets }) {
+  apply({ start, removed, inserted, marks, carets, homes }) {
     this.text = this.text.slice(0, start) + inserted + this.text.slice(start + removed.length);
     this.marks = marks[1];
     this.caret = carets[1];
     this.endStep();
+    if (homes) this.onHome(homes[1]);
     this.changed();
   }
 
@@ -183,15 +184,18 @@ export class TextStore {
     this.endStep();
   }
 
-  /** The oldest steps go when there are too many; the newest stays, however large. @private */
+  /** The oldest steps go when there are too many; the largest, a text replaced, is free. @private */
   forget() {
     let size = 0;
+    let largest = 0;
     let first = this.past.length;
     while (first > 0) {
       const step = this.past[first - 1];
-      size += step ? step.removed.length + step.inserted.length : 0;
+      const own = step ? sizeOf(step) : 0;
+      size += own;
+      largest = Math.max(largest, own);
       const kept = this.past.length - first;
-      if (kept > 0 && (size > MOST_REMEMBERED || kept >= MOST_STEPS)) break;
+      if (kept > 0 && (size - largest > MOST_REMEMBERED || kept >= MOST_STEPS)) break;
       first -= 1;
     }
     if (first > 0) this.past.splice(0, first);
@@ -203,14 +207,20 @@ export class TextStore {
   }
 }
 
+/** In code units, as it is kept; a mark is like "[12345,12399],". @param {Step} step */
+function sizeOf({ removed, inserted, marks }) {
+  return removed.length + inserted.length + 14 * (marks[0].length + marks[1].length);
+}
+
 /** @param {Step} step @returns {Step} */
-function inverse({ start, removed, inserted, marks, carets }) {
+function inverse({ start, removed, inserted, marks, carets, homes }) {
   return {
     start,
     removed: inserted,
     inserted: removed,
     marks: [marks[1], marks[0]],
     carets: [carets[1], carets[0]],
+    ...(homes ? { homes: [homes[1], homes[0]] } : {}),
   };
 }
 

@@ -13,14 +13,17 @@ const SHOWN = 160;
  * @param {import("./sessions.js").Sessions} sessions
  * @param {string} text
  * @param {import("./text-store.js").Mark[]} marks
+ * @param {string} id  Of the session that has the text; "": it is a new one.
  */
-export async function beginText({ store, editor }, sessions, text, marks = []) {
+export async function beginText({ store, editor }, sessions, text, marks = [], id = "") {
   if (text === store.text) return;
   editor.beforeInput();
   await sessions.keep(store.saved(), Date.now());
-  if (store.text.trim()) await sessions.part();
+  const left = sessions.id;
+  if (id) await sessions.move(id, text);
+  else if (store.text.trim()) await sessions.part();
   store.endStep();
-  store.become(text, marks);
+  store.become(text, marks, [left, sessions.id]);
 }
 
 /**
@@ -33,7 +36,7 @@ export function showTexts(page, sessions) {
     const text = saved.text.trimEnd();
     return !seen.has(text) && seen.add(text);
   });
-  const items = kept.map(({ time, saved }) => {
+  const items = kept.map(({ id, time, saved }) => {
     const { text, marks } = saved;
     const when = new Date(time).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
     const about = `${counted(wordCount(text), "word")} · ${when}`;
@@ -45,7 +48,7 @@ export function showTexts(page, sessions) {
     );
     open.addEventListener("click", () => {
       dialog.close();
-      void beginText(page, sessions, text, marks);
+      void beginText(page, sessions, text, marks, id);
       page.say("Another text is here. Undo brings back the one before.");
     });
     return el("li", {}, open);

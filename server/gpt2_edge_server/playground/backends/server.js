@@ -99,6 +99,11 @@ export function createBackend() {
     selfTest: ({ signal }) => ask("selftest", {}, signal),
 
     setKey(key) {
+      if (!canBeSent(key)) {
+        throw keyError(
+          "This cannot be the key: it has characters that no key has. Is it copied whole?",
+        );
+      }
       own.setItem(KEY, key);
     },
   };
@@ -158,9 +163,9 @@ async function ask(path, body, signal) {
  * @param {AbortSignal=} signal
  */
 async function request(path, body, signal) {
-  const key = own.getItem(KEY);
+  const key = own.getItem(KEY) ?? "";
   /** @type {RequestInit} */
-  const options = { headers: key ? { Authorization: `Bearer ${key}` } : {} };
+  const options = { headers: key && canBeSent(key) ? { Authorization: `Bearer ${key}` } : {} };
   if (signal) options.signal = signal;
   if (body) {
     options.method = "POST";
@@ -181,9 +186,7 @@ async function request(path, body, signal) {
 /** What a refusal says, in words of people. @param {Response} response */
 async function refusal(response) {
   if (response.status === 401) {
-    const error = new Error("This server asks for a key.");
-    error.name = "KeyError";
-    return error;
+    return keyError("This server asks for a key.");
   }
   if (response.status === 429) return new Error("The server is busy. Try again in a moment.");
   if (response.status === 503) return new Error("The server is shutting down.");
@@ -192,6 +195,18 @@ async function refusal(response) {
   } catch {
     return new Error(`The server could not do that (HTTP ${response.status}).`);
   }
+}
+
+/** The page asks for a key where an error has this name. @param {string} message */
+function keyError(message) {
+  const error = new Error(message);
+  error.name = "KeyError";
+  return error;
+}
+
+/** Headers have Latin-1, and one line of it; with anything else fetch throws. @param {string} key */
+function canBeSent(key) {
+  return !/[^\t -\xff]/.test(key);
 }
 
 /** @param {string} message  Such as "the prompt is empty". */

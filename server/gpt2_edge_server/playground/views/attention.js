@@ -20,7 +20,8 @@ const SHORT = 60;
 export function attentionView(page) {
   const { store } = page;
   const calls = new Latest();
-  /** @type {(import("../backend.js").Attention & {text: string}) | undefined} */
+  /** @typedef {import("../backend.js").Info} Info */
+  /** @type {(import("../backend.js").Attention & {text: string, info: Info}) | undefined} */
   let seen;
   /** Somebody wants the example, whatever the text is. */
   let wantsExample = false;
@@ -81,18 +82,23 @@ export function attentionView(page) {
     const text = own && !wantsExample ? store.text : EXAMPLE;
     example.hidden = !own;
     example.textContent = wantsExample ? "Show my text" : "Show the example";
-    const able = page.info?.attention ?? false;
+    const { info } = page;
+    const able = info?.attention ?? false;
+    calls.stop(); // its answer would be of another text, or of another model
+    element.removeAttribute("aria-busy");
+    if (seen?.info !== info) seen = undefined;
     hint.hidden = able;
     work.hidden = aside.hidden = maps.hidden = !able || !seen;
-    hint.textContent = page.info
-      ? "This package cannot show its attention. Packages for CPUs can."
-      : "";
-    if (!able || seen?.text === text) return;
+    hint.textContent = info ? "This package cannot show its attention. Packages for CPUs can." : "";
+    if (!info || !able || seen?.text === text) return;
     element.setAttribute("aria-busy", "true");
-    const answer = await calls.run((signal) => page.backend.attention(text, { signal }));
+    const answer = await calls
+      .run((signal) => page.backend.attention(text, { signal }))
+      .finally(() => {
+        if (!calls.busy) element.removeAttribute("aria-busy");
+      });
     if (!answer) return;
-    element.removeAttribute("aria-busy");
-    seen = { ...answer, text };
+    seen = { ...answer, text, info };
     work.hidden = aside.hidden = maps.hidden = false;
     draw();
   }

@@ -25,7 +25,8 @@ const PROVIDERS = {
  * @returns {import("../page.js").View}
  */
 export function modelView(page) {
-  const calls = new Latest();
+  const speedCalls = new Latest();
+  const testCalls = new Latest();
   const body = el("div", { class: "model-body" });
   const chooser = page.backend.choosePackage
     ? [card("Another model", "chooser", packageChooser(page, "model"))]
@@ -51,7 +52,8 @@ export function modelView(page) {
   }
 
   function speed() {
-    const result = el("p", { class: "result", "aria-live": "polite" }, "Not measured yet.");
+    const before = "Not measured yet.";
+    const result = el("p", { class: "result", "aria-live": "polite" }, before);
     const measure = button("gauge", "Measure", () => void page.attempt(run));
     async function run() {
       result.textContent = "Writing…";
@@ -64,13 +66,12 @@ export function modelView(page) {
       };
       const drawing = { temperature: 1, topK: 0, topP: 1, minP: 0, seed: 0 };
       const request = { ...drawing, n: 1, maxTokens: SPEED_TOKENS, onText };
-      const written = await calls.run((signal) =>
-        page.backend.write(SPEED_PROMPT, { ...request, signal }),
-      );
-      const one = written?.[0];
-      if (!one) return;
-      const ended = one.finishReason !== "length";
-      const count = ended ? (await page.backend.tokenize(one.text)).count : SPEED_TOKENS;
+      const count = await answerOr(result, before, speedCalls, async (signal) => {
+        const [one] = await page.backend.write(SPEED_PROMPT, { ...request, signal });
+        const ended = one && one.finishReason !== "length";
+        return ended ? (await page.backend.tokenize(one.text)).count : SPEED_TOKENS;
+      });
+      if (count === undefined) return;
       const seconds = (last - first) / 1000;
       const rate = seconds > 0 ? (count - 1) / seconds : 0;
       result.replaceChildren(
@@ -83,11 +84,14 @@ export function modelView(page) {
 
   function selfTest() {
     const result = el("p", { class: "result", "aria-live": "polite" });
-    result.textContent = "The package knows what it wrote when it was made. Does it still?";
+    const before = "The package knows what it wrote when it was made. Does it still?";
+    result.textContent = before;
     const test = button("check", "Run the self-test", () => void page.attempt(run));
     async function run() {
       result.textContent = "Testing…";
-      const answer = await calls.run((signal) => page.backend.selfTest({ signal }));
+      const answer = await answerOr(result, before, testCalls, (signal) =>
+        page.backend.selfTest({ signal }),
+      );
       if (!answer) return;
       if (answer.passed) {
         result.replaceChildren(
@@ -107,12 +111,34 @@ export function modelView(page) {
     label: "Model",
     element,
     show: draw,
-    hide: () => calls.stop(),
+    hide() {
+      speedCalls.stop();
+      testCalls.stop();
+    },
     textChanged() {},
     settingsChanged() {},
     modelChanged: draw,
     key: () => false,
   };
+}
+
+/**
+ * What `call` gives; where it gives nothing, `result` says again what it said before.
+ * @template T
+ * @param {HTMLElement} result
+ * @param {string} before
+ * @param {Latest} calls
+ * @param {(signal: AbortSignal) => Promise<T>} call
+ * @returns {Promise<T | undefined>}
+ */
+async function answerOr(result, before, calls, call) {
+  let answer;
+  try {
+    answer = await calls.run(call);
+  } finally {
+    if (answer === undefined && !calls.busy) result.textContent = before;
+  }
+  return answer;
 }
 
 /** @param {Info} info */

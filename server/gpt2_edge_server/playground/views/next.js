@@ -53,15 +53,17 @@ export function nextView(page) {
     if (!page.info || !text.trim()) {
       next = undefined;
       calls.stop();
+      element.removeAttribute("aria-busy");
       return draw();
     }
     element.setAttribute("aria-busy", "true");
     const drawing = settings.drawing();
-    const answer = await calls.run((signal) =>
-      page.backend.next(text, { ...drawing, k: COUNT, signal }),
-    );
+    const answer = await calls
+      .run((signal) => page.backend.next(text, { ...drawing, k: COUNT, signal }))
+      .finally(() => {
+        if (!calls.busy) element.removeAttribute("aria-busy");
+      });
     if (!answer) return;
-    element.removeAttribute("aria-busy");
     next = answer;
     asked = text;
     editor.setDropped(answer.droppedChars);

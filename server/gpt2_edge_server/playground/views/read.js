@@ -19,7 +19,8 @@ const LEGEND = ["over 50%", "over 10%", "over 1%", "over 0.1%", "less"];
 export function readView(page) {
   const { store } = page;
   const calls = new Latest();
-  /** @type {{text: string, tokens: ScoredToken[], perplexity: number | null} | undefined} */
+  /** @typedef {import("../backend.js").Info} Info */
+  /** @type {{text: string, info: Info, tokens: ScoredToken[], perplexity: number | null} | undefined} */
   let score;
   const line = new TokenLine("read", "Tokens of your text", (index) => inspect(index), chosen);
   const figure = el("p", { class: "figure" });
@@ -39,23 +40,27 @@ export function readView(page) {
 
   async function ask() {
     const { text } = store;
-    if (!page.info || !text.trim()) {
-      calls.stop();
+    const { info } = page;
+    calls.stop(); // its answer would be of another text, or of another model
+    element.removeAttribute("aria-busy");
+    if (!info || !text.trim()) {
       score = undefined;
-      hint.textContent = page.info ? "There is nothing to read yet. Write something first." : "";
+      hint.textContent = info ? "There is nothing to read yet. Write something first." : "";
       hint.hidden = false;
       facts.hidden = aside.hidden = line.element.hidden = true;
       return;
     }
+    if (score?.info !== info) score = undefined;
     if (score?.text === text) return;
     element.setAttribute("aria-busy", "true");
     if (!score) showPlain(text);
-    const answer = await calls.run((signal) =>
-      page.backend.score(text, { alternatives: ALTERNATIVES, signal }),
-    );
+    const answer = await calls
+      .run((signal) => page.backend.score(text, { alternatives: ALTERNATIVES, signal }))
+      .finally(() => {
+        if (!calls.busy) element.removeAttribute("aria-busy");
+      });
     if (!answer) return;
-    element.removeAttribute("aria-busy");
-    score = { text, ...answer };
+    score = { text, info, ...answer };
     draw(answer.droppedChars);
   }
 

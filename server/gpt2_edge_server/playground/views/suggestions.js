@@ -43,7 +43,12 @@ export class Suggestions {
 
   /** Makes continuations of the text before `at`, others than before. @param {number} at */
   open(at) {
-    return this.page.attempt(() => this.make(at));
+    let again = false;
+    return this.page.attempt(() => {
+      const from = again ? this.page.editor.caret : at; // the text may be another by then
+      again = true;
+      return this.make(from);
+    });
   }
 
   close() {
