@@ -27,7 +27,8 @@ export function createBackend() {
    * @param {(...event: any[]) => void} [tell]
    */
   const ask = async (call, args, signal, tell) => {
-    if (!worker.runs && loaded) await worker.call("load", [loaded], signal);
+    // Another worker has yet to load it: no signal of a call ends that, the next call needs it too.
+    if (loaded) await unlessAborted(worker.withModel(loaded), signal);
     return worker.call(call, args, signal, tell);
   };
   // Without it (a private window, http:) the page works, but not offline.
@@ -41,7 +42,7 @@ export function createBackend() {
     },
     async load({ onProgress, signal }) {
       const asked = withBase(source);
-      remember(await worker.call("load", [asked], signal, onProgress));
+      remember(await worker.load(asked, signal, onProgress));
       loaded = asked;
     },
     info: () => ask("info", []),
@@ -105,11 +106,60 @@ class ModelWorker {
     this.waiting = new Map();
     /** @private */
     this.calls = 0;
+    /**
+     * Of the worker there is: until it has a model, and calls can be answered.
+     * @private @type {Promise<void> | undefined}
+     */
+    this.ready = undefined;
+    /** Ends the load that only `withModel` asked for. @private @type {AbortController | undefined} */
+    this.reloading = undefined;
   }
 
-  /** Whether there is a worker, with whatever it has loaded. */
-  get runs() {
-    return this.worker !== undefined;
+  /**
+   * Loads what was chosen; the model there is until then stays. Resolves to the package's address.
+   * @param {PackageSource} source
+   * @param {AbortSignal} [signal]
+   * @param {(...event: any[]) => void} [tell]
+   * @returns {Promise<string>}
+   */
+  async load(source, signal, tell) {
+    if (this.reloading) {
+      this.reloading.abort(); // it would take this one's place
+      this.reloading = this.ready = undefined;
+    }
+    const loading = this.call("load", [source], signal, tell);
+    const { worker } = this;
+    if (!this.ready) this.begin(loading);
+    const address = await loading;
+    if (this.worker === worker) this.ready = Promise.resolve();
+    return address;
+  }
+
+  /**
+   * Resolves when the worker has a model: another worker than the last one loads `source`.
+   * @param {PackageSource} source
+   * @returns {Promise<void>}
+   */
+  withModel(source) {
+    if (this.ready) return this.ready;
+    // Many calls wait for it: the signal of none ends it.
+    const control = (this.reloading = new AbortController());
+    const done = () => {
+      if (this.reloading === control) this.reloading = undefined;
+    };
+    const loading = this.call("load", [source], control.signal);
+    loading.then(done, done);
+    return this.begin(loading);
+  }
+
+  /** @private @param {Promise<unknown>} loading */
+  begin(loading) {
+    const ready = loading.then(() => {});
+    this.ready = ready;
+    ready.catch(() => {
+      if (this.ready === ready) this.ready = undefined;
+    });
+    return ready;
   }
 
   /**
@@ -159,9 +209,25 @@ class ModelWorker {
   /** @private @param {Error} error  What every call comes to that waits. */
   stop(error) {
     this.worker?.terminate();
-    this.worker = undefined;
+    this.worker = this.ready = this.reloading = undefined;
     for (const { reject } of this.waiting.values()) reject(error);
   }
+}
+
+/**
+ * What `promise` comes to, unless `signal` is aborted before.
+ * @template T
+ * @param {Promise<T>} promise
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<T>}
+ */
+function unlessAborted(promise, signal) {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal?.reason);
+    if (signal?.aborted) abort();
+    signal?.addEventListener("abort", abort);
+    promise.then(resolve, reject).finally(() => signal?.removeEventListener("abort", abort));
+  });
 }
 
 /** @param {{name: string, message: string}} error */
