@@ -78,9 +78,11 @@ async function writePage(folder: string): Promise<void> {
   for (const [provider, name] of Object.entries(RUNTIMES)) {
     await cp(join(RUNTIME, `${name}.mjs`), join(local, `${name}.mjs`));
     const content = await readFile(join(RUNTIME, `${name}.wasm`));
-    await writeFile(join(local, `${name}.wasm`), content);
     const sha256 = hashOf(content);
-    wasmFiles[provider] = { file: `${name}.wasm`, bytes: content.length, sha256 };
+    // A worker that a browser kept of another build never gets this build's file.
+    const file = `${name}.${sha256.slice(0, 16)}.wasm`;
+    await writeFile(join(local, file), content);
+    wasmFiles[provider] = { file, bytes: content.length, sha256 };
   }
   await build({
     entryPoints: { worker: join(WEB, "local/worker.ts") },

@@ -1,6 +1,7 @@
 /** The static build: it replaces itself, and nothing that is somebody else's. */
 
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -34,6 +35,13 @@ test("another build replaces the page, and keeps its package and what else is th
   const pack = await folderWith("pack", { "manifest.json": "first" });
   const page = join(root, "page");
   await buildPlayground(page, pack);
+  const wasm = (await readdir(join(page, "local"))).filter((name) => name.endsWith(".wasm"));
+  assert.equal(wasm.length, 2);
+  for (const name of wasm) {
+    const content = await readFile(join(page, "local", name));
+    const hash = createHash("sha256").update(content).digest("hex");
+    assert.equal(name.split(".").at(-2), hash.slice(0, 16));
+  }
   const manifest = join(page, "package/manifest.json");
   assert.equal(await readFile(manifest, "utf8"), "first");
   await writeFile(join(page, "CNAME"), "example.org");
