@@ -151,3 +151,70 @@ test("what is chosen meanwhile takes the place of the package that another worke
   assert.equal(await typed, 2);
   assert.deepEqual(workers[1]!.calls(), ["load", "abort", "load", "tokenize"]);
 });
+
+/** Answers the load that was asked for last with a failure. */
+async function fails(loading: Promise<unknown>, message: string): Promise<unknown> {
+  const outcome = loading.catch((error: unknown) => error);
+  workers.at(-1)!.answer("load", { error: { name: "PackageError", message } });
+  await setImmediate();
+  return outcome;
+}
+
+test("a link with a package is for one visit, a choice for the next ones of this playground", async () => {
+  await loaded(visit("https://example.org/page/?package=https://other.org/p/"));
+  assert.equal(asked(), "https://other.org/p/");
+  const backend = visit();
+  await loaded(backend);
+  assert.equal(asked(), "https://example.org/page/package/");
+  backend.choosePackage({ url: "mine/" });
+  await loaded(backend);
+  await loaded(visit("https://example.org/page/index.html"));
+  assert.equal(asked(), "https://example.org/page/mine/");
+  await loaded(visit("https://example.org/another/"));
+  assert.equal(asked(), "https://example.org/another/package/");
+});
+
+test("a package from disk that is kept no more gives way to the page's own", async () => {
+  const first = visit();
+  first.choosePackage({ files: [] });
+  const loading = first.load(quiet);
+  workers[0]!.answer("load", { result: "https://disk.gpt2-edge.invalid/1/" });
+  await loading;
+
+  const bare = visit(); // a page without a package of its own
+  const inVain = bare.load(quiet);
+  assert.match(asked(), /\.invalid/);
+  const failure = fails(inVain, "it is kept no more");
+  await setImmediate();
+  assert.match(asked(), /page\/package\/$/);
+  workers[0]!.answer("load", { error: { name: "PackageError", message: "no manifest.json" } });
+  assert.match(String(await failure), /It is kept no more\./);
+
+  const backend = visit();
+  const again = backend.load(quiet);
+  const outcome = fails(again, "it is kept no more");
+  await setImmediate();
+  workers[0]!.answer("load", { result: asked() });
+  assert.equal(await outcome, undefined);
+  await loaded(visit());
+  assert.match(asked(), /page\/package\/$/);
+});
+
+test("where the package of the last visit does not load, the page's own is offered", async () => {
+  const first = visit();
+  first.choosePackage({ url: "https://other.org/p/" });
+  await loaded(first);
+  const backend = visit();
+  assert.equal(backend.packageAddress, "https://other.org/p/");
+  assert.match(String(await fails(backend.load(quiet), "it is gone")), /It is gone\./);
+  assert.equal(backend.packageAddress, "package/");
+  await loaded(backend); // "Try again" is meant for what failed
+  assert.equal(asked(), "https://other.org/p/");
+  assert.equal(backend.packageAddress, "https://other.org/p/");
+});
+
+test("an address that is none is told by the load", async () => {
+  const backend = visit();
+  backend.choosePackage({ url: "https://" });
+  await assert.rejects(backend.load(quiet), /“https:\/\/” is no address of a package\./);
+});

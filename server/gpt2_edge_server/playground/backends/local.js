@@ -6,7 +6,7 @@
  * @typedef {import("../backend.js").PackageSource} PackageSource
  */
 
-/** Of the package that was loaded last, so that a reload finds it. */
+/** Of the package that was chosen last, so that a reload finds it; behind it the page's folder. */
 const ADDRESS = "gpt2-edge/package";
 /** Beside the page, where nothing else was asked for. */
 const DEFAULT_ADDRESS = "package/";
@@ -16,8 +16,10 @@ const SERVICE_WORKER = new URL("../service-worker.js", import.meta.url);
 /** @returns {Backend} */
 export function createBackend() {
   const worker = new ModelWorker();
-  /** @type {PackageSource} */
-  let source = { url: firstAddress() };
+  /** @type {{source: PackageSource, by: "address" | "kept" | "page" | "choice"}} */
+  let wanted = firstWanted();
+  /** What was kept of an earlier visit did not load. */
+  let failed = false;
   /** What is loaded; another worker loads it again. @type {PackageSource | undefined} */
   let loaded;
   /**
@@ -31,19 +33,43 @@ export function createBackend() {
     if (loaded) await unlessAborted(worker.withModel(loaded), signal);
     return worker.call(call, args, signal, tell);
   };
+  /** @param {typeof wanted} what @param {import("../backend.js").LoadOptions} options */
+  const load = async ({ source, by }, { onProgress, signal }) => {
+    const asked = withBase(source);
+    const address = await worker.load(asked, signal, onProgress);
+    loaded = asked;
+    // A link is one visit's: whoever follows it has chosen nothing for the next ones.
+    if (by !== "address") keep(address);
+    showInAddress(address);
+  };
   // Without it (a private window, http:) the page works, but not offline.
   navigator.serviceWorker?.register(SERVICE_WORKER).catch(() => {});
   return {
     get packageAddress() {
+      if (failed) return DEFAULT_ADDRESS;
+      const { source } = wanted;
       return "url" in source && !fromDisk(source.url) ? source.url : "";
     },
-    choosePackage(chosen) {
-      source = "url" in chosen ? { url: new URL(chosen.url, document.baseURI).href } : chosen;
+    choosePackage(source) {
+      wanted = { source, by: "choice" };
+      failed = false;
     },
-    async load({ onProgress, signal }) {
-      const asked = withBase(source);
-      remember(await worker.load(asked, signal, onProgress));
-      loaded = asked;
+    async load(options) {
+      failed = false;
+      const first = wanted;
+      try {
+        await load(first, options);
+      } catch (error) {
+        if (options.signal?.aborted || wanted !== first || first.by !== "kept") throw error;
+        failed = true; // the page's own package is offered
+        if (!("url" in first.source) || !fromDisk(first.source.url)) throw error;
+        // It was kept nowhere else: to try it again would be in vain.
+        wanted = { source: { url: DEFAULT_ADDRESS }, by: "page" };
+        await load(wanted, options).catch(() => {
+          throw error;
+        });
+        failed = false;
+      }
     },
     info: () => ask("info", []),
     tokenize: (text) => ask("tokenize", [text]),
@@ -55,24 +81,42 @@ export function createBackend() {
   };
 }
 
-/** What the page's address names (`?package=…`), else what was loaded last, else the page's own. */
-function firstAddress() {
-  const asked = new URLSearchParams(location.search).get("package");
-  if (asked) return asked;
+/**
+ * What the page's address names (`?package=…`), else what was chosen last, else the page's own.
+ * @returns {{source: PackageSource, by: "address" | "kept" | "page"}}
+ */
+function firstWanted() {
+  const named = new URLSearchParams(location.search).get("package");
+  if (named) return { source: { url: named }, by: "address" };
+  const kept = keptAddress();
+  if (kept) return { source: { url: kept }, by: "kept" };
+  return { source: { url: DEFAULT_ADDRESS }, by: "page" };
+}
+
+function keptAddress() {
   try {
-    return localStorage.getItem(ADDRESS) ?? DEFAULT_ADDRESS;
+    return localStorage.getItem(storageKey());
   } catch {
-    return DEFAULT_ADDRESS;
+    return null;
   }
 }
 
 /** @param {string} address */
-function remember(address) {
+function keep(address) {
   try {
-    localStorage.setItem(ADDRESS, address);
+    localStorage.setItem(storageKey(), address);
   } catch {
     // No room: the next visit begins with the page's own package.
   }
+}
+
+/** Other playgrounds of the same site have their own. */
+function storageKey() {
+  return ADDRESS + new URL(".", document.baseURI).pathname;
+}
+
+/** Where the page's address names a package, it is the one that is loaded. @param {string} address */
+function showInAddress(address) {
   const here = new URL(location.href);
   if (!here.searchParams.has("package")) return;
   here.searchParams.delete("package");
