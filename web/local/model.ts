@@ -194,8 +194,15 @@ function isNumber(value: unknown): value is number {
   return typeof value === "number" && Number.isFinite(value);
 }
 
+/** The last `count` tokens, where there are more; whole characters of the text, as the server has it. */
 function last(tokens: readonly PlacedToken[], count: number): Fitted {
-  const kept = tokens.length > count ? tokens.slice(-count) : tokens;
-  const droppedChars = kept.length < tokens.length ? kept[0]!.start! : 0;
+  let cut = Math.max(0, tokens.length - count);
+  if (cut > 0) {
+    const end = tokens[cut - 1]!.end!;
+    const whole = tokens.findIndex(({ start }, at) => at >= cut && start! >= end);
+    if (whole >= 0) cut = whole;
+  }
+  const kept = tokens.slice(cut);
+  const droppedChars = cut > 0 ? kept[0]!.start! : 0;
   return { tokens: kept, ids: kept.map(({ id }) => id), droppedChars };
 }

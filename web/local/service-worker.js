@@ -2,7 +2,9 @@
 // hashes (src/kept-files.ts). The build puts the list of files and its hash in place of FILES and
 // VERSION: a page is of one build, and a new one takes over once no tab has the old one open.
 
-const NAME = `gpt2-edge-page-${VERSION}`;
+// Caches belong to the whole site, on which there may be other playgrounds. A scope has no blank.
+const OURS = `gpt2-edge-page ${registration.scope} `;
+const NAME = OURS + VERSION;
 
 addEventListener("install", (event) => {
   const fresh = FILES.map((file) => new Request(file, { cache: "reload" }));
@@ -10,7 +12,7 @@ addEventListener("install", (event) => {
 });
 
 addEventListener("activate", (event) => {
-  const others = (name) => name.startsWith("gpt2-edge-page-") && name !== NAME;
+  const others = (name) => name.startsWith(OURS) && name !== NAME;
   event.waitUntil(
     caches
       .keys()

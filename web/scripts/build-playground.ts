@@ -5,8 +5,9 @@
  */
 
 import { createHash } from "node:crypto";
-import { cp, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { join, sep } from "node:path";
+import { existsSync } from "node:fs";
+import { cp, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { join, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { build } from "esbuild";
@@ -34,9 +35,42 @@ export const POLICY = [
   "form-action 'none'",
 ].join("; ");
 
-/** Writes the page to `folder`, in place of what is there. */
-export async function buildPlayground(folder: string): Promise<void> {
-  await rm(folder, { recursive: true, force: true });
+/**
+ * Writes the page to `folder`, with the package in the folder `pack` as its package/. Of an earlier
+ * playground there it replaces what it brings, once all of that is built; anything else in the folder
+ * stays. Throws for a folder with other things in it.
+ */
+export async function buildPlayground(folder: string, pack?: string): Promise<void> {
+  if (!(await isOurs(folder))) {
+    throw new Error(
+      `${folder} is there and is no playground; name another folder, or remove it yourself`,
+    );
+  }
+  const fresh = `${resolve(folder)}.new-${process.pid}`;
+  try {
+    await writePage(fresh);
+    // It may lie in the folder itself: nothing is replaced before it is copied.
+    if (pack !== undefined) await cp(pack, join(fresh, "package"), { recursive: true });
+    await mkdir(folder, { recursive: true });
+    for (const name of await readdir(fresh)) {
+      await rm(join(folder, name), { recursive: true, force: true });
+      await rename(join(fresh, name), join(folder, name));
+    }
+  } finally {
+    await rm(fresh, { recursive: true, force: true });
+  }
+}
+
+/** Whether `folder` is missing, empty, or what this script wrote. */
+async function isOurs(folder: string): Promise<boolean> {
+  if (!existsSync(folder)) return true;
+  if (!(await stat(folder)).isDirectory()) return false;
+  if ((await readdir(folder)).length === 0) return true;
+  const worker = await readFile(join(folder, "service-worker.js"), "utf8").catch(() => "");
+  return worker.startsWith("const VERSION = ") && worker.includes("gpt2-edge-page");
+}
+
+async function writePage(folder: string): Promise<void> {
   await cp(PAGE, folder, { recursive: true });
   const local = join(folder, "local");
   await mkdir(local);
@@ -44,9 +78,11 @@ export async function buildPlayground(folder: string): Promise<void> {
   for (const [provider, name] of Object.entries(RUNTIMES)) {
     await cp(join(RUNTIME, `${name}.mjs`), join(local, `${name}.mjs`));
     const content = await readFile(join(RUNTIME, `${name}.wasm`));
-    await writeFile(join(local, `${name}.wasm`), content);
     const sha256 = hashOf(content);
-    wasmFiles[provider] = { file: `${name}.wasm`, bytes: content.length, sha256 };
+    // A worker that a browser kept of another build never gets this build's file.
+    const file = `${name}.${sha256.slice(0, 16)}.wasm`;
+    await writeFile(join(local, file), content);
+    wasmFiles[provider] = { file, bytes: content.length, sha256 };
   }
   await build({
     entryPoints: { worker: join(WEB, "local/worker.ts") },

@@ -14,7 +14,12 @@ if (!folder || !existsSync(join(folder, "manifest.json"))) {
   process.exit(2);
 }
 const page = fileURLToPath(new URL("../playground", import.meta.url));
-await buildPlayground(page);
+try {
+  await buildPlayground(page);
+} catch (error) {
+  console.error((error as Error).message);
+  process.exit(2);
+}
 try {
   const { url } = await serve({ "/": page, "/package/": folder }, { port: Number(port) });
   console.log(`${url}/   (Ctrl-C ends it)`);

@@ -62,9 +62,10 @@ export async function fetchFile(
       await checkHash(whole.content, file);
       onBytes(whole.size);
       return whole.content;
-    } catch {
+    } catch (error) {
       signal.throwIfAborted();
-      await keep?.delete(file.sha256);
+      // Where there was no memory, or storage broke off, it may still be right.
+      if (error instanceof Damaged) await keep?.delete(file.sha256);
     }
   }
   const resumed = keep?.begun.get(file.sha256);

@@ -21,12 +21,18 @@ export interface FileStore {
   delete(sha256: string): Promise<void>;
   /** The manifest that was read from `url` when its package was loaded last. */
   manifest(url: string): Promise<Uint8Array | null>;
-  /** A package was loaded: keep its manifest, and of all files only those that one lists. */
+  /**
+   * A package was loaded: keep its manifest and a few before it, and of all files only those that
+   * one of them lists, or `others`.
+   */
   loaded(url: string, manifest: Uint8Array, others: readonly string[]): Promise<void>;
 }
 
 const FILES = "sha256/";
 const MANIFESTS = "manifest/";
+/** So many packages stay, of those that were loaded last. */
+const MOST_PACKAGES = 3;
+const KEPT_AT = "kept-at"; // a header of kept manifests: milliseconds
 
 /** Files in the Cache Storage named `name`; null where there is none, as on http: pages. */
 export function keptFiles(name = "gpt2-edge-packages"): FileStore | null {
@@ -59,16 +65,24 @@ class CacheStore implements FileStore {
 
   async loaded(url: string, manifest: Uint8Array, others: readonly string[]): Promise<void> {
     await this.#cache(async (cache) => {
-      await cache.put(this.#manifest(url), new Response(Uint8Array.from(manifest)));
       this.begun.clear(); // of packages that nobody loaded to the end
-      const wanted = new Set(others);
-      const keys = await cache.keys();
-      for (const { url: key } of keys) {
-        if (!key.startsWith(this.#base + MANIFESTS)) continue;
+      const address = this.#manifest(url);
+      const headers = { [KEPT_AT]: String(Date.now()) };
+      await cache.put(address, new Response(Uint8Array.from(manifest), { headers }));
+      const keys = (await cache.keys()).map((request) => request.url);
+      const before: { key: string; at: number; hashes: readonly string[] }[] = [];
+      for (const key of keys) {
+        if (!key.startsWith(this.#base + MANIFESTS) || key === address) continue;
         const kept = await cache.match(key);
-        if (kept) for (const hash of hashesOf(await readBody(kept, JSON_LIMIT))) wanted.add(hash);
+        const at = Number(kept?.headers.get(KEPT_AT) ?? 0);
+        const content = kept && (await readBody(kept, JSON_LIMIT).catch(() => null));
+        before.push({ key, at, hashes: content ? hashesOf(content) : [] });
       }
-      for (const { url: key } of keys) {
+      before.sort((one, other) => other.at - one.at);
+      const stay = before.slice(0, MOST_PACKAGES - 1).flatMap(({ hashes }) => hashes);
+      for (const { key } of before.slice(MOST_PACKAGES - 1)) await cache.delete(key);
+      const wanted = new Set([...others, ...hashesOf(manifest), ...stay]);
+      for (const key of keys) {
         const [, hash] = key.split(this.#base + FILES);
         if (hash !== undefined && !wanted.has(hash)) await cache.delete(key);
       }
@@ -93,9 +107,14 @@ class CacheStore implements FileStore {
   }
 }
 
-/** The hashes of the files that a manifest lists. */
+/** The hashes of the files that a manifest lists; none of one that is damaged. */
 function hashesOf(manifest: Uint8Array): string[] {
-  const raw = parseJson(manifest);
+  let raw: unknown;
+  try {
+    raw = parseJson(manifest);
+  } catch {
+    return [];
+  }
   const files = isObject(raw) && isObject(raw["files"]) ? Object.values(raw["files"]) : [];
   return files.map((file) => (isObject(file) ? String(file["sha256"]) : ""));
 }

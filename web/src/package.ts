@@ -147,6 +147,12 @@ export async function fetchPackage(
       `${fileUrl(folder, name)} has more than ${limit >> 20} MB; export the package again`,
     );
   }
+  const hashes = new Set(
+    [...files.values(), ...(runtime ? [runtime] : [])].map((file) => file.sha256),
+  );
+  for (const hash of options.keep?.begun.keys() ?? []) {
+    if (!hashes.has(hash)) options.keep?.begun.delete(hash); // memory that this package needs
+  }
   try {
     const usual = [...files.keys()].filter(
       (name) => name.startsWith(main) || Object.hasOwn(small, name),

@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { chosenPackage, Generator, PackageError, type FileStore } from "../src/index.js";
+import { chosenPackage, Generator, keptFiles, PackageError, type FileStore } from "../src/index.js";
 import { assertOneLine, inMemory, MEMORY, PACKAGES } from "./support.js";
 
 /** A store like the browser's, in memory. */
@@ -60,6 +60,77 @@ test("a second load needs no network, and damage in what is kept is mended", asy
   for (const [hash, content] of keep.files) {
     assert.equal(createHash("sha256").update(content).digest("hex"), hash);
   }
+});
+
+test("what is kept stays where it could not be read this once", async () => {
+  const { options, asked } = inMemory("int4");
+  const keep = new MemoryStore();
+  await (await Generator.load(MEMORY, { ...options, keep })).dispose();
+  const kept = new Set(keep.files.keys());
+  const deleted: string[] = [];
+  keep.delete = async (sha256) => void deleted.push(sha256);
+  keep.get = async (sha256) => new Response(breakingOff(keep.files.get(sha256)!.slice(0, 10)));
+  asked.length = 0;
+  await (await Generator.load(MEMORY, { ...options, keep })).dispose();
+  assert.ok(asked.includes("model.onnx"));
+  assert.deepEqual(deleted, []);
+  assert.deepEqual(new Set(keep.files.keys()), kept);
+});
+
+test("what broke off of another package is forgotten when a load starts", async () => {
+  const { options } = inMemory("int4");
+  const keep = new MemoryStore();
+  keep.begun.set("0".repeat(64), { content: new Uint8Array(9), size: 5 });
+  const fetch: typeof options.fetch = async (url, init) => {
+    if (url.endsWith("manifest.json")) return options.fetch!(url, init);
+    assert.equal(keep.begun.size, 0);
+    return new Response("", { status: 503 });
+  };
+  await assert.rejects(Generator.load(MEMORY, { ...options, keep, fetch }), /HTTP 503/);
+});
+
+/** Cache Storage with what is used of it, in place of a browser's. */
+function fakeCaches(): { open(name: string): Promise<object> } {
+  const entries = new Map<string, Response>();
+  const cache = {
+    match: async (key: string) => entries.get(key)?.clone(),
+    put: async (key: string, response: Response) => void entries.set(key, response),
+    delete: async (key: string) => entries.delete(key),
+    keys: async () => [...entries.keys()].map((url) => ({ url })),
+  };
+  return { open: async () => cache };
+}
+
+test("of the packages that were loaded, the last three stay", async (context) => {
+  let now = 1000;
+  context.mock.method(Date, "now", () => now++);
+  Object.assign(globalThis, { caches: fakeCaches() });
+  context.after(() => Reflect.deleteProperty(globalThis, "caches"));
+  const store = keptFiles()!;
+  const manifest = (...hashes: string[]) =>
+    new TextEncoder().encode(
+      JSON.stringify({ files: Object.fromEntries(hashes.map((sha256) => [sha256, { sha256 }])) }),
+    );
+  const load = async (name: string) => {
+    for (const hash of [name, "shared", "runtime"]) await store.put(hash, new Uint8Array(3));
+    const url = `https://example.org/${name}/manifest.json`;
+    await store.loaded(url, manifest(name, "shared"), ["runtime"]);
+  };
+  const stays = async (names: readonly string[]) => {
+    const found = await Promise.all(names.map(async (name) => (await store.get(name)) !== null));
+    return names.filter((_, at) => found[at]);
+  };
+  for (const name of ["a", "b", "c"]) await load(name);
+  const all = ["a", "b", "c", "shared", "runtime"];
+  assert.deepEqual(await stays(all), all);
+  await load("a"); // is the latest again
+  await load("d");
+  assert.deepEqual(await stays(["a", "b", "c", "d", "shared"]), ["a", "c", "d", "shared"]);
+  assert.equal(await store.manifest("https://example.org/b/manifest.json"), null);
+  assert.deepEqual(
+    await store.manifest("https://example.org/c/manifest.json"),
+    manifest("c", "shared"),
+  );
 });
 
 test("a package that is gone is not taken from what is kept", async () => {

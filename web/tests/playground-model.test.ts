@@ -61,6 +61,23 @@ test("three texts are those of their seeds, each piece with its number", async (
   }
 });
 
+test("a text is cut between characters, though they have several tokens each", async () => {
+  const asked = await model();
+  const { contextLength } = asked.generator.manifest.architecture;
+  let inside = 0;
+  for (const after of ["", "!", " a", "a b", "a b c"]) {
+    const text = "🙂".repeat(contextLength) + after;
+    const tokens = asked.generator.tokenize(text);
+    const cut = tokens.length - contextLength;
+    const { end } = tokens[cut - 1]!;
+    if (tokens[cut]!.start! < end!) inside++;
+    const { count, droppedChars } = await asked.tokenize(text);
+    assert.equal(count, tokens.length);
+    assert.equal(droppedChars, end);
+  }
+  assert.ok(inside > 0);
+});
+
 test("of a text that is longer than the context, the beginning is left out, and said so", async () => {
   const asked = await model();
   const { contextLength } = asked.generator.manifest.architecture;

@@ -6,7 +6,7 @@
  * @typedef {import("../backend.js").PackageSource} PackageSource
  */
 
-/** Of the package that was loaded last, so that a reload finds it. */
+/** Of the package that was chosen last, so that a reload finds it; behind it the page's folder. */
 const ADDRESS = "gpt2-edge/package";
 /** Beside the page, where nothing else was asked for. */
 const DEFAULT_ADDRESS = "package/";
@@ -16,8 +16,10 @@ const SERVICE_WORKER = new URL("../service-worker.js", import.meta.url);
 /** @returns {Backend} */
 export function createBackend() {
   const worker = new ModelWorker();
-  /** @type {PackageSource} */
-  let source = { url: firstAddress() };
+  /** @type {{source: PackageSource, by: "address" | "kept" | "page" | "choice"}} */
+  let wanted = firstWanted();
+  /** What was kept of an earlier visit did not load. */
+  let failed = false;
   /** What is loaded; another worker loads it again. @type {PackageSource | undefined} */
   let loaded;
   /**
@@ -27,22 +29,47 @@ export function createBackend() {
    * @param {(...event: any[]) => void} [tell]
    */
   const ask = async (call, args, signal, tell) => {
-    if (!worker.runs && loaded) await worker.call("load", [loaded], signal);
+    // Another worker has yet to load it: no signal of a call ends that, the next call needs it too.
+    if (loaded) await unlessAborted(worker.withModel(loaded), signal);
     return worker.call(call, args, signal, tell);
+  };
+  /** @param {typeof wanted} what @param {import("../backend.js").LoadOptions} options */
+  const load = async ({ source, by }, { onProgress, signal }) => {
+    const asked = withBase(source);
+    const address = await worker.load(asked, signal, onProgress);
+    loaded = asked;
+    // A link is one visit's: whoever follows it has chosen nothing for the next ones.
+    if (by !== "address") keep(address);
+    showInAddress(address);
   };
   // Without it (a private window, http:) the page works, but not offline.
   navigator.serviceWorker?.register(SERVICE_WORKER).catch(() => {});
   return {
     get packageAddress() {
+      if (failed) return DEFAULT_ADDRESS;
+      const { source } = wanted;
       return "url" in source && !fromDisk(source.url) ? source.url : "";
     },
-    choosePackage(chosen) {
-      source = "url" in chosen ? { url: new URL(chosen.url, document.baseURI).href } : chosen;
+    choosePackage(source) {
+      wanted = { source, by: "choice" };
+      failed = false;
     },
-    async load({ onProgress, signal }) {
-      const asked = withBase(source);
-      remember(await worker.call("load", [asked], signal, onProgress));
-      loaded = asked;
+    async load(options) {
+      failed = false;
+      const first = wanted;
+      try {
+        await load(first, options);
+      } catch (error) {
+        if (options.signal?.aborted || wanted !== first || first.by !== "kept") throw error;
+        failed = true; // the page's own package is offered
+        if (!("url" in first.source) || !fromDisk(first.source.url)) throw error;
+        // It was kept nowhere else: to try it again would be in vain.
+        wanted = { source: { url: DEFAULT_ADDRESS }, by: "page" };
+        await load(wanted, options).catch(() => {
+          throw error;
+        });
+        failed = false;
+      }
     },
     info: () => ask("info", []),
     tokenize: (text) => ask("tokenize", [text]),
@@ -54,24 +81,42 @@ export function createBackend() {
   };
 }
 
-/** What the page's address names (`?package=…`), else what was loaded last, else the page's own. */
-function firstAddress() {
-  const asked = new URLSearchParams(location.search).get("package");
-  if (asked) return asked;
+/**
+ * What the page's address names (`?package=…`), else what was chosen last, else the page's own.
+ * @returns {{source: PackageSource, by: "address" | "kept" | "page"}}
+ */
+function firstWanted() {
+  const named = new URLSearchParams(location.search).get("package");
+  if (named) return { source: { url: named }, by: "address" };
+  const kept = keptAddress();
+  if (kept) return { source: { url: kept }, by: "kept" };
+  return { source: { url: DEFAULT_ADDRESS }, by: "page" };
+}
+
+function keptAddress() {
   try {
-    return localStorage.getItem(ADDRESS) ?? DEFAULT_ADDRESS;
+    return localStorage.getItem(storageKey());
   } catch {
-    return DEFAULT_ADDRESS;
+    return null;
   }
 }
 
 /** @param {string} address */
-function remember(address) {
+function keep(address) {
   try {
-    localStorage.setItem(ADDRESS, address);
+    localStorage.setItem(storageKey(), address);
   } catch {
     // No room: the next visit begins with the page's own package.
   }
+}
+
+/** Other playgrounds of the same site have their own. */
+function storageKey() {
+  return ADDRESS + new URL(".", document.baseURI).pathname;
+}
+
+/** Where the page's address names a package, it is the one that is loaded. @param {string} address */
+function showInAddress(address) {
   const here = new URL(location.href);
   if (!here.searchParams.has("package")) return;
   here.searchParams.delete("package");
@@ -105,11 +150,60 @@ class ModelWorker {
     this.waiting = new Map();
     /** @private */
     this.calls = 0;
+    /**
+     * Of the worker there is: until it has a model, and calls can be answered.
+     * @private @type {Promise<void> | undefined}
+     */
+    this.ready = undefined;
+    /** Ends the load that only `withModel` asked for. @private @type {AbortController | undefined} */
+    this.reloading = undefined;
   }
 
-  /** Whether there is a worker, with whatever it has loaded. */
-  get runs() {
-    return this.worker !== undefined;
+  /**
+   * Loads what was chosen; the model there is until then stays. Resolves to the package's address.
+   * @param {PackageSource} source
+   * @param {AbortSignal} [signal]
+   * @param {(...event: any[]) => void} [tell]
+   * @returns {Promise<string>}
+   */
+  async load(source, signal, tell) {
+    if (this.reloading) {
+      this.reloading.abort(); // it would take this one's place
+      this.reloading = this.ready = undefined;
+    }
+    const loading = this.call("load", [source], signal, tell);
+    const { worker } = this;
+    if (!this.ready) this.begin(loading);
+    const address = await loading;
+    if (this.worker === worker) this.ready = Promise.resolve();
+    return address;
+  }
+
+  /**
+   * Resolves when the worker has a model: another worker than the last one loads `source`.
+   * @param {PackageSource} source
+   * @returns {Promise<void>}
+   */
+  withModel(source) {
+    if (this.ready) return this.ready;
+    // Many calls wait for it: the signal of none ends it.
+    const control = (this.reloading = new AbortController());
+    const done = () => {
+      if (this.reloading === control) this.reloading = undefined;
+    };
+    const loading = this.call("load", [source], control.signal);
+    loading.then(done, done);
+    return this.begin(loading);
+  }
+
+  /** @private @param {Promise<unknown>} loading */
+  begin(loading) {
+    const ready = loading.then(() => {});
+    this.ready = ready;
+    ready.catch(() => {
+      if (this.ready === ready) this.ready = undefined;
+    });
+    return ready;
   }
 
   /**
@@ -159,9 +253,25 @@ class ModelWorker {
   /** @private @param {Error} error  What every call comes to that waits. */
   stop(error) {
     this.worker?.terminate();
-    this.worker = undefined;
+    this.worker = this.ready = this.reloading = undefined;
     for (const { reject } of this.waiting.values()) reject(error);
   }
+}
+
+/**
+ * What `promise` comes to, unless `signal` is aborted before.
+ * @template T
+ * @param {Promise<T>} promise
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<T>}
+ */
+function unlessAborted(promise, signal) {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal?.reason);
+    if (signal?.aborted) abort();
+    signal?.addEventListener("abort", abort);
+    promise.then(resolve, reject).finally(() => signal?.removeEventListener("abort", abort));
+  });
 }
 
 /** @param {{name: string, message: string}} error */
