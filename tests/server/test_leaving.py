@@ -13,6 +13,7 @@ import pytest
 from gpt2_edge.generate import Generator
 from gpt2_edge_server.protocol import PatientProtocol
 from server.served import PATIENCE, Serve, Served
+from server.wire import received
 
 PATH = "/v1/completions"
 ENDLESS: dict[str, Any] = {
@@ -170,3 +171,18 @@ def test_leaving_while_the_prompt_is_scored(serve: Serve, generator: Generator) 
             assert time.monotonic() < end
             time.sleep(0.005)
         until_idle(server)
+
+
+def test_a_text_that_never_began_is_no_empty_text(serve: Serve) -> None:
+    with serve(max_rows=1, grace=0) as server:
+        first = request(server, ENDLESS)
+        running(server, 1)
+        second = request(server, ENDLESS)
+        end = time.monotonic() + PATIENCE
+        engine = server.service.engine
+        while engine.waiting < 1 or not engine._live[0].texts[0].started:
+            assert time.monotonic() < end
+            time.sleep(0.005)
+    assert received(first).status == 200  # cut where it was
+    answer = received(second)
+    assert (answer.status, answer.error()["code"]) == (503, "shutting_down")
