@@ -72,7 +72,7 @@ def make_app(service: Service, log: Callable[[str], None]) -> ASGIApp:
             app,
             allow_origins=options.cors,
             allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type"],
+            allow_headers=["*"],  # OpenAI's client for JavaScript sends some of its own
             expose_headers=["Retry-After"],
         )
     return Guard(app, options, metrics, log)

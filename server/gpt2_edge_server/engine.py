@@ -78,7 +78,7 @@ class Engine:
         self._taken = 0  # places
         self._live: list[Call] = []
         self._wake = threading.Condition()
-        self._ends = self._closing = False
+        self._ends = self._closing = self._cut = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="gpt2-edge engine", daemon=True)
         metrics.watch(self)
@@ -146,8 +146,11 @@ class Engine:
     def submit(self, texts: Sequence[SingleText], streams: bool = False) -> Call:
         """Let `texts` take part from the next step on; on the event loop, within `reserved`.
 
-        streams: their events are read as they come, not at the end.
+        streams: their events are read as they come, not at the end. Raises ApiError (503) where
+        `end_all` has cut the texts of a server that ends.
         """
+        if self._cut and texts:
+            raise shutting_down()
         call = Call(self, texts, streams)
         for text in texts:
             self._decoder.submit(text)
@@ -163,11 +166,16 @@ class Engine:
         call.changed.set()
 
     def end_all(self, reason: str) -> None:
-        """End every text where it is."""
-        for call in list(self._live):
-            for text in call.texts:
-                self._decoder.cancel(text, reason)
-        self._tell(list(self._live))
+        """End every text where it is; with "length", those that never began get a 503."""
+        self._cut = self._cut or reason == "length"
+        calls = list(self._live)
+        texts = [text for call in calls for text in call.texts]
+        for text in texts:  # all before the first row is free, which would let one begin
+            if self._cut and not (text.over or text.started):
+                text.error = shutting_down()
+        for text in texts:
+            self._decoder.cancel(text, reason)
+        self._tell(calls)
 
     def _run(self) -> None:
         while True:

@@ -12,10 +12,13 @@ _MOST_CONNECTIONS = 512
 
 
 class PatientProtocol(H11Protocol):
-    """A connection; one that sends no whole request for 20 to 40 seconds is closed."""
+    """A connection; one that sends no whole request for 20 to 40 seconds is closed.
+
+    So is one whose answer has ended, or was given up, and whose reader takes nothing of it.
+    """
 
     _checks: asyncio.TimerHandle | None = None
-    _idle_before = False
+    _over_before: tuple[object, int] | None = None  # the last request, and bytes not yet taken
 
     def connection_made(self, transport: Any) -> None:
         """See asyncio.Protocol; over 512 connections, closed at once."""
@@ -35,9 +38,13 @@ class PatientProtocol(H11Protocol):
         self._checks = self.loop.call_later(_HEADER_SECONDS, self._check)
 
     def _check(self) -> None:
-        idle = self.cycle is None or self.cycle.response_complete
-        if idle and self._idle_before:
-            self.transport.abort()
+        cycle, transport = self.cycle, self.transport
+        over: tuple[object, int] | None = None
+        if transport.is_closing() or cycle is None or cycle.response_complete:
+            over = cycle, transport.get_write_buffer_size()
+        before, self._over_before = self._over_before, over
+        # The same request is over since the last check, and its reader took nothing of the rest.
+        if over and before and over[0] is before[0] and over[1] >= before[1]:
+            transport.abort()
             return
-        self._idle_before = idle
         self._watch()

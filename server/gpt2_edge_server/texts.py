@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,7 @@ from gpt2_edge.decode.request import SingleText
 from gpt2_edge.decode.window import fitted
 from gpt2_edge_server.engine import Call
 from gpt2_edge_server.errors import about_field
+from gpt2_edge_server.pool import GaveUp
 from gpt2_edge_server.service import Service
 
 # Events that a reader leaves unread before its text is ended: no text is this far ahead of a
@@ -135,16 +136,20 @@ async def writing(
     # What the model itself may refuse: tokens that it has not, and grammars.
     suspects = ("regex", "json_schema", "choices", "logit_bias")
 
-    def requests() -> list[Written]:
+    def requests(gone: Callable[[], bool]) -> list[Written]:
+        found: list[Written] = []
         with about_field(next((name for name in suspects if getattr(config, name)), None)):
-            return [
-                Written(number, request)
-                for number, ids in enumerate(prompts)
-                for request, _ in make_job(service.generator, ids, timed, None, {}).requests()
-                if isinstance(request, SingleText)
-            ]
+            for number, ids in enumerate(prompts):
+                if gone():
+                    raise GaveUp
+                found += (
+                    Written(number, request)
+                    for request, _ in make_job(service.generator, ids, timed, None, {}).requests()
+                    if isinstance(request, SingleText)
+                )
+        return found
 
-    written = await service.prepare.run(lambda gone: requests())
+    written = await service.prepare.run(requests)
     call = service.engine.submit([each.request for each in written], streams)
     try:
         yield Texts(call, written)

@@ -18,6 +18,7 @@ from gpt2_edge import (
     MissingDependencyError,
     PackageError,
 )
+from gpt2_edge.decode.grammar import _tokenizer
 from helpers import assert_one_line
 
 PROMPTS = ["The man in the boat", "x", "What do you", "Once upon a time " * 12, "He said"]
@@ -242,6 +243,24 @@ def test_a_grammar_holds_alone_in_batches_beams_and_drafts(
     for result in results:
         assert re.fullmatch(pattern, result.text or ""), result.text
         assert result.finish_reason in ("eos", "stop")
+
+
+def test_a_tokenizer_is_made_ready_for_grammars_once(
+    fp32: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llguidance = pytest.importorskip("llguidance")
+    made, make = [], llguidance.LLTokenizer
+
+    def counted(*arguments: Any, **settings: Any) -> Any:
+        made.append(arguments)
+        return make(*arguments, **settings)
+
+    _tokenizer.cache_clear()
+    monkeypatch.setattr(llguidance, "LLTokenizer", counted)
+    for regex in ("a+", "[0-9]{2}", "a+"):
+        text = fp32.generate("He said", max_new_tokens=8, regex=regex).text
+        assert re.match(regex, text)
+    assert len(made) == 1
 
 
 def test_grammars_without_their_library(fp32: Generator, monkeypatch: pytest.MonkeyPatch) -> None:

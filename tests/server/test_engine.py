@@ -129,6 +129,9 @@ def test_what_is_ended_ends_at_once(generator: Generator) -> None:
         assert call.texts[0].finish_reason == "length"
         while engine.running:
             await asyncio.sleep(0.001)
+        with pytest.raises(ApiError) as late:  # what was prepared meanwhile
+            engine.submit(texts(generator))
+        assert late.value.status == 503
 
     within(generator, test)
 

@@ -61,11 +61,13 @@ def test_cors_of_a_friend(keyed: Served) -> None:
     asked = {
         "Origin": "https://friend.example",
         "Access-Control-Request-Method": "POST",
-        "Access-Control-Request-Headers": "authorization,content-type",
+        # What OpenAI's client for JavaScript sends.
+        "Access-Control-Request-Headers": "authorization,content-type,x-stainless-lang",
     }
     answer = keyed.client.options("/v1/completions", headers=asked)
     assert answer.status_code == 200
     assert answer.headers["access-control-allow-origin"] == "https://friend.example"
+    assert "x-stainless-lang" in answer.headers["access-control-allow-headers"]
     answer = keyed.client.post(
         "/tokenize",
         json={"prompt": "A"},

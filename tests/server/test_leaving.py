@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from gpt2_edge.generate import Generator
 from gpt2_edge_server.protocol import PatientProtocol
 from server.served import PATIENCE, Serve, Served
+from server.wire import received
 
 PATH = "/v1/completions"
 ENDLESS: dict[str, Any] = {
@@ -86,15 +88,24 @@ def test_those_who_wait_and_leave_are_forgotten(serve: Serve) -> None:
         until_idle(server)
 
 
-def test_a_reader_that_takes_nothing(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gpt2_edge_server.exchange._READER_SECONDS", 0.5)
-    made = PatientProtocol.connection_made
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[PatientProtocol]:
+    """Those that a server takes from now on, with little room for what is on the way."""
+    made, connect = [], PatientProtocol.connection_made
 
     def with_little_room(self: PatientProtocol, transport: Any) -> None:
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-        made(self, transport)
+        made.append(self)
+        connect(self, transport)
 
     monkeypatch.setattr(PatientProtocol, "connection_made", with_little_room)
+    return made
+
+
+def test_a_reader_that_takes_nothing(
+    serve: Serve, connections: list[PatientProtocol], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gpt2_edge_server.exchange._READER_SECONDS", 0.5)
     with serve(max_rows=2) as server:
         # Log-probabilities make a step some kilobytes, so what is on the way is full soon.
         raw = request(server, {**ENDLESS, "stream": True, "logprobs": 8, "return_token_ids": True})
@@ -102,6 +113,48 @@ def test_a_reader_that_takes_nothing(serve: Serve, monkeypatch: pytest.MonkeyPat
         until_idle(server)
         raw.close()
         assert server.client.get("/health").status_code == 200
+
+
+def test_an_answer_that_was_given_up_leaves_no_connection(
+    serve: Serve, connections: list[PatientProtocol], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gpt2_edge_server.exchange._READER_SECONDS", 0.5)
+    monkeypatch.setattr("gpt2_edge_server.protocol._HEADER_SECONDS", 0.2)
+    with serve(max_rows=2) as server:
+        raw = request(server, {**ENDLESS, "stream": True, "logprobs": 8, "return_token_ids": True})
+        end = time.monotonic() + PATIENCE
+        while not connections or connections[0] in connections[0].connections:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        until_idle(server)
+        raw.close()
+
+
+def test_a_busy_connection_is_not_idle(
+    serve: Serve, connections: list[PatientProtocol], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gpt2_edge_server.protocol._HEADER_SECONDS", 3600.0)  # checks are made here
+
+    def check(protocol: PatientProtocol) -> None:
+        done = threading.Event()
+
+        def made() -> None:
+            protocol._check()
+            done.set()
+
+        protocol.loop.call_soon_threadsafe(made)
+        assert done.wait(PATIENCE)
+
+    with serve(max_rows=2) as server:
+        for _ in range(4):
+            assert server.client.get("/health").status_code == 200
+            check(connections[0])
+        assert len(connections) == 1  # all on the first
+        for _ in range(2):
+            check(connections[0])
+        assert connections[0].transport.is_closing()
+        assert server.client.get("/health").status_code == 200
+        assert len(connections) == 2
 
 
 def test_leaving_while_the_prompt_is_scored(serve: Serve, generator: Generator) -> None:
@@ -118,3 +171,18 @@ def test_leaving_while_the_prompt_is_scored(serve: Serve, generator: Generator) 
             assert time.monotonic() < end
             time.sleep(0.005)
         until_idle(server)
+
+
+def test_a_text_that_never_began_is_no_empty_text(serve: Serve) -> None:
+    with serve(max_rows=1, grace=0) as server:
+        first = request(server, ENDLESS)
+        running(server, 1)
+        second = request(server, ENDLESS)
+        end = time.monotonic() + PATIENCE
+        engine = server.service.engine
+        while engine.waiting < 1 or not engine._live[0].texts[0].started:
+            assert time.monotonic() < end
+            time.sleep(0.005)
+    assert received(first).status == 200  # cut where it was
+    answer = received(second)
+    assert (answer.status, answer.error()["code"]) == (503, "shutting_down")

@@ -135,6 +135,7 @@ def test_a_port_in_use(sample_fp32: Path) -> None:
         (["--max-rows", "0"], "--max-rows is 0"),
         (["--max-queue", "-1"], "--max-queue is -1"),
         (["--max-cache-mb", "nan"], "--max-cache-mb is nan"),
+        (["--max-cache-mb", "1e305"], "--max-cache-mb is 1e+305"),
         (["--max-cache-mb", "1"], "raise --max-cache-mb"),
         (["--grace", "-1"], "--grace is -1"),
         (["--timeout", "0"], "--timeout is 0"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +95,7 @@ def _options(options: argparse.Namespace, make: type[ServerOptions]) -> ServerOp
         ("max_rows", 1, _MOST_ROWS),
         ("max_queue", 0, _MOST_QUEUE),
         ("max_body_kb", 1, 1 << 20),
-        ("max_cache_mb", 0, math.inf),
+        ("max_cache_mb", 0, 1e9),
         ("grace", 0, 86400),
         ("timeout", 0.001, 86400),
     ):
@@ -112,7 +111,7 @@ def _options(options: argparse.Namespace, make: type[ServerOptions]) -> ServerOp
         port=options.port,
         max_rows=options.max_rows,
         max_queue=options.max_queue,
-        max_cache_bytes=None if cache is None or math.isinf(cache) else int(cache * 1e6),
+        max_cache_bytes=None if cache is None else int(cache * 1e6),
         max_body_bytes=options.max_body_kb << 10,
         grace=options.grace,
         timeout=options.timeout,
