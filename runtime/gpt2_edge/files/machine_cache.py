@@ -203,6 +203,8 @@ class Entry:
         """What is there, every file being what its record says; None where nothing is.
 
         hashes: compare the SHA-256 of the files even where inode, size and times are as they were.
+        Another process may remove or replace it at any time: what reads the files has to be ready
+        for their not being there, and to ask `is_unchanged` behind it.
         """
         if self._cache.folder is None:
             return None
