@@ -15,11 +15,18 @@ def session_options(threads: int | None, prepack: bool = True) -> ort.SessionOpt
     options.log_severity_level = _FATAL_ONLY
     options.intra_op_num_threads = threads or 0  # 0: one for each physical core
     options.enable_mem_pattern = False  # plans memory per input shape; ours change every step
-    # By its name or first bytes a file could be of ONNX Runtime's own format, which is not checked.
-    options.add_session_config_entry("session.load_model_format", "ONNX")
-    # Unsigned weights are exact everywhere and slower where signed ones are.
-    unsigned = "1" if signed_weights_overflow() else "0"
-    options.add_session_config_entry("session.x64quantprecision", unsigned)
+    for key, value in config_entries().items():
+        options.add_session_config_entry(key, value)
     if not prepack:
         options.add_session_config_entry("session.disable_prepacking", "1")
     return options
+
+
+def config_entries() -> dict[str, str]:
+    """ONNX Runtime's configuration entries of every session; they may change how it optimizes."""
+    return {
+        # By its name or first bytes a file could be of ONNX Runtime's own format, unchecked.
+        "session.load_model_format": "ONNX",
+        # Unsigned weights are exact everywhere and slower where signed ones are.
+        "session.x64quantprecision": "1" if signed_weights_overflow() else "0",
+    }
