@@ -25,6 +25,7 @@ from gpt2_edge.graph.providers import (
     candidates,
     check_options,
     check_placed,
+    find_libraries,
     onnx_providers,
     suggestion,
 )
@@ -129,6 +130,7 @@ class Session(LoadedGraph):
         check_options(asked, provider_options)
         reasons: list[str] = []
         for name in names:
+            find_libraries(name)
             providers = onnx_providers(name, provider_options, threads)
             # The CPU need not be tried; before 1.24 that is the only account of its nodes.
             tried = name != "cpu" or count_nodes
