@@ -215,6 +215,21 @@ class Placement:
         return nodes
 
 
+def left_to_cpu(session: ort.InferenceSession, operator: str) -> bool:
+    """Whether nodes of type `operator` are computed on the CPU, whatever takes the others.
+
+    False where ONNX Runtime keeps no account of it (before 1.24).
+    """
+    if not hasattr(session, "get_provider_graph_assignment_info"):
+        return False
+    return any(
+        node.op_type == operator
+        for subgraph in session.get_provider_graph_assignment_info()
+        if subgraph.ep_name == CPU
+        for node in subgraph.get_nodes()
+    )
+
+
 def _events(profile: Path) -> list[Any]:
     """What ONNX Runtime wrote; nothing where a name out of the graph broke its JSON."""
     try:
