@@ -56,8 +56,12 @@ def main() -> int:
     started = time.monotonic()
     options.work.mkdir(parents=True, exist_ok=True)
     pythons = {"cpu": sys.executable} | dict(entry.split("=", 1) for entry in options.python)
+    tokenizer = any(options.checkpoint.glob("tokenizer*.json"))
     packages = {
-        _name(*package): _export(options.checkpoint, options.work, *package) for package in PACKAGES
+        _name(*package): _export(options.checkpoint, options.work, tokenizer, *package)
+        for package in PACKAGES
+        # It finds its scales on a text.
+        if tokenizer or package[:2] != ("static", "int8")
     }
 
     rows, wrong = [], []
@@ -103,7 +107,9 @@ def _name(flavour: str, recipe: str, compute: str) -> str:
     return f"{flavour} {recipe}" + (" in float16" if compute == "float16" else "")
 
 
-def _export(checkpoint: Path, work: Path, flavour: str, recipe: str, compute: str) -> Path:
+def _export(
+    checkpoint: Path, work: Path, tokenizer: bool, flavour: str, recipe: str, compute: str
+) -> Path:
     folder = work / _name(flavour, recipe, compute).replace(" ", "-")
     print(f"exporting {folder.name}", file=sys.stderr, flush=True)
     shutil.rmtree(folder, ignore_errors=True)  # it may be of an earlier version
@@ -114,7 +120,7 @@ def _export(checkpoint: Path, work: Path, flavour: str, recipe: str, compute: st
         cache_dtype=compute,
         report=False,
         calibration=None if flavour == "static" else False,
-        tokenizer=any(checkpoint.glob("tokenizer*.json")),
+        tokenizer=tokenizer,
     )
     return export_package(checkpoint, folder, options).package.folder
 
