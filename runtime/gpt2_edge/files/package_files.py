@@ -42,6 +42,10 @@ class PackageFiles:
         """
         return {name: self._graph(name) for name in self._package.graph_files}
 
+    def states(self, names: Iterable[str]) -> dict[str, FileState]:
+        """What the system said of the files `names` before anything of them was read."""
+        return {name: self._states[name] for name in names}
+
     def attention_graph(self) -> bytes:
         """The graph as one that gives attention's weights; large tensors stay in the files.
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import operator
+import os
+
+import numpy as np
 import onnxruntime as ort
 
+from gpt2_edge.errors import GenerationError
 from gpt2_edge.graph.int8_overflow import signed_weights_overflow
+from gpt2_edge.untrusted import shown
 
+# Or one for each processor of a larger machine. Far more than there are processors only wait for
+# each other: 256 on two take half a minute to load the sample.
+_MOST_THREADS = 64
 _FATAL_ONLY = 4  # errors come as exceptions, whose words end in ours
 
 
@@ -30,3 +39,19 @@ def config_entries() -> dict[str, str]:
         # Unsigned weights are exact everywhere and slower where signed ones are.
         "session.x64quantprecision": "1" if signed_weights_overflow() else "0",
     }
+
+
+def checked_threads(threads: int | None) -> int | None:
+    """`threads` as ONNX Runtime can take it; GenerationError for anything else."""
+    if threads is None:
+        return None
+    most = max(_MOST_THREADS, os.cpu_count() or 1)
+    try:
+        number = operator.index(threads)
+    except TypeError:
+        number = 0
+    if isinstance(threads, (bool, np.bool_)) or not 1 <= number <= most:
+        raise GenerationError(
+            f"threads is {shown(threads)}; it must be a whole number from 1 to {most}"
+        )
+    return number
