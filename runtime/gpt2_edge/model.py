@@ -66,21 +66,8 @@ class Model:
         ProviderError if the provider is not installed, takes nothing of the graph or has no such
         option.
         """
-        package = open_package(path)
-        # Both take a while, and the session leaves Python to the tokenizer. It compares the hashes
-        # of everything that is read here; its errors come first.
-        tokenizers: list[Tokenizer | None] = []
-        tokenizer = Beside(lambda: tokenizers.append(package_tokenizer(package, verify)))
-        session = Session(
-            package,
-            provider=provider,
-            provider_options=provider_options,
-            threads=threads,
-            verify=verify,
-            cache=MachineCache.default() if machine_cache else None,
-        )
-        tokenizer.result()
-        return cls(package, session, tokenizers[0], _generation_config(package))
+        parts = load_parts(path, provider, provider_options, threads, verify, machine_cache)
+        return cls(*parts)
 
     @property
     def fallback_reason(self) -> str | None:
@@ -194,3 +181,29 @@ def _generation_config(package: Package) -> GenerationConfig:
         return GenerationConfig.from_pretrained(package.folder)
     except GenerationError as error:
         raise PackageError(f"{error}; mend it in the checkpoint and export that again") from error
+
+
+def load_parts(
+    path: str | Path,
+    provider: str = AUTO,
+    provider_options: Mapping[str, str] | None = None,
+    threads: int | None = None,
+    verify: bool = True,
+    machine_cache: bool = True,
+) -> tuple[Package, Session, Tokenizer | None, GenerationConfig]:
+    """What a Model is made of; arguments and errors are those of `Model.load`."""
+    package = open_package(path)
+    # Both take a while, and the session leaves Python to the tokenizer. It compares the hashes of
+    # everything that is read here; its errors come first.
+    tokenizers: list[Tokenizer | None] = []
+    tokenizer = Beside(lambda: tokenizers.append(package_tokenizer(package, verify)))
+    session = Session(
+        package,
+        provider=provider,
+        provider_options=provider_options,
+        threads=threads,
+        verify=verify,
+        cache=MachineCache.default() if machine_cache else None,
+    )
+    tokenizer.result()
+    return package, session, tokenizers[0], _generation_config(package)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
-import shutil
 import stat
 import sys
 from pathlib import Path
@@ -71,6 +69,11 @@ def check_private(path: Path, folder: bool = True) -> None:
         raise CacheUnusableError(f"others may write to {path}: chmod 700")
 
 
+def token() -> str:
+    """A name that nobody else takes."""
+    return os.urandom(6).hex()
+
+
 def remove(path: Path, looked_at: os.stat_result | None = None) -> None:
     """Remove an entry, or what stands in its place, as far as that goes; links are not followed.
 
@@ -80,7 +83,9 @@ def remove(path: Path, looked_at: os.stat_result | None = None) -> None:
         if looked_at is not None and not os.path.samestat(path.lstat(), looked_at):
             return
         if not path.name.startswith(MAKING):
-            path = path.rename(path.with_name(f"{MAKING}gone-{secrets.token_hex(4)}"))
+            path = path.rename(path.with_name(f"{MAKING}gone-{token()}"))
         if path.is_symlink() or not path.is_dir():
             path.unlink()
+    import shutil  # with all that it imports, not for everybody who loads a package
+
     shutil.rmtree(path, ignore_errors=True)

@@ -6,12 +6,11 @@ import dataclasses
 import hashlib
 import json
 import os
-import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gpt2_edge.files.cache_folder import MAKING, CacheUnusableError, check_private
+from gpt2_edge.files.cache_folder import MAKING, CacheUnusableError, check_private, token
 from gpt2_edge.files.file_state import FileState, file_state, is_settled
 from gpt2_edge.files.package_folder import sha256_of
 from gpt2_edge.untrusted import UnreadableError, parse_json, read_bytes
@@ -108,7 +107,7 @@ def write_record(folder: Path, record: Record) -> None:
     """Put the record into the entry in `folder`, whole or not at all. Raises OSError."""
     value = dataclasses.asdict(record) | {"format": _FORMAT}
     # Beside the entry: a reader takes no other files in it than the record says.
-    new = folder.with_name(f"{MAKING}record-{secrets.token_hex(4)}")
+    new = folder.with_name(f"{MAKING}record-{token()}")
     try:
         new.write_text(json.dumps(value), "utf-8")
         new.chmod(0o600)

@@ -24,8 +24,6 @@ import contextlib
 import hashlib
 import os
 import re
-import secrets
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -39,6 +37,7 @@ from gpt2_edge.files.cache_folder import (
     check_private,
     make_private,
     remove,
+    token,
 )
 from gpt2_edge.files.cache_record import RECORD, Record, read_record, write_record
 from gpt2_edge.files.file_state import FileState
@@ -70,10 +69,11 @@ class Stored:
 
 @dataclass(frozen=True)
 class Listed:
-    """An entry for people: of which package and kind, how large, when it was last used."""
+    """An entry for people: of which package (its name and hash) and kind, how large, when used."""
 
     folder: Path
     package: str
+    package_hash: str
     kind: str
     bytes: int
     used: float
@@ -91,7 +91,7 @@ class MachineCache:
     """The entries in `folder`; None: there is no cache, and `problem` says why."""
 
     def __init__(self, folder: Path | None, limit: int = LIMIT, problem: str | None = None) -> None:
-        self.folder, self._limit, self.problem = folder, limit, problem
+        self.folder, self.limit, self.problem = folder, limit, problem
         if folder is not None:
             try:
                 check_private(folder)
@@ -129,7 +129,9 @@ class MachineCache:
             with contextlib.suppress(CacheUnusableError, OSError):
                 record = read_record(folder)
                 used = (folder / RECORD).lstat().st_mtime
-                found.append(Listed(folder, record.title, record.kind, _size(folder), used))
+                found.append(
+                    Listed(folder, record.title, record.package, record.kind, _size(folder), used)
+                )
         return sorted(found, key=lambda entry: entry.used, reverse=True)
 
     def clear(self, package: str | None = None) -> int:
@@ -156,11 +158,13 @@ class MachineCache:
         self._remove_abandoned(_ABANDONED)
         entries = [entry for entry in self.entries() if entry.folder != but]
         total = sum(entry.bytes for entry in entries)
-        while entries and total + size > self._limit:
+        while entries and total + size > self.limit:
             last = entries.pop()
             remove(last.folder)
             total -= last.bytes
-        if size > self._limit or shutil.disk_usage(self.folder).free < size + _KEPT_FREE:
+        import shutil  # with all that it imports, not for everybody who loads a package
+
+        if size > self.limit or shutil.disk_usage(self.folder).free < size + _KEPT_FREE:
             raise CacheUnusableError(f"{self.folder} has no room for {size / 1e6:,.0f} MB")
 
     def is_being_made(self, name: str) -> bool:
@@ -246,7 +250,7 @@ class Entry:
             if not insist and cache.is_being_made(self.name):
                 return False
             cache.make_room(size, but=place)
-            making = cache.folder / f"{MAKING}{self.name}-{secrets.token_hex(4)}"
+            making = cache.folder / f"{MAKING}{self.name}-{token()}"
             making.mkdir(0o700)
             write(making)
             record = self._key.of_files(making)
