@@ -80,6 +80,8 @@ def _status_of(error: BaseException, signals: Signals, debug: bool) -> int:
         streams.flush_output()
     except (OSError, ValueError):
         streams.drop_output()
+    if signals.status is not None or isinstance(error, KeyboardInterrupt):
+        _leave_undone()
     if signals.status is not None:  # whatever modules made of the exception on its way here
         if signals.status == 128 + signal.SIGINT:
             streams.say("interrupted")
@@ -100,6 +102,13 @@ def _status_of(error: BaseException, signals: Signals, debug: bool) -> int:
     else:
         streams.say(_line(error))
     return EXIT_ERROR
+
+
+def _leave_undone() -> None:
+    """Begin nothing in the background any more: the user wants an end."""
+    later = sys.modules.get("gpt2_edge.graph.later")
+    if later is not None:
+        later.drop_all()
 
 
 def _line(error: BaseException) -> str:
