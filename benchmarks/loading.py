@@ -33,16 +33,18 @@ FOLDERS = ("runtime", "export", "cli", "server")
 LOADING = """
 import json, sys, time
 from gpt2_edge.generate import Generator
-begun = time.perf_counter()
+begun, used = time.perf_counter(), time.process_time()
 generator = Generator.load(sys.argv[1])
-seconds = time.perf_counter() - begun
+seconds, used = time.perf_counter() - begun, time.process_time() - used
 generator.generate([1, 2, 3], max_new_tokens=100)
 lines = open("/proc/self/status").read().splitlines()
 fields = (line.split() for line in lines if line.startswith("Rss"))
 memory = {field[0].rstrip(":"): int(field[1]) * 1.024e-3 for field in fields}
-print(json.dumps({"load": seconds, "anonymous": memory["RssAnon"], "mapped": memory["RssFile"]}))
+figures = {"load": seconds, "load of a processor": used}
+print(json.dumps(figures | {"anonymous": memory["RssAnon"], "mapped": memory["RssFile"]}))
 """
-COLUMNS = {"load": "load s", "first text": "first text s", "anonymous": "anonymous MB",
+COLUMNS = {"load": "load s", "load of a processor": "of processor time s",
+           "first text": "first text s", "anonymous": "anonymous MB",
            "mapped": "of mapped files MB"}  # fmt: skip
 
 
@@ -86,7 +88,9 @@ def main() -> None:
     parser.add_argument("packages", nargs="+", type=Path, metavar="PACKAGE")
     parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="an older one")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, help="begin no round after so many")
     arguments = parser.parse_args()
+    begun = time.monotonic()
     with tempfile.TemporaryDirectory() as cache:
         cases = []
         for package in arguments.packages:
@@ -99,14 +103,18 @@ def main() -> None:
         time.sleep(2.5)  # from now on the times of the package's files tell
         for case in cases:
             case.run()
-        rounds = [[case.run() for case in cases] for _ in range(arguments.rounds)]
+        rounds: list[list[dict[str, float]]] = []
+        while len(rounds) < arguments.rounds:
+            if rounds and arguments.seconds and time.monotonic() - begun > arguments.seconds:
+                break
+            rounds.append([case.run() for case in cases])
     print(f"| package | {' | '.join(COLUMNS.values())} |")
     print("|---" * (len(COLUMNS) + 1) + "|")
     for number, case in enumerate(cases):
         medians = [statistics.median(one[number][key] for one in rounds) for key in COLUMNS]
         cells = [f"{value:.0f}" if value > 10 else f"{value:.3f}" for value in medians]
         print(f"| {case.name} | {' | '.join(cells)} |")
-    print(f"\n{processor()}, {os.cpu_count()} processors, {arguments.rounds} rounds")
+    print(f"\n{processor()}, {os.cpu_count()} processors, {len(rounds)} rounds")
 
 
 if __name__ == "__main__":

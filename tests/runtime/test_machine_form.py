@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,7 @@ def test_a_damaged_form_is_made_anew(
 ) -> None:
     first, _ = load_twice(package)
     (folder,) = kept(cache)
+    time.sleep(0.05)  # file systems note times in steps
     damage(folder)
     again = Generator.load(package)
     assert not loaded(again)

@@ -34,7 +34,7 @@ _SMALLEST = 16 << 20
 # Seconds after loading in which the processor is the caller's: who waits for a text has it then.
 _PATIENCE = 2.0
 # Packing takes the weights' size in memory, half as much for what is saved, and pages of the file.
-_MEMORY_TIMES, _FILE_TIMES = 4, 4
+_MEMORY_TIMES, _FILE_TIMES = 4, 3
 
 
 class MachineForm:
