@@ -100,9 +100,6 @@ def main() -> None:
             cases.append(Case(f"{package.name}, with", package, ROOT, cache))
         for case in cases:  # files are read, modules compiled, and the cache is filled
             case.run()
-        time.sleep(2.5)  # from now on the times of the package's files tell
-        for case in cases:
-            case.run()
         rounds: list[list[dict[str, float]]] = []
         while len(rounds) < arguments.rounds:
             if rounds and arguments.seconds and time.monotonic() - begun > arguments.seconds:

@@ -272,6 +272,12 @@ def test_a_place_that_takes_no_folder(tmp_path: Path) -> None:
     assert cache.clear() == 0
 
 
+def test_a_name_of_any_length(cache: MachineCache) -> None:
+    entry = cache.entry(PACKAGE, "rows", {}, "n" * (2 << 20))
+    assert entry.make(writer())
+    assert entry.open() is not None
+
+
 def test_what_fails_for_another_reason_is_told(cache: MachineCache) -> None:
     def fail(folder: Path) -> None:
         raise ZeroDivisionError
