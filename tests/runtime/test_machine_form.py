@@ -22,6 +22,7 @@ from gpt2_edge.files.package import open_package
 from gpt2_edge.graph import later, machine_form
 from gpt2_edge.graph.machine_form import KIND, optimize
 from gpt2_edge.graph.session import Session
+from gpt2_edge_export.graph import onnx_builder
 
 PROMPT = [464, 262, 11, 373]
 
@@ -94,6 +95,18 @@ def test_it_is_the_same_whatever_is_asked_of_it(cache: MachineCache, package: Pa
     assert loaded(second)
     assert outputs(first) == outputs(second)
     np.testing.assert_array_equal(first.attention(PROMPT), second.attention(PROMPT))
+
+
+def test_weights_in_a_file_of_their_own(
+    cache: MachineCache, random_package: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_builder, "EMBED_LIMIT", 0)
+    package = random_package("int4", n_embd=64, n_head=2, vocab_size=600)
+    graph, weights = (package / name for name in ("model.onnx", "model.onnx.data"))
+    monkeypatch.setattr(machine_form, "_SMALLEST", graph.stat().st_size + weights.stat().st_size)
+    first, second = load_twice(package)
+    assert loaded(second)
+    np.testing.assert_array_equal(first.logits([1, 2, 3]), second.logits([1, 2, 3]))
 
 
 @pytest.mark.parametrize("flavour", ["portable", "static"])

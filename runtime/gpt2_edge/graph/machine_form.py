@@ -45,7 +45,6 @@ class MachineForm:
 
     def __init__(self, package: Package, cache: MachineCache) -> None:
         self._package = package
-        self._size = sum(package.manifest.files[name].bytes for name in package.graph_files)
         self._known = KnownFiles(cache, package)
         self._cache = cache
         matters = {
@@ -109,7 +108,7 @@ class MachineForm:
         Both in a while, in the background.
         """
         names = list(names)
-        make = self._stored is None and self._size >= _SMALLEST
+        make = self._stored is None and self._size(names) >= _SMALLEST
         if self._cache.folder is None or not (make or self._known.unknown(files.states(names))):
             return
 
@@ -122,8 +121,9 @@ class MachineForm:
 
     def make(self, files: PackageFiles, names: Iterable[str], insist: bool = False) -> bool:
         """Make the form from `files`, whose hashes were right; whether it is there then."""
-        available = available_memory()
-        if available is not None and available < _MEMORY_TIMES * self._size:
+        names = list(names)
+        size, available = self._size(names), available_memory()
+        if available is not None and available < _MEMORY_TIMES * size:
             self._cache.problem = "there is no memory to make it"
             return False
 
@@ -138,9 +138,14 @@ class MachineForm:
                     path.unlink()
                 (folder / _FAILED).write_text(reason(error), "utf-8")
 
-        made = self._entry.make(write, _FILE_TIMES * self._size, insist)
+        made = self._entry.make(write, _FILE_TIMES * size, insist)
         self._stored = self._entry.open()
         return made
+
+    def _size(self, names: Iterable[str]) -> int:
+        """Bytes of the graph and its weights, which are `names` but for the tokenizer."""
+        manifest = self._package.manifest
+        return sum(manifest.files[name].bytes for name in names if name != manifest.tokenizer)
 
 
 def optimize(package: Package, cache: MachineCache) -> tuple[Stored, bool]:
