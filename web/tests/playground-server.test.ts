@@ -633,6 +633,19 @@ test("a link has the text and the seed; the text before comes back by Undo", asy
   await leave(guest);
 });
 
+test("a link has nothing else of the page's address", async () => {
+  const guest = await visitor(browser);
+  const page = await guest.open(`${server.url}?token=secret&package=https://u:p@other.org/#seed=3`);
+  await ready(page);
+  await page.locator("#text").fill("A & b");
+  await page.getByRole("button", { name: "Share as a link" }).click();
+  await said(page, /^Link copied/);
+  const link = await page.evaluate(() => navigator.clipboard.readText());
+  const seed = await page.locator("#write-seed").inputValue();
+  assert.equal(link, `${server.url}#text=A+%26+b&seed=${seed}`);
+  await leave(guest);
+});
+
 test("the same seed gives the same continuations; the theme and the view stay", async () => {
   const { page, guest } = await visit();
   const seed = await page.locator("#write-seed").inputValue();
