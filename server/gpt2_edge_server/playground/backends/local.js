@@ -7,7 +7,9 @@
  */
 
 /** Of the package that was chosen last, so that a reload finds it; behind it the page's folder. */
-const ADDRESS = "gpt2-edge/package";
+const ADDRESS = "gpt2-edge/package/";
+/** What an earlier version kept for all playgrounds of a site at once, links' packages among it. */
+const ADDRESS_BEFORE = "gpt2-edge/package";
 /** Beside the page, where nothing else was asked for. */
 const DEFAULT_ADDRESS = "package/";
 const WORKER = new URL("../local/worker.js", import.meta.url);
@@ -95,6 +97,7 @@ function firstWanted() {
 
 function keptAddress() {
   try {
+    localStorage.removeItem(ADDRESS_BEFORE);
     return localStorage.getItem(storageKey());
   } catch {
     return null;
@@ -112,7 +115,7 @@ function keep(address) {
 
 /** Other playgrounds of the same site have their own. */
 function storageKey() {
-  return ADDRESS + new URL(".", document.baseURI).pathname;
+  return ADDRESS + new URL(".", document.baseURI).pathname.slice(1);
 }
 
 /** Where the page's address names a package, it is the one that is loaded. @param {string} address */
