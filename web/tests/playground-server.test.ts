@@ -24,6 +24,7 @@ import {
   WAIT,
   type Visitor,
 } from "./playground.js";
+import { startRelay } from "./relay.js";
 import { startServer, type ServerProcess } from "./server-process.js";
 
 const TEXT =
@@ -415,6 +416,19 @@ test("Model: speed and self-test leave each other alone, and say so when there i
   await guest.close();
 });
 
+test("a connection that ends when it is used is followed by another one", async () => {
+  const { page, guest } = await visit();
+  let asked = 0;
+  await page.route("**/next", (route) => {
+    asked += 1;
+    return asked === 1 ? route.abort("connectionreset") : route.continue();
+  });
+  await view(page, "next");
+  assert.equal(asked, 2);
+  assert.equal(await page.locator("#notice").isVisible(), false);
+  await guest.close();
+});
+
 test("Write: what is tried again goes on from where the caret is by then", async () => {
   const { page, guest } = await visit("The old man was tired. The end.");
   const text = page.locator("#text");
@@ -724,13 +738,19 @@ test("scripts from right to left, characters of several tokens, and input method
   await leave(guest);
 });
 
-test("when the server goes, the text stays, and Try again goes on with a new one", async () => {
+test("when the server goes, the text stays, and Try again goes on with a new one, and its model", async () => {
   const own = await startServer("int4");
+  const relay = await startRelay();
+  relay.lead(own.url);
   const guest = await visitor(browser);
-  const page = await guest.open(own.url);
+  const page = await guest.open(relay.url);
   await ready(page);
   await page.locator("#text").fill(TEXT);
+  await view(page, "read");
+  const figure = await page.locator(".figure").textContent();
+  await page.locator("#tab-write").click();
   await own.kill();
+  relay.lead();
   await page.locator("#text").press("Tab");
   await page
     .getByRole("alert")
@@ -738,20 +758,28 @@ test("when the server goes, the text stays, and Try again goes on with a new one
     .waitFor(WAIT);
   await assertAccessible(page, "a failure");
   assert.equal(await textOf(page), TEXT);
-  await page.keyboard.type(" more");
-  assert.equal(await textOf(page), `${TEXT} more`);
-  const again = await startServer("int4", Number(new URL(own.url).port));
+  const again = await startServer("fp32");
+  relay.lead(again.url);
   try {
     await page.getByRole("button", { name: "Try again" }).click();
     await continuations(page);
     assert.equal(await page.locator("#notice").isVisible(), false);
+    await view(page, "model");
+    await page.locator(".model-head .help").getByText(/^fp32/).waitFor();
+    await view(page, "read");
+    await page.locator(".read .token[class*=surprise]").first().waitFor();
+    assert.notEqual(await page.locator(".figure").textContent(), figure);
+    await page.locator("#tab-write").click();
+    await page.locator("#text").press("Control+End");
+    await page.keyboard.type(" more");
+    assert.equal(await textOf(page), `${TEXT} more`);
     await page.reload();
     await ready(page);
     assert.equal(await textOf(page), `${TEXT} more`);
   } finally {
     await again.kill();
+    await relay.close();
   }
-  await page.reload().catch(() => {});
   await guest.close();
 });
 
@@ -779,7 +807,7 @@ test("a failed load keeps the text, and is told until Try again succeeds", async
 });
 
 test("a server with a key asks for it, once", async () => {
-  const locked = await startServer("int4", 0, ["--api-key", "open-sesame"]);
+  const locked = await startServer("int4", ["--api-key", "open-sesame"]);
   const guest = await visitor(browser);
   const page = await guest.open(locked.url);
   await page.getByRole("alert").getByText("This server asks for a key.").waitFor(WAIT);
