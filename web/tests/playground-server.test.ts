@@ -10,6 +10,7 @@ import {
   assertFits,
   assertTouchable,
   continuations,
+  Drag,
   focused,
   generated,
   kept,
@@ -26,6 +27,7 @@ import {
 } from "./playground.js";
 import { startRelay } from "./relay.js";
 import { startServer, type ServerProcess } from "./server-process.js";
+import { PACKAGES } from "./support.js";
 
 const TEXT =
   "Once upon a time there was an old man who lived by the sea.\n\nOne night he heard a voice, and";
@@ -827,6 +829,19 @@ test("a server with a key asks for it, once", async () => {
   await page.locator(".option .word:not(:empty)").first().waitFor(WAIT);
   await guest.close();
   await locked.kill();
+});
+
+test("files that are dropped do not take the page's place: the model is the server's", async () => {
+  const { page, guest } = await visit();
+  const drag = await Drag.over(page, [`${PACKAGES}int8`]);
+  await page.locator(".drop-target", { hasText: "a package cannot be dropped here" }).waitFor();
+  await drag.drop();
+  await page.mouse.move(200, 200);
+  await page.locator(".drop-target").waitFor({ state: "hidden" });
+  assert.equal(await textOf(page), TEXT);
+  assert.equal(guest.context.pages().length, 1);
+  await view(page, "next");
+  await leave(guest);
 });
 
 test("a text beyond what the server reads is used to its end", async () => {
