@@ -20,6 +20,7 @@ from gpt2_edge_cli.registry import build_parser, find_verb, load_verb
 from gpt2_edge_cli.signals import Signals
 
 EXIT_ERROR = 2
+_MULTIPLIES = "export"  # the verb that multiplies matrices in NumPy
 
 
 def run(arguments: Sequence[str], signals: Signals) -> int:
@@ -57,7 +58,11 @@ def _dispatch(arguments: Sequence[str], signals: Signals) -> int:
         _print_and_end(build_parser().format_help())
     if first == "--version":
         _print_and_end(f"gpt2-edge {__version__}\n")
-    verb = load_verb(find_verb(first))
+    name = find_verb(first)
+    if signals.own_process and name != _MULTIPLIES:
+        # Otherwise OpenBLAS begins its threads when NumPy is imported, for nothing.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    verb = load_verb(name)
     try:
         options = verb.parser.parse(others)
     except HelpAskedError:
