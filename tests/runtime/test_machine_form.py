@@ -239,21 +239,24 @@ def test_another_package_version_or_setting_is_another_form(
     assert loaded(Generator.load(package))
 
 
+@pytest.mark.parametrize(
+    ("why", "expected"), [("no kernel of it can be saved", 1), ("bad allocation", 3)]
+)
 def test_what_onnxruntime_cannot_save_is_tried_once(
-    cache: MachineCache, package: Path, monkeypatch: pytest.MonkeyPatch
+    cache: MachineCache, package: Path, monkeypatch: pytest.MonkeyPatch, why: str, expected: int
 ) -> None:
     tries = []
 
     def fail(*_: object) -> None:
         tries.append(1)
-        raise RuntimeError("no kernel of it can be saved")
+        raise RuntimeError(why)
 
     monkeypatch.setattr(machine_form, "_save", fail)
     for _ in range(3):
         assert not loaded(Generator.load(package))
         finish_all()
-    assert len(tries) == 1
-    with pytest.raises(PackageError, match="no kernel of it can be saved"):
+    assert len(tries) == expected
+    with pytest.raises(PackageError, match=why):
         optimize(open_package(package), cache)
 
 

@@ -35,6 +35,7 @@ from gpt2_edge.files.cache_folder import (
     CacheUnusableError,
     cache_folder,
     check_private,
+    free_space,
     make_private,
     remove,
     token,
@@ -163,9 +164,7 @@ class MachineCache:
             last = entries.pop()
             remove(last.folder)
             total -= last.bytes
-        import shutil  # with all that it imports, not for everybody who loads a package
-
-        if size > self.limit or shutil.disk_usage(self.folder).free < size + _KEPT_FREE:
+        if size > self.limit or free_space(self.folder) < size + _KEPT_FREE:
             raise CacheUnusableError(f"{self.folder} has no room for {size / 1e6:,.0f} MB")
 
     def is_being_made(self, name: str) -> bool:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import onnxruntime as ort
 
 from gpt2_edge.errors import PackageError
-from gpt2_edge.files.cache_folder import CacheUnusableError
+from gpt2_edge.files.cache_folder import CacheUnusableError, free_space
 from gpt2_edge.files.known_files import KnownFiles
 from gpt2_edge.files.machine_cache import MachineCache, Stored, package_hash
 from gpt2_edge.files.package_files import PackageFiles
@@ -113,9 +114,10 @@ class MachineForm:
             return
 
         def keep() -> None:
-            self._known.note(files.states(names), names)
-            if make:
-                self.make(files, names)
+            with suppress(MemoryError):
+                self._known.note(files.states(names), names)
+                if make:
+                    self.make(files, names)
 
         Later(keep, _PATIENCE)
 
@@ -136,6 +138,9 @@ class MachineForm:
             except Exception as error:  # ONNX Runtime raises a family of its own
                 for path in folder.iterdir():
                     path.unlink()
+                # Of what may be otherwise the next time, nothing is noted.
+                if "alloc" in str(error) or free_space(folder) < _FILE_TIMES * size:
+                    raise CacheUnusableError(reason(error)) from error
                 (folder / _FAILED).write_text(reason(error), "utf-8")
 
         made = self._entry.make(write, _FILE_TIMES * size, insist)
