@@ -79,6 +79,7 @@ class Sampling(Body, kw_only=True):
     keep: Count | None = None
     prompt_lookup_num_tokens: Annotated[int, Meta(ge=0, le=64)] | None = None
     return_token_ids: bool | None = None  # vLLM's: the ids of each choice, in token_ids
+    parse_special: bool = False  # special tokens that are written out count as such
 
 
 class CompletionBody(Sampling, kw_only=True):
@@ -90,7 +91,6 @@ class CompletionBody(Sampling, kw_only=True):
     echo: bool | None = None
     logprobs: Alternatives | None = None
     suffix: str | None = None
-    parse_special: bool = False
 
 
 class Part(Body):

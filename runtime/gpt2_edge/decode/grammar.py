@@ -19,7 +19,6 @@ from gpt2_edge.decode.processors import Logits
 from gpt2_edge.errors import GenerationError, MissingDependencyError, install_hint
 from gpt2_edge.untrusted import one_line
 
-
 # What a grammar may cost llguidance, whose own limits let `(a{1000}){1000}` compute for seconds
 # before it fails. Its unit of work: some 10,000 to 50,000 take a millisecond on an idle machine.
 _LIMITS: dict[str, Any] = {
