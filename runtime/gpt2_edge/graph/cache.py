@@ -70,7 +70,9 @@ class SharedCache:
                 binding.bind_ortvalue_output(present, value)
             else:  # ONNX Runtime allocates it where its provider likes it
                 binding.bind_output(present, self._device)
-        self._bound = self._device == "cpu" or self._on_device
+        # Elsewhere a part of the graph may run on the CPU, which gets a copy of what is bound, at
+        # the moment when it is bound.
+        self._bound = self._device == "cpu"
 
     def advance(self, binding: Any, tokens: int) -> None:
         self.length += tokens

@@ -42,8 +42,8 @@ class GraphRun:
         context = session.package.manifest.architecture.context_length
         self._last_position = min(capacity, context) - 1
         self._token, self._position = np.zeros((rows, 1), np.int64), np.zeros((rows, 1), np.int64)
-        # A device gets a copy of what is bound, at the moment when it is bound.
-        self._stays_bound = session.device == "cpu"
+        # Another provider's device gets a copy of what is bound, at the moment when it is bound.
+        self._stays_bound = session.provider == "cpu"
         self._bound_for_tokens = False
         # What is bound, and its memory: the binding keeps neither alive, nor does an OrtValue
         # before 1.24 keep its array.

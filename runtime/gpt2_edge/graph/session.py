@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import operator
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,14 @@ from gpt2_edge.files.package_files import PackageFiles
 from gpt2_edge.files.package_folder import Package
 from gpt2_edge.graph.attention import AttentionGraph
 from gpt2_edge.graph.background import Beside
-from gpt2_edge.graph.check import check_graph, check_onnxruntime, is_open, reason, try_graph
+from gpt2_edge.graph.check import (
+    ATTENTION,
+    check_graph,
+    check_onnxruntime,
+    is_open,
+    reason,
+    try_graph,
+)
 from gpt2_edge.graph.loaded import LoadedGraph
 from gpt2_edge.graph.providers import (
     AUTO,
@@ -25,12 +32,15 @@ from gpt2_edge.graph.providers import (
     candidates,
     check_options,
     check_placed,
+    find_libraries,
+    left_to_cpu,
     onnx_providers,
     suggestion,
 )
 from gpt2_edge.graph.session_options import session_options
 from gpt2_edge.graph.static_sequence import StaticSequence
 from gpt2_edge.graph.token_sequence import TokenSequence
+from gpt2_edge.graph.trial import try_steps
 from gpt2_edge.untrusted import shown
 
 FedSequence = TokenSequence | StaticSequence
@@ -40,9 +50,6 @@ FedSequence = TokenSequence | StaticSequence
 _MOST_THREADS = 64
 # What ONNX Runtime takes beside the weights, at the least.
 _ONNXRUNTIME_BYTES = 24 << 20
-# Tokens that a provider is tried with, and how far its logits may be apart, in standard deviations:
-# rounded activations make 0.15 of rounding noise, and what was wrong was 0.6 to 2.5 apart.
-_TRIED, _TOLERATED = 40, 0.25
 
 
 class Session(LoadedGraph):
@@ -129,6 +136,7 @@ class Session(LoadedGraph):
         check_options(asked, provider_options)
         reasons: list[str] = []
         for name in names:
+            find_libraries(name)
             providers = onnx_providers(name, provider_options, threads)
             # The CPU need not be tried; before 1.24 that is the only account of its nodes.
             tried = name != "cpu" or count_nodes
@@ -162,10 +170,12 @@ class Session(LoadedGraph):
         self._chunk = open_file(graph.static.chunk_file) if graph.static else None
         self.step_limit, self.last_row_only = None, False
         self.provider, self.device = name, PROVIDERS[name].device
+        if graph.cache == "shared" and left_to_cpu(self.onnx, ATTENTION):
+            self.device = "cpu"  # where the cache is written, such as CUDA's in float32
         if self._open_graph:
             try_graph(self.package, self.onnx)
         if tried:
-            self._try_steps(name)
+            self._try_steps(name, threads)
         nodes = placement.nodes(self.onnx)
         if self._chunk is not None:
             nodes += placement.nodes(self._chunk)
@@ -207,20 +217,15 @@ class Session(LoadedGraph):
             )
         return session
 
-    def _try_steps(self, name: str) -> None:
-        """Run the graph, and see whether several tokens in one step are computed right.
+    def _try_steps(self, name: str, threads: int | None) -> None:
+        """Run the graph, and see whether its steps are computed right; ProviderError if not."""
 
-        The WebGPU provider of 1.27 on a software GPU attends wrongly from five tokens on, that of
-        onnxruntime-web 1.30 from 32; OpenVINO's of 1.24 takes the default of logits_to_keep for a
-        constant.
-        """
-        architecture = self.package.manifest.architecture
-        ids = [i % architecture.vocab_size for i in range(min(_TRIED, architecture.context_length))]
-        keep = 0 if self._chunk is None else 1  # a static chunk has no logits of its own
+        def on_cpu() -> Callable[[int], FedSequence]:
+            reference = Session(self.package, provider="cpu", threads=threads, verify=False)
+            return reference.start
+
         try:
-            several = self.start(len(ids)).feed(ids, keep)
-            sequence = self.start(len(ids))
-            single = np.concatenate([sequence.feed([token_id]).copy() for token_id in ids])
+            trial = try_steps(self.package, self.start, on_cpu)
         except Exception as error:  # ONNX Runtime raises what the provider says
             advice = suggestion(name, self.package.manifest.graph.flavour)
             said = error.__cause__ if isinstance(error, GPT2EdgeError) else error
@@ -229,10 +234,14 @@ class Session(LoadedGraph):
                 f"{advice or '; use provider cpu, or export another recipe'}: "
                 f"ONNX Runtime {ort.__version__} says {reason(said or error)}"
             ) from error
-        self.last_row_only = keep == 0 and len(several) < len(ids)
-        apart = np.abs(several - single[-len(several) :]).max()
-        if not apart <= _TOLERATED * single.std():  # NaN is not
-            self.step_limit = 1
+        if not trial.single_right:
+            advice = suggestion(name, self.package.manifest.graph.flavour)
+            raise ProviderError(
+                f"{self.package.model_path} has other logits on {name} than on the CPU"
+                f"{advice or '; use provider cpu, or export another recipe'}"
+            )
+        self.last_row_only = trial.last_row_only
+        self.step_limit = None if trial.several_right else 1
 
     def start(self, capacity: int) -> FedSequence:
         """A new empty sequence with room for `capacity` tokens (at most the context length).
