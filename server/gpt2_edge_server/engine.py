@@ -230,13 +230,13 @@ class Engine:
                 if not call.started and any(text.started for text in call.texts):
                     call.started = True
                     self._metrics.first_token.observe(ended - call.submitted)
-            told = [call for call in calls if call.has_ended_more() or call.has_news]
+            more = [call for call in calls if call.has_ended_more() or call.has_news]
             over = [call for call in calls if call.over]
             if over:
                 self._count(over)
                 with self._wake:
                     self._live = [call for call in self._live if call not in over]
-            self._tell(told)
+            self._tell([call for call in calls if call in more or call in over])
 
     def _end_late(self, calls: Sequence[Call]) -> None:
         """End texts whose time is over before they had a row: none of them is an empty text."""

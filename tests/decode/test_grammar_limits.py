@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -42,6 +43,26 @@ def test_what_grows_too_large_ends_its_text(fp32: Generator) -> None:
     with pytest.raises(GenerationError) as raised:
         fp32.generate("A", regex=f"[xy]z{HOSTILE}", max_new_tokens=8)
     assert_one_line(raised.value, "grammar cannot go on", "too large", "repeat less")
+
+
+def test_prompts_share_what_is_made_of_a_grammar(
+    fp32: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import gpt2_edge.decode.grammar as module
+
+    made_of: list[object] = []
+
+    class Counted(module.CompiledGrammar):
+        def __init__(self, grammar: str, *rest: Any) -> None:
+            made_of.append(grammar)
+            super().__init__(grammar, *rest)
+
+    monkeypatch.setattr(module, "CompiledGrammar", Counted)
+    monkeypatch.setattr("gpt2_edge.requests.CompiledGrammar", Counted)
+    results = fp32.generate_batch(["A", "B", "C"] * 4, regex="(one|two) of [a-f]{3}", seed=1)
+    assert len(made_of) == 1
+    for result in results:
+        assert re.fullmatch("(one|two) of [a-f]{3}", result.text)
 
 
 @pytest.mark.parametrize(

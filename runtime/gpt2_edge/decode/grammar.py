@@ -80,7 +80,7 @@ class Grammar:
 
 
 class CompiledGrammar:
-    """A grammar for one tokenizer; `matcher` starts a text.
+    """A grammar for one tokenizer; `matcher` starts a text. Threads may share it.
 
     tokenizer_json: the tokenizer as the tokenizers library writes it. What can take long is done
     here, with other threads running, and within bounds. Raises GenerationError for a grammar that
@@ -119,6 +119,14 @@ class CompiledGrammar:
     def _check(matcher: Any) -> None:
         if matcher.is_error():
             raise _failure("the grammar cannot be used", matcher.get_error())
+
+
+@lru_cache(maxsize=4)
+def compiled(
+    grammar: str, tokenizer_json: str, vocab_size: int, eos_ids: tuple[int, ...]
+) -> CompiledGrammar:
+    """A CompiledGrammar, which the prompts of a batch share; see there for what it raises."""
+    return CompiledGrammar(grammar, tokenizer_json, vocab_size, eos_ids)
 
 
 def _failure(what: str, reason: str) -> GenerationError:
