@@ -56,7 +56,7 @@ class Chat:
             if config.context_overflow != "slide":
                 room = min(room, service.generator.context_length - len(ids) + 1)
             logprobs = (body.top_logprobs or 0) if body.logprobs else None
-            with service.held.texts(n * room, logprobs):
+            with service.held.texts(n * room, logprobs, exchange.size):
                 async with writing(service, [ids], config, n, bool(body.stream), places) as texts:
                     answer = Answer(service, body, ids)
                     if body.stream:

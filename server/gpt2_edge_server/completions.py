@@ -12,7 +12,7 @@ from gpt2_edge_server.exchange import Exchange
 from gpt2_edge_server.logprobs import LegacyLogprobs, joined
 from gpt2_edge_server.plan import Begun, Plan, Prompts, planned
 from gpt2_edge_server.pool import GaveUp, Gone
-from gpt2_edge_server.prompts import Encoded, begun, encoded
+from gpt2_edge_server.prompts import begun, encoded
 from gpt2_edge_server.scoring import Predicted, predicted
 from gpt2_edge_server.service import Service
 from gpt2_edge_server.texts import Texts, Written, writing
@@ -34,8 +34,7 @@ class Completions:
         with service.engine.reserved(len(plan.prompts) * plan.count) as places:
             sent = await service.prepare.run(lambda gone: self._encode(plan))
             prompts = Prompts(service, plan, sent)
-            read = sum(map(len, prompts.sent))
-            with service.held.texts(prompts.most_tokens(), plan.body.logprobs, read):
+            with service.held.texts(prompts.most_tokens(), plan.body.logprobs, exchange.size):
                 prompts.scores = await self._scores(plan, prompts.read)
                 wanted = prompts.read if plan.max_tokens else []
                 streams = bool(plan.body.stream)
@@ -50,9 +49,9 @@ class Completions:
                     content = await service.build.run(lambda gone: answer.whole(texts, gone))
                     await exchange.raw(content, "application/json")
 
-    def _encode(self, plan: Plan) -> list[Encoded]:
+    def _encode(self, plan: Plan) -> list[list[int]]:
         model, special = self._service.generator, plan.body.parse_special
-        return [begun(model, encoded(model, prompt, special)) for prompt in plan.prompts]
+        return [begun(model, encoded(model, prompt, special)).ids for prompt in plan.prompts]
 
     async def _scores(
         self, plan: Plan, prompts: Sequence[list[int]]

@@ -107,7 +107,7 @@ class Exchange:
     ) -> None:
         self.headers = Headers(scope=scope)
         self.path_params: Mapping[str, Any] = scope.get("path_params", {})
-        self.content = content
+        self.content, self.size = content, 0  # size: of the content that `body` has read
         self.started = False
         self.status = 0
         self._send, self._translate = send, translate
@@ -116,6 +116,7 @@ class Exchange:
     def body(self, decoder: msgspec.json.Decoder[Body]) -> Body:
         """See `parsed`; the content is gone then."""
         content, self.content = self.content, b""
+        self.size = len(content)
         return parsed(decoder, self.headers, content)
 
     def require_json(self) -> None:

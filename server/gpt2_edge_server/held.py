@@ -19,25 +19,29 @@ _PLAIN = 8  # tokens without any that are counted as one entry
 
 
 class Held:
-    """The entries of all answers that are under way; `places` is how many texts may be."""
+    """The entries of all answers that are under way.
 
-    def __init__(self, places: int) -> None:
-        self._most = max(12 * MOST_ENTRIES, places * _EACH_PLACE)
+    places: how many texts may be; body: the most bytes of a request.
+    """
+
+    def __init__(self, places: int, body: int) -> None:
+        self._most = max(12 * MOST_ENTRIES, places * _EACH_PLACE, 4 * body)
         self.taken = 0
         self.answers = 0  # how many are under way
 
     @contextmanager
-    def texts(self, tokens: int, logprobs: int | None, read: int = 0) -> Iterator[None]:
+    def texts(self, tokens: int, logprobs: int | None, body: int) -> Iterator[None]:
         """Memory for `tokens` of an answer while the block runs, on the event loop.
 
-        logprobs: alternatives to each token; None for no log-probabilities. read: tokens of its
-        prompts. Raises ApiError where there is none: 400 if it is too much for one answer, 429 if
+        logprobs: alternatives to each token; None for no log-probabilities. body: bytes of the
+        request. Raises ApiError where there is none: 400 if it is too much for one answer, 429 if
         it is too much now.
         """
         entries = tokens // _PLAIN if logprobs is None else tokens * (1 + logprobs)
         if entries > MOST_ENTRIES:
             raise _too_large(tokens, logprobs)
-        with self.bytes(_BYTES * (entries + read // _PLAIN)):
+        # Of each byte may come a number in a list, and again as a token.
+        with self.bytes(_BYTES * (entries + body // 2)):
             yield
 
     @contextmanager

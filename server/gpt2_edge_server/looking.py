@@ -112,7 +112,7 @@ class Looking:
         """POST /score."""
         body = exchange.body(_SCORE)
         service, most = self._service, self._model.context_length
-        with service.held.texts(most, body.alternatives, len(body.prompt)):
+        with service.held.texts(most, body.alternatives, exchange.size):
             content = await service.measure.run(lambda gone: self._scored(body, gone))
             await exchange.raw(content, "application/json")
 

@@ -11,7 +11,6 @@ from gpt2_edge_server.bodies import CompletionBody
 from gpt2_edge_server.errors import refused
 from gpt2_edge_server.logprobs import Fragment, LegacyLogprobs, TextOffset
 from gpt2_edge_server.pool import GaveUp, Gone
-from gpt2_edge_server.prompts import Encoded
 from gpt2_edge_server.scoring import Predicted
 from gpt2_edge_server.service import Service
 from gpt2_edge_server.settings import config_of
@@ -70,9 +69,9 @@ class Prompts:
     too long.
     """
 
-    def __init__(self, service: Service, plan: Plan, encoded: Sequence[Encoded]) -> None:
+    def __init__(self, service: Service, plan: Plan, sent: Sequence[list[int]]) -> None:
         self._model, self._plan = service.generator, plan
-        self.sent = [prompt.ids for prompt in encoded]
+        self.sent = sent
         self.read = checked_prompts(service, self.sent, plan.config)
         self.scores: list[list[Predicted]] | None = None
 

@@ -40,7 +40,7 @@ class Service:
         self.measure = Pool("measure", 1, self.engine.places)
         # For every connection: what has been computed is not refused.
         self.build = Pool("build", 2, 2 * MOST_CONNECTIONS)
-        self.held = Held(self.engine.places)
+        self.held = Held(self.engine.places, options.max_body_bytes)
         self.chat_kind, self.no_chat = _chat_kind(generator)
 
     def check_model(self, asked: str | None) -> None:
