@@ -14,6 +14,7 @@ from gpt2_edge_server.errors import busy, refused
 # Entries: log-probabilities, each about 100 bytes in memory and 40 in an answer.
 MOST_ENTRIES = 1 << 18
 _BYTES = 40
+_FREE = 1 << 10  # entries of each answer that do not count: small ones are never refused
 _EACH_PLACE = 1 << 15
 _PLAIN = 8  # tokens without any that are counted as one entry
 
@@ -47,7 +48,7 @@ class Held:
     @contextmanager
     def bytes(self, size: int) -> Iterator[None]:
         """Memory for an answer of `size` bytes while the block runs; ApiError (429) for none."""
-        entries = size // _BYTES
+        entries = max(0, size // _BYTES - _FREE)
         if self.taken + entries > self._most:
             raise busy("too many large answers are under way; try again later")
         self.taken += entries

@@ -99,13 +99,15 @@ def test_what_is_too_much_for_one_answer(server: Served, body: dict[str, Any], p
 def test_too_many_at_a_time_are_told_to_come_again(serve: Serve) -> None:
     with serve(max_rows=2) as server:
         held = server.service.held
-        with held.bytes(40 * held._most):
-            refusal = server.refused(429, PATH, prompt=TEXT, logprobs=1)
+        with held.bytes(40 * (held._most + 1024)):
+            refusal = server.refused(429, PATH, prompt=TEXT, logprobs=20, max_tokens=99)
             assert "large answers" in refusal["message"]
             server.refused(429, "/score", prompt=TEXT)
-            server.refused(429, "/attention", prompt=TEXT)
+            server.refused(429, "/attention", prompt=TEXT * 20)
+            server.refused(429, "/tokenize", prompt=TEXT * 9000)
+            # Small ones never are.
             assert server.post(PATH, prompt="A", max_tokens=2).status_code == 200
-        server.done(PATH, prompt=TEXT, logprobs=1)
+        server.done(PATH, prompt=TEXT, logprobs=20, max_tokens=99)
         assert held.taken == 0
 
 
