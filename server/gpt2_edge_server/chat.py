@@ -16,6 +16,7 @@ from gpt2_edge_server.bodies import ChatBody, Message
 from gpt2_edge_server.errors import about_field, refused
 from gpt2_edge_server.exchange import Exchange
 from gpt2_edge_server.logprobs import chat_logprobs
+from gpt2_edge_server.pool import LIGHT_TOKENS
 from gpt2_edge_server.service import Service
 from gpt2_edge_server.settings import config_of
 from gpt2_edge_server.texts import Texts, Written, checked_prompts, writing
@@ -63,7 +64,10 @@ class Chat:
                         await exchange.events(answer.stream(texts))
                         return
                     await texts.finished()
-                    content = await service.build.run(lambda gone: answer.whole(texts))
+                    if logprobs is None and n * room <= LIGHT_TOKENS:
+                        content = answer.whole(texts)
+                    else:
+                        content = await service.build.run(lambda gone: answer.whole(texts))
                     await exchange.raw(content, "application/json")
 
     def _prompt(self, talk: Talk, special: bool) -> tuple[list[int], tuple[int, ...]]:
@@ -126,7 +130,7 @@ class Answer:
         }
 
     def whole(self, texts: Texts) -> bytes:
-        """All choices at once, as JSON; in a thread beside the event loop."""
+        """All choices at once, as JSON."""
         choices = [
             {
                 "index": number,

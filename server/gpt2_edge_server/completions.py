@@ -11,7 +11,7 @@ from gpt2_edge_server.bodies import CompletionBody
 from gpt2_edge_server.exchange import Exchange
 from gpt2_edge_server.logprobs import LegacyLogprobs, joined
 from gpt2_edge_server.plan import Begun, Plan, Prompts, planned
-from gpt2_edge_server.pool import GaveUp, Gone
+from gpt2_edge_server.pool import GaveUp, Gone, nobody_left
 from gpt2_edge_server.prompts import begun, encoded
 from gpt2_edge_server.scoring import Predicted, predicted
 from gpt2_edge_server.service import Service
@@ -46,8 +46,7 @@ class Completions:
                         await exchange.events(answer.stream(texts))
                         return
                     await texts.finished()
-                    content = await service.build.run(lambda gone: answer.whole(texts, gone))
-                    await exchange.raw(content, "application/json")
+                    await exchange.raw(await answer.built(texts), "application/json")
 
     def _encode(self, plan: Plan) -> list[list[int]]:
         model, special = self._service.generator, plan.body.parse_special
@@ -78,8 +77,14 @@ class Answer:
             "model": service.name,
         }
 
+    async def built(self, texts: Texts) -> bytes:
+        """See `whole`: what is large, beside the event loop."""
+        if self._prompts.light:
+            return self.whole(texts, nobody_left)
+        return await self._service.build.run(lambda gone: self.whole(texts, gone))
+
     def whole(self, texts: Texts, gone: Gone) -> bytes:
-        """All choices at once, as JSON; in a thread beside the event loop."""
+        """All choices at once, as JSON."""
         own: list[list[Written]] = [[] for _ in self._prompts.read]
         for written in texts.read():
             own[written.prompt].append(written)
@@ -99,7 +104,8 @@ class Answer:
         options, plan = self._plan.body.stream_options, self._plan
         with_usage = options is not None and options.include_usage
         head = {**self._head, "usage": None} if with_usage else self._head
-        shown = await self._service.build.run(self._prompts.shown)
+        light, show = self._prompts.light, self._prompts.shown
+        shown = show(nobody_left) if light else await self._service.build.run(show)
         first = [each for each in shown for _ in range(plan.n)]
         counts = [self._counted(each) for each in first]
         if plan.body.echo or not texts.written:

@@ -10,7 +10,7 @@ from gpt2_edge.config import GenerationConfig
 from gpt2_edge_server.bodies import CompletionBody
 from gpt2_edge_server.errors import refused
 from gpt2_edge_server.logprobs import Fragment, LegacyLogprobs, TextOffset
-from gpt2_edge_server.pool import GaveUp, Gone
+from gpt2_edge_server.pool import LIGHT_TOKENS, GaveUp, Gone
 from gpt2_edge_server.scoring import Predicted
 from gpt2_edge_server.service import Service
 from gpt2_edge_server.settings import config_of
@@ -88,8 +88,13 @@ class Prompts:
                 most += plan.n * max(len(sent), len(given) // 4 if isinstance(given, str) else 0)
         return most
 
+    @property
+    def light(self) -> bool:
+        """Whether little is to be done for the answer."""
+        return self._plan.body.logprobs is None and self.most_tokens() <= LIGHT_TOKENS
+
     def shown(self, gone: Gone) -> list[Begun]:
-        """Each prompt once, for all of its texts; in a thread beside the event loop."""
+        """Each prompt once, for all of its texts."""
         found = []
         for number in range(len(self.sent)):
             if gone():
