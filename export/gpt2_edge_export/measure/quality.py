@@ -21,7 +21,7 @@ Count = Callable[[float], object]
 
 _FED = 128  # positions whose logits exist at one time
 # Of the time that a token takes with a FloatModel, what its layers take, which all run first.
-_LAYERS_SHARE = 0.4
+_LAYERS_SHARE = 0.45
 
 
 @dataclass(frozen=True)
