@@ -124,17 +124,20 @@ def block_sizes(checkpoint: Path, packages: Path) -> None:
 
 
 def loading(checkpoint: Path, packages: Path) -> None:
-    """Time to load fp32 with its weights inside model.onnx, and beside it."""
-    onnx_builder.EMBED_LIMIT, limit = 1 << 30, onnx_builder.EMBED_LIMIT
-    inside = export(checkpoint, packages / "inside", "fp32")
-    onnx_builder.EMBED_LIMIT = limit
-    beside = export(checkpoint, packages / "beside", "fp32")
-    times: dict[Path, list[float]] = {inside: [], beside: []}
-    for _ in range(ROUNDS):
+    """Time to load fp32 and int4 with the weights inside model.onnx, and beside it."""
+    for recipe in ("fp32", "int4"):
+        onnx_builder.EMBED_LIMIT, limit = 1 << 30, onnx_builder.EMBED_LIMIT
+        inside = export(checkpoint, packages / f"{recipe}-inside", recipe)
+        onnx_builder.EMBED_LIMIT = limit
+        beside = export(checkpoint, packages / f"{recipe}-beside", recipe)
+        times: dict[Path, list[float]] = {inside: [], beside: []}
+        for _ in range(ROUNDS):
+            for package, measured in times.items():
+                told = json.loads(gpt2_edge("bench", str(package), "--no-cache", "--json"))
+                measured.append(told["load_seconds"])
         for package, measured in times.items():
-            measured.append(json.loads(gpt2_edge("bench", str(package), "--json"))["load_seconds"])
-    for package, measured in times.items():
-        print(f"fp32, weights {package.name}: load {statistics.median(measured):.2f} s", flush=True)
+            seconds = statistics.median(measured)
+            print(f"{package.name}: load {seconds:.2f} s", flush=True)
 
 
 def norms(tokens: int) -> None:

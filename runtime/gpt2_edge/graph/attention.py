@@ -192,12 +192,12 @@ def _require_memory(size: int) -> None:
         mmap.mmap(-1, size).close()
     except (OSError, OverflowError, ValueError) as error:
         raise MemoryError from error
-    available = _available_memory()
+    available = available_memory()
     if available is not None and size > available:
         raise MemoryError
 
 
-def _available_memory() -> int | None:
+def available_memory() -> int | None:
     """Bytes that Linux can give without taking them from others; None where it does not say."""
     try:
         lines = _MEMORY.read_text("ascii").splitlines()

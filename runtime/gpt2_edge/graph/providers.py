@@ -8,13 +8,15 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnxruntime as ort
 
 from gpt2_edge.errors import ProviderError
 from gpt2_edge.untrusted import UnreadableError, parse_json, read_bytes
+
+if TYPE_CHECKING:
+    from tempfile import TemporaryDirectory
 
 AUTO = "auto"
 CPU = "CPUExecutionProvider"
@@ -179,7 +181,12 @@ class Placement:
     """
 
     def __init__(self, profile: bool) -> None:
-        self._folder = TemporaryDirectory(prefix="gpt2-edge-") if profile else None
+        self._folder: TemporaryDirectory[str] | None = None
+        if profile:
+            # With all that it imports, not for the CPU.
+            from tempfile import TemporaryDirectory
+
+            self._folder = TemporaryDirectory(prefix="gpt2-edge-")
 
     def __enter__(self) -> Placement:
         return self
@@ -194,6 +201,8 @@ class Placement:
         if self._folder is not None:
             options.enable_profiling = True
             # A file's name ends with its second, so two sessions need two folders.
+            from tempfile import mkdtemp
+
             folder = mkdtemp(dir=self._folder.name)
             options.profile_file_prefix = str(Path(folder) / "profile")
 

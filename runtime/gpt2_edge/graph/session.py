@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import mmap
-import operator
-import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import onnxruntime as ort
 
-from gpt2_edge.errors import GenerationError, GPT2EdgeError, PackageError, ProviderError
+from gpt2_edge.errors import GPT2EdgeError, PackageError, ProviderError
+from gpt2_edge.files.machine_cache import MachineCache
 from gpt2_edge.files.package_files import PackageFiles
 from gpt2_edge.files.package_folder import Package
 from gpt2_edge.graph.attention import AttentionGraph
@@ -25,6 +23,7 @@ from gpt2_edge.graph.check import (
     try_graph,
 )
 from gpt2_edge.graph.loaded import LoadedGraph
+from gpt2_edge.graph.machine_form import MachineForm, has_form
 from gpt2_edge.graph.providers import (
     AUTO,
     PROVIDERS,
@@ -37,17 +36,13 @@ from gpt2_edge.graph.providers import (
     onnx_providers,
     suggestion,
 )
-from gpt2_edge.graph.session_options import session_options
+from gpt2_edge.graph.session_options import checked_threads, session_options
 from gpt2_edge.graph.static_sequence import StaticSequence
 from gpt2_edge.graph.token_sequence import TokenSequence
 from gpt2_edge.graph.trial import try_steps
-from gpt2_edge.untrusted import shown
 
 FedSequence = TokenSequence | StaticSequence
 
-# Or one for each processor of a larger machine. Far more than there are processors only wait for
-# each other: 256 on two take half a minute to load the sample.
-_MOST_THREADS = 64
 # What ONNX Runtime takes beside the weights, at the least.
 _ONNXRUNTIME_BYTES = 24 << 20
 
@@ -65,13 +60,16 @@ class Session(LoadedGraph):
         verify: bool = True,
         prepack: bool = True,
         count_nodes: bool = False,
+        cache: MachineCache | None = None,
     ) -> None:
         """Load `package`.
 
         provider, provider_options, threads and verify are as in Generator.load. prepack: copy the
         weights into the layout that the kernels like; without it an fp32 graph runs from the
         memory-mapped file at half the memory and half the speed, and a quantized one very slowly.
-        count_nodes: try the CPU too as other providers are, so that `nodes` is never None.
+        count_nodes: try the CPU too as other providers are, so that `nodes` is never None. cache:
+        on the CPU, run the form of the package that it has (machine_form.py), or make one for the
+        next time; only with `verify`.
 
         `provider` and `nodes` say what was taken: nodes of the graph (static: of both) by provider,
         by ONNX Runtime's account; None where it keeps none (the CPU before 1.24). `attention`: the
@@ -81,15 +79,20 @@ class Session(LoadedGraph):
         """
         self.package = package
         self.fallback_reason: str | None = None
-        threads = _checked_threads(threads)
+        self._form: MachineForm | None = None
+        threads = checked_threads(threads)
         self.attention = AttentionGraph(package, threads, verify)
         check_onnxruntime(package)
         try:
             _check_room(package)
             files = PackageFiles(package)
             read = package.runtime_files()
+            if cache is not None and verify and prepack and not count_nodes and has_form(package):
+                self._form = MachineForm(package, cache)
+            form = self._form
+            hashed = read if form is None else form.unknown(files, read)
             # Hashes are compared while ONNX Runtime loads; a wrong one is the better message.
-            hashes = Beside(lambda: files.check_hashes(read)) if verify else None
+            hashes = Beside(lambda: files.check_hashes(hashed)) if verify else None
             failure: Exception | None = None
             try:
                 read = self._check_files(files)
@@ -101,8 +104,12 @@ class Session(LoadedGraph):
             if failure is not None:
                 raise failure
             if verify:
-                files.check_hashes(set(read) - set(package.runtime_files()))
+                run = form is None or not form.loaded  # the files themselves are
+                rest = read if form is None or run else form.unknown(files, read)
+                files.check_hashes(set(rest) - set(hashed))
                 files.check_unchanged(read)
+                if form is not None and self.provider == "cpu":
+                    form.keep_later(files, read)
         except MemoryError as error:
             raise PackageError(f"{package.folder} does not fit into memory") from error
         except OSError as error:  # such as too many open files
@@ -163,6 +170,12 @@ class Session(LoadedGraph):
         def open_file(file: str) -> ort.InferenceSession:
             options = session_options(threads, prepack)
             placement.record(options)
+            if name == "cpu" and self._form is not None:
+                session = self._form.load(options)
+                if session is not None:
+                    return session
+                options = session_options(threads, prepack)
+                placement.record(options)
             return self._open(file, files.source(file), name, options, providers)
 
         graph = self.package.manifest.graph
@@ -254,22 +267,6 @@ class Session(LoadedGraph):
             return TokenSequence(self, capacity)
         except MemoryError as error:
             raise self.memory_error(1, capacity) from error
-
-
-def _checked_threads(threads: int | None) -> int | None:
-    """`threads` as ONNX Runtime can take it; GenerationError for anything else."""
-    if threads is None:
-        return None
-    most = max(_MOST_THREADS, os.cpu_count() or 1)
-    try:
-        number = operator.index(threads)
-    except TypeError:
-        number = 0
-    if isinstance(threads, (bool, np.bool_)) or not 1 <= number <= most:
-        raise GenerationError(
-            f"threads is {shown(threads)}; it must be a whole number from 1 to {most}"
-        )
-    return number
 
 
 def _check_room(package: Package) -> None:
