@@ -94,7 +94,7 @@ def shared_buffers(
     """Zeros [rows, heads, capacity, head_size] for each layer's keys, then its values.
 
     Parts of one array: from 4 MB on NumPy asks Linux for huge pages, with which a step of one token
-    reads keys and values faster. Memory is taken as it is written, page by page.
+    reads keys and values faster. A smaller one takes memory as it is written, page by page.
     """
     shape = (rows, architecture.num_heads, capacity, architecture.head_size)
     return list(np.zeros((2 * architecture.num_layers, *shape), graph.cache_dtype))
