@@ -23,7 +23,7 @@ from gpt2_edge.graph.session import Session
 from gpt2_edge.status import status_line
 from gpt2_edge.text.tokenizer import Tokenizer
 from gpt2_edge_export.blank_weights import BlankWeights
-from gpt2_edge_export.calibrate import activation_ranges, calibrate
+from gpt2_edge_export.calibrate import activation_ranges, calibrate, efforts
 from gpt2_edge_export.checkpoint.checkpoint import Checkpoint
 from gpt2_edge_export.checkpoint.config import GPT2Config
 from gpt2_edge_export.graph.flavours import CHUNK_FILE, write_graph
@@ -84,9 +84,10 @@ class Draft:
         weights, recipe = RoundedWeights(self.checkpoint), self.plan.recipe
         if calibration is None or not (recipe.quantized or self.plan.cache_dtype == "int8"):
             return weights
-        matrices = 4 * self.checkpoint.config.n_layer + 1
-        with progress_bar(matrices, f"weights to {recipe.name}", "matrices") as bar:
-            return calibrate(weights, recipe, self.calibration_windows(calibration), bar.update)
+        ids = self.calibration_windows(calibration)
+        effort = sum(efforts(recipe, weights.config, ids.size, ids.shape[1]).values())
+        with progress_bar(effort, f"weights to {recipe.name}") as bar:
+            return calibrate(weights, recipe, ids, bar.update)
 
     def calibration_windows(self, text: Text) -> npt.NDArray[np.int64]:
         """Token ids [windows, seq] to calibrate on."""
@@ -139,8 +140,8 @@ class Draft:
             group: dataclasses.asdict(size)
             for group, size in group_sizes(self.plan.recipe, self.checkpoint.config).items()
         }
-        exact = self.plan.exact
-        quality = measure(self.folder, text, None if exact else self._write_reference)
+        reference = None if self.plan.exact else RoundedWeights(self.checkpoint)
+        quality = measure(self.folder, text, reference)
         return dataclasses.replace(manifest, quality=quality | {"groups": sizes})
 
     def finish(self, manifest: Manifest) -> Manifest:
@@ -154,13 +155,6 @@ class Draft:
         manifest = dataclasses.replace(manifest, files=file_records(self.folder))
         write_text(self.folder / MANIFEST_FILE, manifest.to_json())
         return manifest
-
-    def _write_reference(self, folder: Path) -> None:
-        """The same model in fp32 with this package's tokenizer, as plain as can be."""
-        folder.mkdir()
-        draft = dataclasses.replace(self, tokenizer=None, folder=folder, plan=EXACT)
-        graph = draft._write_graph(RoundedWeights(self.checkpoint), None)
-        draft._write_manifest(draft._manifest(graph))
 
     def _write_graph(self, weights: Weights, calibration: Text | None) -> Graph:
         ranges = None

@@ -152,6 +152,7 @@ def test_a_damaged_entry_is_not_there_and_is_made_anew(
 ) -> None:
     entry = an_entry(cache)
     assert entry.make(writer())
+    time.sleep(0.05)  # file systems note times in steps, most of them of a few milliseconds
     damage(opened(entry).folder)
     assert entry.open() is None
     assert entry.make(writer())
@@ -181,6 +182,8 @@ def test_what_was_written_just_now_is_told_by_its_hashes(
     monkeypatch.setattr("gpt2_edge.files.file_state._STEP", 1 << 60)  # everything is too young
     entry = an_entry(cache)
     assert entry.make(writer())
+    assert opened(entry).record.states  # nobody else knew the folder
+    os.utime(opened(entry).folder / "weights.bin", ns=(1, 1))
     assert opened(entry).record.states == {}
     monkeypatch.setattr("gpt2_edge.files.cache_record.sha256_of", lambda _: "another")
     assert entry.open() is None
@@ -267,6 +270,12 @@ def test_a_place_that_takes_no_folder(tmp_path: Path) -> None:
     assert cache.problem
     assert cache.entries() == []
     assert cache.clear() == 0
+
+
+def test_a_name_of_any_length(cache: MachineCache) -> None:
+    entry = cache.entry(PACKAGE, "rows", {}, "n" * (2 << 20))
+    assert entry.make(writer())
+    assert entry.open() is not None
 
 
 def test_what_fails_for_another_reason_is_told(cache: MachineCache) -> None:

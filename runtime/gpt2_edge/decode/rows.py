@@ -57,6 +57,9 @@ class SharedRows:
         )
         self._runs: dict[tuple[int, int], GraphRun] = {}
         self._prompt_runs: dict[int, GraphRun] = {}
+        # One for the runs of all spans, which are a square of the rows.
+        places = self._buffers[0].shape[0]
+        self._logits = np.empty((places, 1, architecture.vocab_size), np.float32)
 
     def step(self, rows: Sequence[int], tokens: Sequence[Sequence[int]], keep: int = 1) -> Floats:
         """See Rows. Raises ContextOverflowError, and feeds nothing, where tokens do not fit."""
@@ -160,7 +163,7 @@ class SharedRows:
         views = [buffer[first:end] for buffer in self._buffers]
         manifest = self._session.package.manifest
         cache = SharedCache(manifest.architecture, manifest.graph, views)
-        return GraphRun(graph, cache, end - first, views[0].shape[2])
+        return GraphRun(graph, cache, end - first, views[0].shape[2], self._logits)
 
     def _require_room(self, row: int, fed: Sequence[int]) -> None:
         if not 0 < len(fed) <= self.capacity - len(self.ids[row]):

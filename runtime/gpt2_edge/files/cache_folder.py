@@ -69,6 +69,13 @@ def check_private(path: Path, folder: bool = True) -> None:
         raise CacheUnusableError(f"others may write to {path}: chmod 700")
 
 
+def free_space(folder: Path) -> int:
+    """Bytes that the disk of `folder` has left for this user; OSError."""
+    import shutil  # with all that it imports, not for everybody who loads a package
+
+    return shutil.disk_usage(folder).free
+
+
 def token() -> str:
     """A name that nobody else takes."""
     return os.urandom(6).hex()
@@ -86,6 +93,6 @@ def remove(path: Path, looked_at: os.stat_result | None = None) -> None:
             path = path.rename(path.with_name(f"{MAKING}gone-{token()}"))
         if path.is_symlink() or not path.is_dir():
             path.unlink()
-    import shutil  # with all that it imports, not for everybody who loads a package
+    import shutil
 
     shutil.rmtree(path, ignore_errors=True)

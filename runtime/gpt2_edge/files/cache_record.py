@@ -58,13 +58,17 @@ class Record:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def of_files(self, folder: Path) -> Record:
-        """The same with what lies in `folder`, which is brought to disk. Raises OSError."""
-        files = {}
+        """The same with what lies in `folder`, which is brought to disk. Raises OSError.
+
+        Nobody but this process knows the folder yet, so there is no other writer to be told.
+        """
+        files, states = {}, {}
         for path in sorted(folder.iterdir()):
             path.chmod(0o600)
             _to_disk(path)
+            states[path.name] = file_state(path)
             files[path.name] = CachedFile(path.stat().st_size, sha256_of(path))
-        return dataclasses.replace(self, files=files)
+        return dataclasses.replace(self, files=files, states=states)
 
     def states_of(self, folder: Path) -> dict[str, FileState]:
         """What the system says of each file now."""

@@ -35,6 +35,7 @@ from gpt2_edge.files.cache_folder import (
     CacheUnusableError,
     cache_folder,
     check_private,
+    free_space,
     make_private,
     remove,
     token,
@@ -51,6 +52,7 @@ LIMIT = 4 << 30  # bytes of all entries together
 _KEPT_FREE = 512 << 20  # of the disk, that no entry takes
 _ABANDONED = 600.0  # seconds after which nobody is still at work in a folder that begins so
 _USED_AGAIN = 60.0  # seconds after which a use is noted again
+_TITLE = 200  # characters of a package's name, which may be of any length
 _ENTRY_NAME = re.compile(r"[a-z0-9-]{1,40}-[0-9a-f]{32}")
 
 
@@ -120,7 +122,7 @@ class MachineCache:
         kind: small letters, digits and dashes. matters: whatever else changes what is made. title:
         the package's name, for lists; it is no part of the key.
         """
-        return Entry(self, Record(package, kind, dict(matters), title))
+        return Entry(self, Record(package, kind, dict(matters), title[:_TITLE]))
 
     def entries(self) -> list[Listed]:
         """All that is there, last used first."""
@@ -162,9 +164,7 @@ class MachineCache:
             last = entries.pop()
             remove(last.folder)
             total -= last.bytes
-        import shutil  # with all that it imports, not for everybody who loads a package
-
-        if size > self.limit or shutil.disk_usage(self.folder).free < size + _KEPT_FREE:
+        if size > self.limit or free_space(self.folder) < size + _KEPT_FREE:
             raise CacheUnusableError(f"{self.folder} has no room for {size / 1e6:,.0f} MB")
 
     def is_being_made(self, name: str) -> bool:

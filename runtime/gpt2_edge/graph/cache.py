@@ -95,10 +95,13 @@ class SharedCache:
 def shared_buffers(
     architecture: Architecture, graph: Graph, rows: int, capacity: int
 ) -> list[npt.NDArray[Any]]:
-    """Zeros [rows, heads, capacity, head_size] for each layer's keys, then its values."""
+    """Zeros [rows, heads, capacity, head_size] for each layer's keys, then its values.
+
+    Parts of one array: from 4 MB on NumPy asks Linux for huge pages, with which a step of one token
+    reads keys and values faster. A smaller one takes memory as it is written, page by page.
+    """
     shape = (rows, architecture.num_heads, capacity, architecture.head_size)
-    # np.zeros takes memory page by page as it is written, not all of the capacity at once.
-    return [np.zeros(shape, graph.cache_dtype) for _ in range(2 * architecture.num_layers)]
+    return list(np.zeros((2 * architecture.num_layers, *shape), graph.cache_dtype))
 
 
 class ConcatCache:

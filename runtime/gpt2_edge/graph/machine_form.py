@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import onnxruntime as ort
 
 from gpt2_edge.errors import PackageError
-from gpt2_edge.files.cache_folder import CacheUnusableError
+from gpt2_edge.files.cache_folder import CacheUnusableError, free_space
 from gpt2_edge.files.known_files import KnownFiles
 from gpt2_edge.files.machine_cache import Entry, MachineCache, Stored, package_hash
 from gpt2_edge.files.package_files import PackageFiles
@@ -34,7 +35,7 @@ _SMALLEST = 16 << 20
 # Seconds after loading in which the processor is the caller's: who waits for a text has it then.
 _PATIENCE = 2.0
 # Packing takes the weights' size in memory, half as much for what is saved, and pages of the file.
-_MEMORY_TIMES, _FILE_TIMES = 4, 4
+_MEMORY_TIMES, _FILE_TIMES = 4, 3
 
 
 class MachineForm:
@@ -45,7 +46,6 @@ class MachineForm:
 
     def __init__(self, package: Package, cache: MachineCache) -> None:
         self._package = package
-        self._size = sum(package.manifest.files[name].bytes for name in package.graph_files)
         self._known = KnownFiles(cache, package)
         self._cache = cache
         self._entry = form_entry(package, cache, KIND)
@@ -100,21 +100,23 @@ class MachineForm:
         Both in a while, in the background.
         """
         names = list(names)
-        make = self._stored is None and self._size >= _SMALLEST
+        make = self._stored is None and self._size(names) >= _SMALLEST
         if self._cache.folder is None or not (make or self._known.unknown(files.states(names))):
             return
 
         def keep() -> None:
-            self._known.note(files.states(names), names)
-            if make:
-                self.make(files, names)
+            with suppress(MemoryError):
+                self._known.note(files.states(names), names)
+                if make:
+                    self.make(files, names)
 
         Later(keep, _PATIENCE)
 
     def make(self, files: PackageFiles, names: Iterable[str], insist: bool = False) -> bool:
         """Make the form from `files`, whose hashes were right; whether it is there then."""
-        available = available_memory()
-        if available is not None and available < _MEMORY_TIMES * self._size:
+        names = list(names)
+        size, available = self._size(names), available_memory()
+        if available is not None and available < _MEMORY_TIMES * size:
             self._cache.problem = "there is no memory to make it"
             return False
 
@@ -127,11 +129,19 @@ class MachineForm:
             except Exception as error:  # ONNX Runtime raises a family of its own
                 for path in folder.iterdir():
                     path.unlink()
+                # Of what may be otherwise the next time, nothing is noted.
+                if "alloc" in str(error) or free_space(folder) < _FILE_TIMES * size:
+                    raise CacheUnusableError(reason(error)) from error
                 (folder / _FAILED).write_text(reason(error), "utf-8")
 
-        made = self._entry.make(write, _FILE_TIMES * self._size, insist)
+        made = self._entry.make(write, _FILE_TIMES * size, insist)
         self._stored = self._entry.open()
         return made
+
+    def _size(self, names: Iterable[str]) -> int:
+        """Bytes of the graph and its weights, which are `names` but for the tokenizer."""
+        manifest = self._package.manifest
+        return sum(manifest.files[name].bytes for name in names if name != manifest.tokenizer)
 
 
 def optimize(package: Package, cache: MachineCache) -> tuple[Stored, bool]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-import platform
 import sys
 from pathlib import Path
 
@@ -22,7 +21,9 @@ def processor() -> str:
 
     Linux tells all of it, Windows the model and the features that it knows, macOS the model.
     """
-    told = [sys.platform, platform.machine(), platform.processor(), *_features()]
+    # Not the module platform, which on Linux asks another program.
+    machine = os.uname().machine if sys.platform != "win32" else ""
+    told = [sys.platform, machine, *_features()]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 
@@ -32,6 +33,7 @@ def _features() -> list[str]:
 
         present = ctypes.windll.kernel32.IsProcessorFeaturePresent
         return [
+            os.environ.get("PROCESSOR_ARCHITECTURE", ""),
             os.environ.get("PROCESSOR_IDENTIFIER", ""),
             os.environ.get("PROCESSOR_REVISION", ""),
             *(str(number) for number in range(128) if present(number)),

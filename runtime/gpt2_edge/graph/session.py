@@ -22,6 +22,7 @@ from gpt2_edge.graph.check import (
     reason,
     try_graph,
 )
+from gpt2_edge.graph.huge_pages import large_regions, use_huge_pages
 from gpt2_edge.graph.loaded import LoadedGraph
 from gpt2_edge.graph.machine_form import MachineForm, has_form
 from gpt2_edge.graph.prompt_form import PromptForm
@@ -189,9 +190,11 @@ class Session(LoadedGraph):
                 placement.record(options)
             return self._open(file, files.source(file), name, options, providers)
 
-        graph = self.package.manifest.graph
+        graph, before = self.package.manifest.graph, large_regions()
         self.onnx = open_file(graph.file)
         self._chunk = open_file(graph.static.chunk_file) if graph.static else None
+        if name == "cpu":
+            use_huge_pages(before)
         self.step_limit, self.last_row_only = None, False
         self.provider, self.device = name, PROVIDERS[name].device
         if graph.cache == "shared" and left_to_cpu(self.onnx, ATTENTION):
