@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from gpt2_edge import Generator
 from gpt2_edge.graph.cache import SharedCache, shared_buffers
-from gpt2_edge.graph.prefill import CPU_CHUNK, PREFILL_CHUNK
+from gpt2_edge.graph.prefill import PREFILL_CHUNK, TOKEN_TILE
 from gpt2_edge.graph.run import GraphRun
 from gpt2_edge.graph.token_sequence import TokenSequence
 
@@ -55,7 +55,7 @@ def main() -> None:
             if weights == "auto" and generator.session.prompts is None:
                 print(f"{package}: nothing is kept for its prompts (gpt2-edge optimize)\n")
                 continue
-            for chunk in (CPU_CHUNK, PREFILL_CHUNK):
+            for chunk in (TOKEN_TILE, PREFILL_CHUNK):
                 ways[package, weights, chunk] = generator
     print("| package | --prompt-weights | part | tokens | tokens a second |\n|---|---|---|---|---|")
     for tokens in arguments.tokens:

@@ -17,7 +17,7 @@ from gpt2_edge.decode.rows_protocol import Floats, Rows, common_prefix
 from gpt2_edge.errors import ContextOverflowError
 from gpt2_edge.graph.cache import SharedCache, shared_buffers
 from gpt2_edge.graph.loaded import LoadedGraph
-from gpt2_edge.graph.prefill import CPU_CHUNK, next_part
+from gpt2_edge.graph.prefill import next_part
 from gpt2_edge.graph.run import GraphRun
 from gpt2_edge.graph.session import FedSequence, Session
 
@@ -89,7 +89,7 @@ class SharedRows:
     def read(self, row: int, tokens: Sequence[int]) -> tuple[int, Floats | None]:
         """See Rows."""
         fed = self.ids[row]
-        begin, end = next_part(len(fed), len(fed) + len(tokens), CPU_CHUNK)
+        begin, end = next_part(len(fed), len(fed) + len(tokens))
         count = end - len(fed)
         part = [*fed[begin:], *tokens[:count]]
         self.trim(row, begin)

@@ -9,10 +9,8 @@ would be, tokens before it are fed again, or before the others. spec/prefill.jso
 from __future__ import annotations
 
 # Attention's scores take heads x chunk x context floats, and a caller can stop between two parts.
+# Speed is flat from about 100 tokens on.
 PREFILL_CHUNK = 256
-# On a CPU attention computes what it then masks, and what lies between operators leaves the cache:
-# benchmarks/prompts.py has the speed of both.
-CPU_CHUNK = 128
 TOKEN_GROUP = 16
 TOKEN_TILE = 128
 
@@ -32,8 +30,3 @@ def next_part(start: int, end: int, chunk: int = PREFILL_CHUNK) -> tuple[int, in
     if stop - begin > 1 and (stop - begin) % TOKEN_TILE == 1:
         stop -= 1 + TOKEN_GROUP
     return begin, stop
-
-
-def usual_chunk(device: str) -> int:
-    """The new tokens in a part where nobody asks for another number of them."""
-    return CPU_CHUNK if device == "cpu" else PREFILL_CHUNK

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from gpt2_edge.errors import ContextOverflowError
 from gpt2_edge.graph.cache import Cache, ConcatCache, SharedCache, shared_buffers
 from gpt2_edge.graph.loaded import LoadedGraph
-from gpt2_edge.graph.prefill import next_part, usual_chunk
+from gpt2_edge.graph.prefill import PREFILL_CHUNK, next_part
 from gpt2_edge.graph.run import GraphRun
 
 
@@ -66,7 +66,7 @@ class TokenSequence:
     def prefill(
         self,
         ids: Sequence[int],
-        chunk: int | None = None,
+        chunk: int = PREFILL_CHUNK,
         should_stop: Callable[[], bool] | None = None,
     ) -> npt.NDArray[np.float32] | None:
         """Feed a prompt in chunks; logits [vocab] after its last token, None if stopped before.
@@ -83,13 +83,11 @@ class TokenSequence:
         return logits
 
     def read(
-        self, ids: Sequence[int], chunk: int | None = None
+        self, ids: Sequence[int], chunk: int = PREFILL_CHUNK
     ) -> tuple[int, npt.NDArray[np.float32] | None]:
         """Feed the next part of a prompt: how many of `ids` it took, and logits [vocab] after the
         last of them, None where some are left. See next_part for what a part is.
         """
-        if chunk is None:
-            chunk = usual_chunk(self._session.device)
         begin, end = next_part(self.length, self.length + len(ids), chunk)
         count = end - self.length
         part = [*self.ids[begin:], *ids[:count]]
