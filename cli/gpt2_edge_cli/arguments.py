@@ -44,6 +44,13 @@ def add_package(parser: argparse.ArgumentParser) -> None:
         help="neither use nor make the form that this machine keeps of a package (gpt2-edge "
         "optimize)",
     )
+    parser.add_argument(
+        "--prompt-weights",
+        choices=("auto", "off"),
+        default="auto",
+        help="read prompts with the 8-bit weights that gpt2-edge optimize has made, if it has "
+        "(auto, the default), or as the package is (off)",
+    )
 
 
 def add_provider_options(parser: argparse.ArgumentParser) -> None:
@@ -119,6 +126,7 @@ def load(options: argparse.Namespace) -> Generator:
             provider_options=provider_options(options),
             threads=thread_count(options),
             machine_cache=not options.no_cache,
+            prompt_weights=options.prompt_weights,
         )
         rest.result()
         from gpt2_edge.generate import Generator

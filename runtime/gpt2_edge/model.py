@@ -16,11 +16,13 @@ from gpt2_edge.graph.providers import AUTO
 from gpt2_edge.graph.session import Session
 from gpt2_edge.prompts import check_vocabulary, require_text, token_ids
 from gpt2_edge.text.tokenizer import Tokenizer, package_tokenizer
+from gpt2_edge.untrusted import shown
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 Prompt = str | Sequence[int]
+PROMPT_WEIGHTS = ("auto", "off")
 
 
 class Model:
@@ -53,6 +55,7 @@ class Model:
         threads: int | None = None,
         verify: bool = True,
         machine_cache: bool = True,
+        prompt_weights: str = "auto",
     ) -> Self:
         """Load the package in the folder `path`.
 
@@ -62,12 +65,17 @@ class Model:
         providers that have their own there; None takes one for each physical core. verify: compare
         the SHA-256 of the files with the manifest. machine_cache: on the CPU, with `verify`, run
         the form of the package that this machine has made of it, and make one the first time; the
-        tokens are the same (docs/PACKAGE.md says where it lies). Raises PackageError, and
+        tokens are the same (docs/PACKAGE.md says where it lies). prompt_weights: "auto" reads
+        prompts with the 8-bit weights that `gpt2-edge optimize` has put there, if it has: about
+        twice as fast in int4, and with another rounding; "off" does not. Raises PackageError, and
         ProviderError if the provider is not installed, takes nothing of the graph or has no such
         option.
         """
-        parts = load_parts(path, provider, provider_options, threads, verify, machine_cache)
-        return cls(*parts)
+        return cls(
+            *load_parts(
+                path, provider, provider_options, threads, verify, machine_cache, prompt_weights
+            )
+        )
 
     @property
     def fallback_reason(self) -> str | None:
@@ -190,8 +198,13 @@ def load_parts(
     threads: int | None = None,
     verify: bool = True,
     machine_cache: bool = True,
+    prompt_weights: str = "auto",
 ) -> tuple[Package, Session, Tokenizer | None, GenerationConfig]:
     """What a Model is made of; arguments and errors are those of `Model.load`."""
+    if prompt_weights not in PROMPT_WEIGHTS:
+        raise GenerationError(
+            f"prompt_weights is {shown(prompt_weights)}; it must be {' or '.join(PROMPT_WEIGHTS)}"
+        )
     package = open_package(path)
     # Both take a while, and the session leaves Python to the tokenizer. It compares the hashes of
     # everything that is read here; its errors come first.
@@ -204,6 +217,7 @@ def load_parts(
         threads=threads,
         verify=verify,
         cache=MachineCache.default() if machine_cache else None,
+        prompt_weights=prompt_weights == "auto",
     )
     tokenizer.result()
     return package, session, tokenizers[0], _generation_config(package)

@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 _EXAMPLES = """Loading a package on the CPU, ONNX Runtime optimizes its graph and packs its weights
 for this processor. The result is kept in a cache and mapped from there the next time, which loads
 faster and takes less memory; the tokens are the same. It is made a moment after the first load of
-a package of more than 16 MB, or now. docs/PACKAGE.md says where the cache lies, who has to be
-trusted with it, and what makes an entry stale.
+a package of more than 16 MB, or now.
+
+Of packages with matrices in 4 bits it makes here, and only here, 8-bit weights to read prompts
+with, where that is faster on this machine. Prompts are then rounded otherwise than by the package
+itself (--prompt-weights off). docs/PACKAGE.md says where the cache lies, who has to be trusted with
+it, and what makes an entry stale.
 
 GPT2_EDGE_CACHE=FOLDER names another folder; empty, it switches the cache off.
 
@@ -39,6 +43,13 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
     )
     parser.add_argument("folder", nargs="?", metavar="PACKAGE", help="the package")
+    parser.add_argument(
+        "--prompt-weights",
+        choices=("auto", "off"),
+        default="auto",
+        help="8-bit weights to read prompts with: make them where they read faster here (auto, "
+        "the default), or not (off)",
+    )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--list", action="store_true", help="what is kept, last used first")
     what.add_argument("--clear", action="store_true", help="remove it")
@@ -62,21 +73,27 @@ def run(options: argparse.Namespace) -> int:
     elif options.folder is None:
         raise GenerationError("PACKAGE is missing: gpt2-edge optimize PACKAGE, --list or --clear")
     else:
-        _optimize(cache, options.folder)
+        _optimize(cache, options.folder, options.prompt_weights == "auto")
     return 0
 
 
-def _optimize(cache: MachineCache, folder: str) -> None:
+def _optimize(cache: MachineCache, folder: str, prompt_weights: bool) -> None:
     with Loading():
         from gpt2_edge.files.package import open_package
         from gpt2_edge.graph.check import check_onnxruntime
         from gpt2_edge.graph.machine_form import optimize
+        from gpt2_edge.graph.prompt_form import optimize_prompts
 
     package = open_package(folder)
     check_onnxruntime(package)
     stored, made = optimize(package, cache)
     print(one_line(f"{'made' if made else 'checked'}: {stored.record.bytes / 1e6:,.1f} MB in "
                    f"{stored.folder}"))  # fmt: skip
+    prompts, why_not = optimize_prompts(package, cache) if prompt_weights else (None, "")
+    if prompts is not None:
+        print(one_line(f"for prompts: {prompts.record.bytes / 1e6:,.1f} MB in {prompts.folder}"))
+    elif why_not:
+        print(one_line(f"for prompts: nothing, {why_not}"))
 
 
 def _list(cache: MachineCache) -> None:

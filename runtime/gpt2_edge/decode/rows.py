@@ -16,6 +16,7 @@ import numpy.typing as npt
 from gpt2_edge.decode.rows_protocol import Floats, Rows, common_prefix
 from gpt2_edge.errors import ContextOverflowError
 from gpt2_edge.graph.cache import SharedCache, shared_buffers
+from gpt2_edge.graph.loaded import LoadedGraph
 from gpt2_edge.graph.prefill import next_part
 from gpt2_edge.graph.run import GraphRun
 from gpt2_edge.graph.session import FedSequence, Session
@@ -55,6 +56,7 @@ class SharedRows:
             self.capacity + several,
         )
         self._runs: dict[tuple[int, int], GraphRun] = {}
+        self._prompt_runs: dict[int, GraphRun] = {}
         # One for the runs of all spans, which are a square of the rows.
         places = self._buffers[0].shape[0]
         self._logits = np.empty((places, 1, architecture.vocab_size), np.float32)
@@ -62,11 +64,7 @@ class SharedRows:
     def step(self, rows: Sequence[int], tokens: Sequence[Sequence[int]], keep: int = 1) -> Floats:
         """See Rows. Raises ContextOverflowError, and feeds nothing, where tokens do not fit."""
         for row, fed in zip(rows, tokens, strict=True):
-            if not 0 < len(fed) <= self.capacity - len(self.ids[row]):
-                raise ContextOverflowError(
-                    f"{len(fed)} more tokens do not fit behind {len(self.ids[row])} in a cache of "
-                    f"{self.capacity}"
-                )
+            self._require_room(row, fed)
         if len(self.ids) == 1 or len(tokens[0]) > 1:
             (row,), (fed,) = rows, tokens
             logits = self._run(row, row + 1).one(fed, len(self.ids[row]), keep)
@@ -95,8 +93,21 @@ class SharedRows:
         count = end - len(fed)
         part = [*fed[begin:], *tokens[:count]]
         self.trim(row, begin)
-        logits = self.step([row], [part])[0, -1]
+        logits = self._read(row, part)
         return count, logits if count == len(tokens) else None
+
+    def _read(self, row: int, part: list[int]) -> Floats:
+        """Logits [vocab] after `part` of a prompt, fed to `row`."""
+        prompts = self._session.prompts
+        if prompts is None:
+            last: Floats = self.step([row], [part])[0, -1]
+            return last
+        self._require_room(row, part)
+        if row not in self._prompt_runs:
+            self._prompt_runs[row] = self._new_run(prompts, row, row + 1)
+        logits: Floats = self._prompt_runs[row].one(part, len(self.ids[row]))[-1]
+        self.ids[row].extend(part)
+        return logits
 
     def trim(self, row: int, length: int) -> None:
         """See Rows."""
@@ -145,13 +156,21 @@ class SharedRows:
     def _run(self, first: int, end: int) -> GraphRun:
         run = self._runs.get((first, end))
         if run is None:
-            views = [buffer[first:end] for buffer in self._buffers]
-            manifest = self._session.package.manifest
-            cache = SharedCache(manifest.architecture, manifest.graph, views)
-            capacity = views[0].shape[2]
-            run = GraphRun(self._session, cache, end - first, capacity, self._logits)
-            self._runs[first, end] = run
+            run = self._runs[first, end] = self._new_run(self._session, first, end)
         return run
+
+    def _new_run(self, graph: LoadedGraph, first: int, end: int) -> GraphRun:
+        views = [buffer[first:end] for buffer in self._buffers]
+        manifest = self._session.package.manifest
+        cache = SharedCache(manifest.architecture, manifest.graph, views)
+        return GraphRun(graph, cache, end - first, views[0].shape[2], self._logits)
+
+    def _require_room(self, row: int, fed: Sequence[int]) -> None:
+        if not 0 < len(fed) <= self.capacity - len(self.ids[row]):
+            raise ContextOverflowError(
+                f"{len(fed)} more tokens do not fit behind {len(self.ids[row])} in a cache of "
+                f"{self.capacity}"
+            )
 
 
 class SeparateRows:

@@ -10,6 +10,7 @@ from gpt2_edge.files.attention_graph import attention_graph
 from gpt2_edge.files.file_state import FileState, file_state
 from gpt2_edge.files.onnx_file import OnnxFile, read_onnx
 from gpt2_edge.files.package_folder import Package, size_inside
+from gpt2_edge.files.prompt_graph import prompt_graph
 from gpt2_edge.files.protobuf import OnnxFileError
 
 # Graphs up to this size are read once, and hashed and loaded as the same bytes. Of larger ones
@@ -60,6 +61,33 @@ class PackageFiles:
                 return attention_graph(content, past_keys)
             with self._package.model_path.open("rb") as file:
                 return attention_graph(file, past_keys, graph.file)
+
+    def prompt_graph(self) -> bytes:
+        """The graph as one that reads prompts faster; what stays as it is may stay in the files.
+
+        To be called behind `graphs`. Raises PackageError, also where there is no such graph.
+        """
+        graph = self._package.manifest.graph
+        content = self._contents.get(graph.file)
+        with self._errors(graph.file):
+            if content is not None:
+                return prompt_graph(content, self._part)
+            with self._package.model_path.open("rb") as file:
+                return prompt_graph(file, self._part, graph.file)
+
+    def _part(self, name: str, offset: int, length: int) -> bytes:
+        """Bytes of the listed file `name`."""
+        if name not in self._package.manifest.files or not 0 <= offset <= offset + length:
+            raise OnnxFileError(f"a tensor lies in {name!r}, which is no file of the package")
+        size = self._package.manifest.files[name].bytes
+        if offset + length > size:
+            raise OnnxFileError(f"a tensor lies behind the end of {name}")
+        with (self._package.folder / name).open("rb") as file:
+            file.seek(offset)
+            content = file.read(length)
+        if len(content) != length:
+            raise OnnxFileError(f"{name} is cut short")
+        return content
 
     def check_hashes(self, names: Iterable[str]) -> None:
         """Compare the SHA-256 of the files `names` with the manifest; PackageError."""

@@ -61,6 +61,10 @@ class SharedCache:
             )
         ]
 
+    def again(self, architecture: Architecture, graph: Graph) -> SharedCache:
+        """The same buffers, on the CPU, for a graph beside the one that this is bound to."""
+        return SharedCache(architecture, graph, self._arrays)
+
     def bind(self, binding: Any) -> None:
         if self._bound:
             return

@@ -23,6 +23,11 @@ class LoadedGraph:
     step_limit: int | None
     last_row_only: bool
 
+    @property
+    def prompts(self) -> LoadedGraph | None:
+        """Another graph over the same cache, that all tokens of prompts go through; None: this."""
+        return None
+
     def memory_error(self, rows: int, capacity: int) -> GenerationError:
         """What is raised where there is no memory for the cache of `rows` sequences."""
         tokens = min(capacity, self.package.manifest.architecture.context_length)

@@ -18,7 +18,7 @@ import onnxruntime as ort
 from gpt2_edge.errors import PackageError
 from gpt2_edge.files.cache_folder import CacheUnusableError, free_space
 from gpt2_edge.files.known_files import KnownFiles
-from gpt2_edge.files.machine_cache import MachineCache, Stored, package_hash
+from gpt2_edge.files.machine_cache import Entry, MachineCache, Stored, package_hash
 from gpt2_edge.files.package_files import PackageFiles
 from gpt2_edge.files.package_folder import Package
 from gpt2_edge.graph.attention import available_memory
@@ -48,12 +48,7 @@ class MachineForm:
         self._package = package
         self._known = KnownFiles(cache, package)
         self._cache = cache
-        matters = {
-            "onnxruntime": f"{ort.__version__} {ort.get_build_info()}",
-            "processor": processor(),
-            "settings": json.dumps(config_entries(), sort_keys=True),
-        }
-        self._entry = cache.entry(package_hash(package), KIND, matters, package.manifest.name)
+        self._entry = form_entry(package, cache, KIND)
         self._stored = self._entry.open()
         self.loaded = False
 
@@ -78,12 +73,8 @@ class MachineForm:
         stored = self.stored
         if stored is None:
             return None
-        # It is optimized.
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
-            session = ort.InferenceSession(
-                str(stored.folder / _GRAPH), options, providers=[CPU], enable_fallback=0
-            )
+            session = load_form(stored.folder, options)
         except Exception:  # ONNX Runtime raises a family of its own
             if stored.is_unchanged():
                 self._entry.remove()
@@ -131,7 +122,7 @@ class MachineForm:
 
         def write(folder: Path) -> None:
             try:
-                _save(self._package, files, folder)
+                save_form(files.source(self._package.manifest.graph.file), folder)
                 files.check_unchanged(names)
             except (OSError, MemoryError, PackageError) as error:
                 raise CacheUnusableError(str(error)) from error
@@ -187,8 +178,21 @@ def has_form(package: Package) -> bool:
     return manifest.graph.static is None and all(file.sha256 for file in manifest.files.values())
 
 
-def _save(package: Package, files: PackageFiles, folder: Path) -> None:
-    """Have ONNX Runtime write the form into `folder`; raises what it raises."""
+def form_entry(package: Package, cache: MachineCache, kind: str, **matters: str) -> Entry:
+    """The place in `cache` of what ONNX Runtime, on this processor, saves of `package`."""
+    matters |= {
+        "onnxruntime": f"{ort.__version__} {ort.get_build_info()}",
+        "processor": processor(),
+        "settings": json.dumps(config_entries(), sort_keys=True),
+    }
+    return cache.entry(package_hash(package), kind, matters, package.manifest.name)
+
+
+def save_form(source: bytes | str, folder: Path, data_folder: Path | None = None) -> None:
+    """Have ONNX Runtime write its form of the graph `source` into `folder`; raises what it raises.
+
+    data_folder: where the weights of a graph lie that is given as bytes.
+    """
     options = session_options(threads=1)
     options.optimized_model_filepath = str(folder / _GRAPH)
     prefix = "session.optimized_model_external_initializers"
@@ -198,7 +202,17 @@ def _save(package: Package, files: PackageFiles, folder: Path) -> None:
         ("session.save_external_prepacked_constant_initializers", "1"),
     ):
         options.add_session_config_entry(key, value)
-    file = package.manifest.graph.file
-    ort.InferenceSession(files.source(file), options, providers=[CPU], enable_fallback=0)
+    if data_folder is not None:
+        options.add_session_config_entry(
+            "session.model_external_initializers_file_folder_path", str(data_folder)
+        )
+    ort.InferenceSession(source, options, providers=[CPU], enable_fallback=0)
     if {path.name for path in folder.iterdir()} != {_GRAPH, _WEIGHTS}:
         raise CacheUnusableError("this ONNX Runtime does not save weights beside its graph")
+
+
+def load_form(folder: Path, options: ort.SessionOptions) -> ort.InferenceSession:
+    """A session of what `save_form` wrote into `folder`; raises what ONNX Runtime does."""
+    # It is optimized.
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return ort.InferenceSession(str(folder / _GRAPH), options, providers=[CPU], enable_fallback=0)

@@ -25,6 +25,7 @@ from gpt2_edge.graph.check import (
 from gpt2_edge.graph.huge_pages import large_regions, use_huge_pages
 from gpt2_edge.graph.loaded import LoadedGraph
 from gpt2_edge.graph.machine_form import MachineForm, has_form
+from gpt2_edge.graph.prompt_form import PromptForm
 from gpt2_edge.graph.providers import (
     AUTO,
     PROVIDERS,
@@ -62,6 +63,7 @@ class Session(LoadedGraph):
         prepack: bool = True,
         count_nodes: bool = False,
         cache: MachineCache | None = None,
+        prompt_weights: bool = True,
     ) -> None:
         """Load `package`.
 
@@ -70,7 +72,8 @@ class Session(LoadedGraph):
         memory-mapped file at half the memory and half the speed, and a quantized one very slowly.
         count_nodes: try the CPU too as other providers are, so that `nodes` is never None. cache:
         on the CPU, run the form of the package that it has (machine_form.py), or make one for the
-        next time; only with `verify`.
+        next time; only with `verify`. prompt_weights: read prompts by the graph that the cache has
+        for it (prompt_form.py), if it has one.
 
         `provider` and `nodes` say what was taken: nodes of the graph (static: of both) by provider,
         by ONNX Runtime's account; None where it keeps none (the CPU before 1.24). `attention`: the
@@ -81,6 +84,7 @@ class Session(LoadedGraph):
         self.package = package
         self.fallback_reason: str | None = None
         self._form: MachineForm | None = None
+        self._prompts: PromptForm | None = None
         threads = checked_threads(threads)
         self.attention = AttentionGraph(package, threads, verify)
         check_onnxruntime(package)
@@ -109,14 +113,21 @@ class Session(LoadedGraph):
                 rest = read if form is None or run else form.unknown(files, read)
                 files.check_hashes(set(rest) - set(hashed))
                 files.check_unchanged(read)
-                if form is not None and self.provider == "cpu":
+                if form is not None and cache is not None and self.provider == "cpu":
                     form.keep_later(files, read)
+                    if prompt_weights and package.manifest.graph.cache == "shared":
+                        self._prompts = PromptForm(package, cache, threads)
         except MemoryError as error:
             raise PackageError(f"{package.folder} does not fit into memory") from error
         except OSError as error:  # such as too many open files
             raise PackageError(
                 f"{package.folder} cannot be loaded ({error.strerror or error})"
             ) from error
+
+    @property
+    def prompts(self) -> LoadedGraph | None:
+        """The graph that all tokens of prompts go through; None: this session's own."""
+        return None if self._prompts is None else self._prompts.graph
 
     def _check_files(self, files: PackageFiles) -> list[str]:
         """What the graphs say against what the manifest says; the listed files that are read."""

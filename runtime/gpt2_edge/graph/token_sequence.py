@@ -29,6 +29,7 @@ class TokenSequence:
         capacity = min(capacity, self._architecture.context_length)
         self._cache = _new_cache(session, capacity)
         self._run = GraphRun(session, self._cache, 1, capacity)
+        self._prompt_run: GraphRun | None = None
         self.ids: list[int] = []
 
     @property
@@ -91,8 +92,22 @@ class TokenSequence:
         count = end - self.length
         part = [*self.ids[begin:], *ids[:count]]
         self.trim(begin)
-        logits = self.feed(part)[-1]
+        logits = self._read(part)[-1]
         return count, logits if count == len(ids) else None
+
+    def _read(self, part: list[int]) -> npt.NDArray[np.float32]:
+        """`feed` for tokens of a prompt."""
+        prompts = self._session.prompts
+        if prompts is None or not isinstance(self._cache, SharedCache):
+            return self.feed(part)
+        self._require_room(len(part))
+        if self._prompt_run is None:
+            cache = self._cache.again(self._architecture, self._graph)
+            self._prompt_run = GraphRun(prompts, cache, 1, self.capacity)
+        logits = self._prompt_run.one(part, self.length)
+        self._cache.length += len(part)
+        self.ids.extend(part)
+        return logits
 
     def trim(self, length: int) -> None:
         """Forget all tokens from number `length` on."""
