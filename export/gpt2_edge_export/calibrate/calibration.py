@@ -26,6 +26,8 @@ import numpy.typing as npt
 
 from gpt2_edge_export.calibrate.forward import Forward
 from gpt2_edge_export.calibrate.gptq import InputCovariance, quantize_compensated
+from gpt2_edge_export.calibrate.linear import Linear, refitted
+from gpt2_edge_export.calibrate.rows import affine, as_matrix, centre, mean, reach
 from gpt2_edge_export.checkpoint.config import GPT2Config
 from gpt2_edge_export.quantize.pack import QuantizedMatrix, dequantize
 from gpt2_edge_export.quantize.recipe import MatrixFormat, Recipe
@@ -43,7 +45,6 @@ Floats = npt.NDArray[np.float32]
 # How much of the outliers moves from activations to weights (the alpha of SmoothQuant). One scale
 # for a whole row of activations wants more of it than one for every block.
 _ROW_MIGRATION, _BLOCK_MIGRATION, _HEAD_MIGRATION = 0.6, 0.3, 0.35
-_RIDGE = 0.1  # of the mean variance: the pull towards the original weights
 # The embedding reads the rows of a tied head as they are: this share of the mean variance is
 # counted as an input of its own for every channel.
 _EMBEDDING_SHARE = 0.3
@@ -119,17 +120,19 @@ class _Calibration:
     def _attention(self, layer: int) -> None:
         attn = f"h.{layer}.attn"
         linear = self._folded(f"h.{layer}.ln_1", f"{attn}.c_attn")
-        packed = linear.original @ linear.weight + linear.bias
+        packed = linear.outputs()
         attended = self.forward.attention(packed, layer)
-        projection = _Linear(*self._parameters(f"{attn}.c_proj"), original=attended)
+        projection = Linear(*self._parameters(f"{attn}.c_proj"), original=attended)
         # Scores sum to one, so whatever shifts and scales the values does so to their mixture.
         shift, scale = projection.fold(self._migration(f"{attn}.c_proj"))
         width = len(shift)
         linear.weight[:, -width:] /= scale
-        packed[..., -width:] = (packed[..., -width:] - shift) / scale
+        values = packed[..., -width:]
+        values -= shift
+        values /= scale
         packed = self._quantize(f"{attn}.c_attn", linear, packed)
         # What one step of an int8 cache stands for, channel by channel; it clips what is beyond.
-        steps = np.abs(_rows(packed)).max(0) / np.float32(127)
+        steps = reach(packed) / np.float32(127)
         self.tensors[f"{attn}.key_scale"] = steps[width : 2 * width]
         self.tensors[f"{attn}.value_scale"] = steps[2 * width :]
         projection.inputs = self.forward.attention(packed, layer)
@@ -138,10 +141,10 @@ class _Calibration:
     def _mlp(self, layer: int) -> None:
         mlp = f"h.{layer}.mlp"
         linear = self._folded(f"h.{layer}.ln_2", f"{mlp}.c_fc")
-        outputs = linear.original @ linear.weight + linear.bias
+        outputs = linear.outputs()
         activated = self.forward.activation(outputs)
         outputs = self._quantize(f"{mlp}.c_fc", linear, outputs)
-        projection = _Linear(*self._parameters(f"{mlp}.c_proj"), original=activated)
+        projection = Linear(*self._parameters(f"{mlp}.c_proj"), original=activated)
         projection.inputs = self.forward.activation(outputs)
         self._add_to_streams(f"{mlp}.c_proj", projection)
 
@@ -152,7 +155,7 @@ class _Calibration:
         form = self.recipe.format(name, config.n_embd)
         if form.quantized:
             weight, bias = self._norm("ln_f")
-            head = _Linear(
+            head = Linear(
                 self.source.tensor(name).T,
                 np.zeros(config.vocab_size, np.float32),
                 self.forward.norm(self.original, weight, bias),
@@ -160,27 +163,30 @@ class _Calibration:
             shift, scale = head.fold(_HEAD_MIGRATION)
             self.tensors["ln_f.weight"] = weight / scale
             self.tensors["ln_f.bias"] = (bias - shift) / scale
-            self.tensors[HEAD_BIAS] = head.bias
-            inputs = self.forward.norm(
-                self.quantized, self.tensors["ln_f.weight"], self.tensors["ln_f.bias"]
+            self.tensors[HEAD_BIAS] = shift @ self.source.tensor(name).T
+            inputs = as_matrix(
+                self.forward.norm(
+                    self.quantized, self.tensors["ln_f.weight"], self.tensors["ln_f.bias"]
+                )
             )
-            covariance = _covariance(_rows(inputs))
+            covariance = inputs.T @ inputs / np.float32(len(inputs))
             if config.tie_word_embeddings:
                 self.tensors[EMBEDDING_SCALE] = np.float32(1) / scale
                 # Errors of the embedding count in its own units, which are scaled back.
                 share = _EMBEDDING_SHARE * float(np.mean(np.diag(covariance) * scale**2))
                 covariance += np.diag(share / scale**2).astype(np.float32)
-            self.matrices[name] = self._rounded(name, head.weight, covariance, form)
+            self.matrices[name] = self._rounded(
+                name, head.weight, InputCovariance(covariance), form
+            )
         self.count()
 
     def _rounded(
-        self, name: str, weight: Floats, covariance: Floats, form: MatrixFormat
+        self, name: str, weight: Floats, inputs: InputCovariance, form: MatrixFormat
     ) -> QuantizedMatrix:
-        """`weight` [in, out] quantized for inputs of `covariance`."""
+        """`weight` [in, out] quantized for `inputs`."""
         if not form.divides(len(weight)):  # blocks padded with zeros: for odd little models
             return round_matrix(name, weight.T, form)
         sweeps = _SWEEPS if form.bits == 4 else 0  # in 8 bits they gain nothing
-        inputs = InputCovariance(covariance)
         return quantize_compensated(weight.T, inputs, form.bits, form.block_size, sweeps)
 
     def _norm(self, name: str) -> tuple[Floats, Floats]:
@@ -197,11 +203,11 @@ class _Calibration:
     def _migration(self, name: str) -> float:
         return _ROW_MIGRATION if self._format(name).by_row else _BLOCK_MIGRATION
 
-    def _folded(self, norm: str, name: str) -> _Linear:
+    def _folded(self, norm: str, name: str) -> Linear:
         """The linear layer behind a LayerNorm, outliers of its inputs folded into both."""
         norm_weight, norm_bias = self._norm(norm)
         original = self.forward.norm(self.original, norm_weight, norm_bias)
-        linear = _Linear(*self._parameters(name), original=original)
+        linear = Linear(*self._parameters(name), original=original)
         shift, scale = linear.fold(self._migration(name))
         self.tensors[f"{norm}.weight"] = norm_weight / scale
         self.tensors[f"{norm}.bias"] = (norm_bias - shift) / scale
@@ -210,74 +216,32 @@ class _Calibration:
         )
         return linear
 
-    def _add_to_streams(self, name: str, linear: _Linear) -> None:
-        outputs = linear.original @ linear.weight + linear.bias
-        wanted = outputs + _RESIDUAL_SHARE * (self.original - self.quantized)
+    def _add_to_streams(self, name: str, linear: Linear) -> None:
+        outputs = linear.outputs()
+        wanted = self.original - self.quantized
+        wanted *= _RESIDUAL_SHARE
+        wanted += outputs
         self.original += outputs
-        self.quantized += self._quantize(name, linear, wanted)
+        self.quantized += self._quantize(name, linear, wanted, more=True)
 
-    def _quantize(self, name: str, linear: _Linear, outputs: Floats) -> Floats:
-        """Quantize `linear` so that it gives `outputs`; what it gives then."""
+    def _quantize(self, name: str, linear: Linear, wanted: Floats, more: bool = False) -> Floats:
+        """Quantize `linear` so that it gives `wanted`; what it gives then.
+
+        more: whether that is more than the original gives. Inputs and `wanted` are used up.
+        """
         form = self._format(name)
-        inputs, wanted = _rows(linear.inputs), _rows(outputs)
-        mean, wanted_mean = inputs.mean(0), wanted.mean(0)
-        centred = inputs - mean
-        covariance = _covariance(centred)
+        input_mean, wanted_mean = centre(linear.inputs), mean(wanted)
         weight = linear.weight
         if form.quantized:
-            missing = wanted - wanted_mean - centred @ weight
-            ridge = covariance.copy()
-            # Silent inputs have no variance; the added one keeps the system solvable.
-            ridge[np.diag_indices(len(ridge))] += _RIDGE * np.mean(np.diag(ridge)) or 1.0
-            weight = weight + np.linalg.solve(ridge, centred.T @ missing / len(centred))
-            matrix = self._rounded(name, weight, covariance, form)
+            inputs = as_matrix(linear.inputs)
+            covariance = inputs.T @ inputs / np.float32(len(inputs))
+            compensation = InputCovariance(covariance)  # which looks whether all of it is finite
+            weight = refitted(weight, covariance, linear.covariance_with(wanted, more))
+            matrix = self._rounded(name, weight, compensation, form)
             self.matrices[f"{name}.weight"] = matrix
             weight = dequantize(matrix).T
         else:
             self.tensors[f"{name}.weight"] = weight
-        bias = (wanted_mean - mean @ weight).astype(np.float32)
-        self.tensors[f"{name}.bias"] = bias
+        self.tensors[f"{name}.bias"] = wanted_mean - input_mean @ weight
         self.count()
-        given: Floats = linear.inputs @ weight + bias
-        return given
-
-
-class _Linear:
-    """A linear layer x W + b, its inputs in the original stream and in the quantized one.
-
-    `original` stays in the original's units; `weight` and `bias` belong to it until `fold`, and to
-    `inputs` in folded units after it.
-    """
-
-    def __init__(self, weight: Floats, bias: Floats, original: Floats) -> None:
-        self.weight, self.bias = weight, bias
-        self.original = original
-        self.inputs = original
-
-    def fold(self, migration: float) -> tuple[Floats, Floats]:
-        """Shift and scale the inputs to (x - shift) / scale; both float32 [in].
-
-        The function stays the same: weight and bias take up what the inputs lose, and `original`
-        is changed like them.
-        """
-        rows = _rows(self.original)
-        shift = rows.mean(0)
-        reach = np.abs(rows - shift).max(0)
-        weights = np.abs(self.weight).max(1)
-        alive = (reach > 0) & (weights > 0)
-        scale = np.ones_like(reach)
-        scale[alive] = reach[alive] ** migration / weights[alive] ** (1 - migration)
-        scale[alive] /= np.exp(np.log(scale[alive]).mean()) if alive.any() else 1
-        self.bias = self.bias + shift @ self.weight
-        self.weight = self.weight * scale[:, None]
-        self.original = (self.original - shift) / scale
-        return shift, scale
-
-
-def _rows(x: Floats) -> Floats:
-    return x.reshape(-1, x.shape[-1])
-
-
-def _covariance(centred: Floats) -> Floats:
-    covariance: Floats = centred.T @ centred / np.float32(len(centred))
-    return covariance
+        return affine(linear.inputs, weight, wanted_mean)

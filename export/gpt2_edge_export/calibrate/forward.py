@@ -14,6 +14,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
+from gpt2_edge_export.calibrate.rows import affine, as_matrix, layer_norm
 from gpt2_edge_export.checkpoint.config import GPT2Config
 from gpt2_edge_export.graph.onnx_builder import IR_VERSION, MICROSOFT, OPSET
 from gpt2_edge_export.graph.operators import write_activation
@@ -58,8 +59,7 @@ class Forward:
         def linear(x: Floats, name: str) -> Floats:
             name = f"h.{layer}.{name}"
             see(f"{name}.weight", x)
-            product: Floats = x @ weights.tensor(f"{name}.weight") + weights.tensor(f"{name}.bias")
-            return product
+            return affine(x, weights.tensor(f"{name}.weight"), weights.tensor(f"{name}.bias"))
 
         packed = linear(self.normed(weights, hidden, f"h.{layer}.ln_1"), "attn.c_attn")
         hidden = hidden + linear(self.attention(packed, layer), "attn.c_proj")
@@ -69,7 +69,7 @@ class Forward:
     def logits(self, weights: TensorSource, hidden: Floats) -> Floats:
         """Logits [windows * seq, vocab] of hidden states behind the last layer."""
         normed = self.normed(weights, hidden, "ln_f")
-        logits: Floats = normed.reshape(-1, normed.shape[-1]) @ weights.tensor(self.head).T
+        logits: Floats = as_matrix(normed) @ weights.tensor(self.head).T
         if weights.has(HEAD_BIAS):
             logits += weights.tensor(HEAD_BIAS)
         return logits
@@ -85,12 +85,7 @@ class Forward:
 
     def norm(self, hidden: Floats, weight: Floats, bias: Floats) -> Floats:
         """LayerNorm over the last axis."""
-        normed: Floats = hidden - hidden.mean(-1, keepdims=True)
-        variance = np.mean(normed**2, -1, keepdims=True)
-        normed /= np.sqrt(variance + np.float32(self._config.layer_norm_epsilon))
-        normed *= weight
-        normed += bias
-        return normed
+        return layer_norm(hidden, weight, bias, self._config.layer_norm_epsilon)
 
     def attention(self, packed: Floats, layer: int) -> Floats:
         """Causal attention of query, key and value [windows, seq, 3 * heads * head size]."""
@@ -100,26 +95,38 @@ class Forward:
         if ratio != 1:
             packed = packed.copy()
             packed[..., : packed.shape[-1] // 3] *= ratio
-        outputs = [self._attend(window[None]) for window in packed]
-        return np.concatenate(outputs)
+        attended = np.empty((*packed.shape[:2], packed.shape[2] // 3), np.float32)
+        for window, output in zip(packed, attended, strict=True):
+            self._attend(window[None], output[None])
+        return attended
 
     def activation(self, x: Floats) -> Floats:
         """The activation between the two matrices of the MLP."""
-        outputs = [self._activation.run(None, {"x": window})[0] for window in x]
-        return np.stack(outputs)
+        activated = np.empty_like(x)
+        binding = self._activation.io_binding()
+        _bind(binding.bind_input, "x", as_matrix(x))
+        _bind(binding.bind_output, "y", as_matrix(activated))
+        self._activation.run_with_iobinding(binding)
+        return activated
 
-    def _attend(self, window: Floats) -> Floats:
+    def _attend(self, window: Floats, output: Floats) -> None:
         seq = window.shape[1]
         empty = np.empty((1, self._config.n_head, 0, self._head_size), np.float32)
-        feeds = {
-            "packed": window,
-            "past_key": empty,
-            "past_value": empty,
-            "seqlens_k": np.array([seq - 1], np.int32),
-            "total": np.array(seq, np.int32),
-        }
-        attended: Floats = self._attention.run(["attended"], feeds)[0]
-        return attended
+        binding = self._attention.io_binding()
+        _bind(binding.bind_input, "packed", window)
+        binding.bind_cpu_input("past_key", empty)
+        binding.bind_cpu_input("past_value", empty)
+        binding.bind_cpu_input("seqlens_k", np.array([seq - 1], np.int32))
+        binding.bind_cpu_input("total", np.array(seq, np.int32))
+        _bind(binding.bind_output, "attended", output)
+        self._attention.run_with_iobinding(binding)
+
+
+def _bind(bind: Callable[..., None], name: str, array: Floats) -> None:
+    """Let a session read or write `array` where it is; it has to be contiguous."""
+    if not array.flags.c_contiguous:
+        raise ValueError(f"{name} is not contiguous")
+    bind(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
 
 
 def _attention_graph(config: GPT2Config, head_size: int) -> bytes:
