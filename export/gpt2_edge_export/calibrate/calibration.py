@@ -43,8 +43,10 @@ from gpt2_edge_export.quantize.weights import (
 Floats = npt.NDArray[np.float32]
 
 # How much of the outliers moves from activations to weights (the alpha of SmoothQuant). One scale
-# for a whole row of activations wants more of it than one for every block.
-_ROW_MIGRATION, _BLOCK_MIGRATION, _HEAD_MIGRATION = 0.6, 0.3, 0.35
+# for a whole row of activations wants more of it than one for every block, and so does a head in 8
+# bits, whose weights have some to spare.
+_ROW_MIGRATION, _BLOCK_MIGRATION = 0.6, 0.3
+_HEAD_MIGRATION = {8: 0.6, 4: 0.35}
 # The embedding reads the rows of a tied head as they are: this share of the mean variance is
 # counted as an input of its own for every channel.
 _EMBEDDING_SHARE = 0.3
@@ -160,7 +162,7 @@ class _Calibration:
                 np.zeros(config.vocab_size, np.float32),
                 self.forward.norm(self.original, weight, bias),
             )
-            shift, scale = head.fold(_HEAD_MIGRATION)
+            shift, scale = head.fold(_HEAD_MIGRATION[form.bits])
             self.tensors["ln_f.weight"] = weight / scale
             self.tensors["ln_f.bias"] = (bias - shift) / scale
             self.tensors[HEAD_BIAS] = shift @ self.source.tensor(name).T

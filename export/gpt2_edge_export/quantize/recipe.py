@@ -147,7 +147,7 @@ _DEFAULTS = {
     for recipe in (
         Recipe("int8", _BY_BLOCK, _BY_ROW, {"attn.c_attn": MatrixFormat(8, 16)}),
         Recipe("int8-row", _BY_BLOCK, _BY_ROW),
-        Recipe("int4", MatrixFormat(8, 64), _INT4_LINEAR, _INT4_SPECIAL),
+        Recipe("int4", MatrixFormat(8, 128), _INT4_LINEAR, _INT4_SPECIAL),
         Recipe("int4-small", MatrixFormat(4, 32), _INT4_LINEAR, _INT4_SPECIAL),
     )
 }
