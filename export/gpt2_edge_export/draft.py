@@ -139,8 +139,8 @@ class Draft:
             group: dataclasses.asdict(size)
             for group, size in group_sizes(self.plan.recipe, self.checkpoint.config).items()
         }
-        exact = self.plan.exact
-        quality = measure(self.folder, text, None if exact else self._write_reference)
+        reference = None if self.plan.exact else RoundedWeights(self.checkpoint)
+        quality = measure(self.folder, text, reference)
         return dataclasses.replace(manifest, quality=quality | {"groups": sizes})
 
     def finish(self, manifest: Manifest) -> Manifest:
@@ -154,13 +154,6 @@ class Draft:
         manifest = dataclasses.replace(manifest, files=file_records(self.folder))
         write_text(self.folder / MANIFEST_FILE, manifest.to_json())
         return manifest
-
-    def _write_reference(self, folder: Path) -> None:
-        """The same model in fp32 with this package's tokenizer, as plain as can be."""
-        folder.mkdir()
-        draft = dataclasses.replace(self, tokenizer=None, folder=folder, plan=EXACT)
-        graph = draft._write_graph(RoundedWeights(self.checkpoint), None)
-        draft._write_manifest(draft._manifest(graph))
 
     def _write_graph(self, weights: Weights, calibration: Text | None) -> Graph:
         ranges = None

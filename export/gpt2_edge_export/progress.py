@@ -30,17 +30,23 @@ class _Silence:
         pass
 
 
-def progress_bar(total: int, what: str, unit: str) -> AbstractContextManager[Progress]:
-    """A bar that vanishes at the end; off a terminal nothing is written."""
+def progress_bar(
+    total: float, what: str, unit: str | None = None
+) -> AbstractContextManager[Progress]:
+    """A bar that vanishes at the end; off a terminal nothing is written.
+
+    unit: of steps that people would count; None where `total` is work in some measure.
+    """
     if sys.stderr is None or not sys.stderr.isatty():
         return nullcontext(_Silence())
     stage = _STAGE.get()
+    counts = f" {{n_fmt}}/{{total_fmt}} {unit}" if unit else ""
     return _Bar(
         total=total,
         desc=f"{stage}: {what}" if stage else what,
         delay=_DELAY,
         leave=False,
-        bar_format=f"{{l_bar}}{{bar}}| {{n_fmt}}/{{total_fmt}} {unit} [{{elapsed}}<{{remaining}}]",
+        bar_format=f"{{l_bar}}{{bar}}|{counts} [{{elapsed}}<{{remaining}}]",
     )
 
 

@@ -27,7 +27,7 @@ import numpy.typing as npt
 from gpt2_edge_export.calibrate.forward import Forward
 from gpt2_edge_export.calibrate.gptq import InputCovariance, quantize_compensated
 from gpt2_edge_export.calibrate.linear import Linear, refitted
-from gpt2_edge_export.calibrate.rows import affine, as_matrix, centre, mean, reach
+from gpt2_edge_export.calibrate.rows import affine, centre, covariance, mean, reach
 from gpt2_edge_export.checkpoint.config import GPT2Config
 from gpt2_edge_export.quantize.pack import QuantizedMatrix, dequantize
 from gpt2_edge_export.quantize.recipe import MatrixFormat, Recipe
@@ -166,20 +166,17 @@ class _Calibration:
             self.tensors["ln_f.weight"] = weight / scale
             self.tensors["ln_f.bias"] = (bias - shift) / scale
             self.tensors[HEAD_BIAS] = shift @ self.source.tensor(name).T
-            inputs = as_matrix(
+            own = covariance(
                 self.forward.norm(
                     self.quantized, self.tensors["ln_f.weight"], self.tensors["ln_f.bias"]
                 )
             )
-            covariance = inputs.T @ inputs / np.float32(len(inputs))
             if config.tie_word_embeddings:
                 self.tensors[EMBEDDING_SCALE] = np.float32(1) / scale
                 # Errors of the embedding count in its own units, which are scaled back.
-                share = _EMBEDDING_SHARE * float(np.mean(np.diag(covariance) * scale**2))
-                covariance += np.diag(share / scale**2).astype(np.float32)
-            self.matrices[name] = self._rounded(
-                name, head.weight, InputCovariance(covariance), form
-            )
+                share = _EMBEDDING_SHARE * float(np.mean(np.diag(own) * scale**2))
+                own += np.diag(share / scale**2).astype(np.float32)
+            self.matrices[name] = self._rounded(name, head.weight, InputCovariance(own), form)
         self.count()
 
     def _rounded(
@@ -235,10 +232,9 @@ class _Calibration:
         input_mean, wanted_mean = centre(linear.inputs), mean(wanted)
         weight = linear.weight
         if form.quantized:
-            inputs = as_matrix(linear.inputs)
-            covariance = inputs.T @ inputs / np.float32(len(inputs))
-            compensation = InputCovariance(covariance)  # which looks whether all of it is finite
-            weight = refitted(weight, covariance, linear.covariance_with(wanted, more))
+            own = covariance(linear.inputs)
+            compensation = InputCovariance(own)  # which looks whether all of it is finite
+            weight = refitted(weight, own, linear.covariance_with(wanted, more))
             matrix = self._rounded(name, weight, compensation, form)
             self.matrices[f"{name}.weight"] = matrix
             weight = dequantize(matrix).T

@@ -28,10 +28,11 @@ Floats = npt.NDArray[np.float32]
 _DAMPING = 0.01  # of the mean variance, added to every input's: the paper's, section 3.3
 _OUTPUTS_AT_ONCE = 1024  # outputs are independent; so many keep the work in the cache
 _LAZY = 32  # inputs whose errors are applied at once to all later ones of their block
-# Scales tried, relative to the one that reaches the block's extreme value. Clipping one outlier
-# can pay for finer steps everywhere else; in 8 bits it never does.
-_SHRINKS = {4: np.linspace(0.7, 1.05, 15), 8: np.array([1.0])}
-_SIGNS = {4: (1, -1), 8: (1,)}
+# Scales tried, relative to the one that reaches the block's extreme value: all of the first, then
+# steps from the best so far. Clipping one outlier can pay for finer steps everywhere else; in 8
+# bits it never does.
+_SHRINKS = (1.0, 0.9, 0.8, -1.0, -0.9, -0.8)
+_STEPS = (0.05, -0.05, 0.025, -0.025)
 
 
 class InputCovariance:
@@ -43,19 +44,21 @@ class InputCovariance:
     """
 
     def __init__(self, covariance: npt.NDArray[np.floating]) -> None:
-        damped = np.array(covariance, np.float64)
-        if not np.isfinite(damped).all():
+        damped = np.array(covariance, np.float32)
+        mean = float(np.mean(np.diag(damped)))
+        if not np.isfinite(mean):  # an infinity or a NaN of an input is one of its variance
             raise ExportError(
                 "activations on the calibration text are not finite; the weights are too large for "
                 "float32, or damaged"
             )
-        mean = float(np.mean(np.diag(damped)))
+        # With so much on the diagonal, float32 is enough for the factor.
         damped[np.diag_indices(len(damped))] += _DAMPING * mean or 1.0
-        self.matrix: Floats = damped.astype(np.float32)
+        self.matrix: Floats = damped
         factor = upper_factor(damped)
-        diagonal = np.diag(factor)
-        self.pivots: Floats = (diagonal**2).astype(np.float32)
-        self.upper: Floats = (factor / diagonal).astype(np.float32)
+        diagonal = np.diag(factor).copy()
+        factor /= diagonal
+        self.pivots: Floats = diagonal**2
+        self.upper: Floats = factor
 
     @property
     def size(self) -> int:
@@ -218,23 +221,28 @@ class _Rounding:
     def _search_scales(self, block: Floats, importance: Floats) -> Floats:
         """Scales [n] for a block [block_size, n] with the least weighted rounding error."""
         reach = block_scales(np.ascontiguousarray(block.T), self.bits).astype(np.float32)
-        shrinks = _SHRINKS[self.bits]
-        if len(shrinks) == 1:
+        if self.bits == 8:
             return reach
-        best, least = reach, np.full(len(reach), np.inf, np.float32)
+        best, least = np.ones_like(reach), np.full(len(reach), np.inf, np.float32)
         rounded = np.empty_like(block)
-        for sign in _SIGNS[self.bits]:
-            for shrink in shrinks:
-                scale = _as_float16(sign * shrink * reach)
-                np.multiply(block, _inverse(scale), out=rounded)
-                self._nearest(rounded, rounded)
-                rounded *= scale
-                np.subtract(block, rounded, out=rounded)
-                rounded *= rounded
-                error = importance @ rounded
-                better = error < least
-                best, least = np.where(better, scale, best), np.where(better, error, least)
-        return best
+
+        def attempt(shrink: Floats | np.float32) -> None:
+            nonlocal best, least
+            scale = _as_float16(shrink * reach)
+            np.multiply(block, _inverse(scale), out=rounded)
+            self._nearest(rounded, rounded)
+            np.multiply(rounded, scale, out=rounded)
+            np.subtract(block, rounded, out=rounded)
+            np.multiply(rounded, rounded, out=rounded)
+            error = importance @ rounded
+            better = error < least
+            best, least = np.where(better, shrink, best), np.where(better, error, least)
+
+        for shrink in _SHRINKS:
+            attempt(np.float32(shrink))
+        for step in _STEPS:
+            attempt(best + np.float32(step))
+        return _as_float16(best * reach)
 
 
 def _inverse(scale: Floats) -> Floats:

@@ -19,6 +19,7 @@ Floats = npt.NDArray[np.float32]
 Result = TypeVar("Result")
 
 _VALUES_AT_ONCE = 1 << 18  # 1 MB: what a core's own cache holds
+_COLUMNS_AT_ONCE = 512
 
 
 def as_matrix(x: Floats) -> Floats:
@@ -32,7 +33,13 @@ def in_parts(work: Callable[[slice], Result], rows: int, width: int) -> list[Res
     parts = [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
     if len(parts) == 1:
         return [work(parts[0])]
-    return list(_threads().map(work, parts))
+    errors = np.geterr()  # which other threads would not know
+
+    def under_errors(part: slice) -> Result:
+        with np.errstate(**errors):
+            return work(part)
+
+    return list(_threads().map(under_errors, parts))
 
 
 def affine(x: Floats, weight: Floats, bias: Floats) -> Floats:
@@ -44,6 +51,20 @@ def affine(x: Floats, weight: Floats, bias: Floats) -> Floats:
 
     in_parts(add, *product.shape)
     return product.reshape(*x.shape[:-1], -1)
+
+
+def covariance(x: Floats) -> Floats:
+    """X^T X / rows, float32 [width, width]: the covariance of rows whose mean is zero."""
+    rows = as_matrix(x)
+    width = rows.shape[1]
+    product = np.empty((width, width), np.float32)
+    # OpenBLAS's product for symmetric results is no faster than that of all their values.
+    for start in range(0, width, _COLUMNS_AT_ONCE):
+        own, after = slice(start, start + _COLUMNS_AT_ONCE), slice(start, width)
+        product[own, after] = rows[:, own].T @ rows[:, after]
+        product[after, own] = product[own, after].T
+    product /= np.float32(len(rows))
+    return product
 
 
 def layer_norm(x: Floats, weight: Floats, bias: Floats, epsilon: float) -> Floats:

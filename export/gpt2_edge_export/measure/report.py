@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,10 @@ from gpt2_edge.errors import ExportError
 from gpt2_edge.untrusted import printable
 from gpt2_edge_export.checkpoint.config import GPT2Config
 from gpt2_edge_export.measure.quality import Quality, compare, perplexity
+from gpt2_edge_export.measure.reference import FloatModel
 from gpt2_edge_export.progress import progress_bar
 from gpt2_edge_export.quantize import Recipe, input_width
+from gpt2_edge_export.quantize.weights import TensorSource
 from gpt2_edge_export.texts import Text
 
 # A text is measured up to here: the standard error of mean KL is then some 2% of it.
@@ -31,28 +32,21 @@ class GroupSize:
     bytes: int
 
 
-def measure(
-    package: Path, text: Text, export_reference: Callable[[Path], object] | None
-) -> dict[str, Any]:
+def measure(package: Path, text: Text, reference: TensorSource | None) -> dict[str, Any]:
     """Quality of the package in the folder `package` on `text`, as manifest.json states it.
 
-    export_reference writes the same model in fp32 into a folder beside it, which is deleted
-    afterwards; None: the package itself is in fp32, and only its perplexity is measured.
+    reference: the float32 weights of the same model; None: the package itself is in fp32, and only
+    its perplexity is measured.
     """
     ids = text.ids[:_TOKENS]
     source = {"text": text.name, "text_sha256": text.sha256, "tokens": len(ids)}
-    with progress_bar(len(ids), "measuring quality", "tokens") as bar:
+    with progress_bar(len(ids), "measuring quality") as bar:
         candidate = Generator.load(package, verify=False)
-        if export_reference is None:
+        if reference is None:
             own = perplexity(candidate, ids, bar.update)
             _check_finite({"perplexity": own}, text)
             return source | {"perplexity": round(own, 4)}
-        with tempfile.TemporaryDirectory(prefix="reference-", dir=package.parent) as folder:
-            reference_folder = Path(folder) / "fp32"
-            export_reference(reference_folder)
-            reference = Generator.load(reference_folder, verify=False)
-            quality = compare(reference, candidate, ids, bar.update)
-            del reference  # lets go of the files
+        quality = compare(FloatModel(reference), candidate, ids, bar.update)
     _check_finite(dataclasses.asdict(quality), text)
     return source | _rounded(quality)
 
