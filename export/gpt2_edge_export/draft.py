@@ -23,7 +23,7 @@ from gpt2_edge.graph.session import Session
 from gpt2_edge.status import status_line
 from gpt2_edge.text.tokenizer import Tokenizer
 from gpt2_edge_export.blank_weights import BlankWeights
-from gpt2_edge_export.calibrate import activation_ranges, calibrate
+from gpt2_edge_export.calibrate import activation_ranges, calibrate, efforts
 from gpt2_edge_export.checkpoint.checkpoint import Checkpoint
 from gpt2_edge_export.checkpoint.config import GPT2Config
 from gpt2_edge_export.graph.flavours import CHUNK_FILE, write_graph
@@ -84,9 +84,10 @@ class Draft:
         weights, recipe = RoundedWeights(self.checkpoint), self.plan.recipe
         if calibration is None or not (recipe.quantized or self.plan.cache_dtype == "int8"):
             return weights
-        matrices = 4 * self.checkpoint.config.n_layer + 1
-        with progress_bar(matrices, f"weights to {recipe.name}", "matrices") as bar:
-            return calibrate(weights, recipe, self.calibration_windows(calibration), bar.update)
+        ids = self.calibration_windows(calibration)
+        effort = sum(efforts(recipe, weights.config, ids.size, ids.shape[1]).values())
+        with progress_bar(effort, f"weights to {recipe.name}") as bar:
+            return calibrate(weights, recipe, ids, bar.update)
 
     def calibration_windows(self, text: Text) -> npt.NDArray[np.int64]:
         """Token ids [windows, seq] to calibrate on."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gpt2_edge_export.calibrate import CalibratedWeights, calibrate
+from gpt2_edge_export.calibrate import CalibratedWeights, calibrate, efforts
+from gpt2_edge_export.calibrate.effort import forward_effort
 from gpt2_edge_export.calibrate.forward import Forward
 from gpt2_edge_export.checkpoint.config import GPT2Config
 from gpt2_edge_export.measure.quality import Softmax
@@ -95,21 +96,35 @@ def sensitivities(source: TensorSource, ids: npt.NDArray[np.int64]) -> list[Sens
     """What each matrix costs in 4 bits while all others have 8, on windows `ids` [windows, seq]."""
     config = source.config
     names = matrix_names(config)
-    with progress_bar(3 * len(names), "sensitivity of each matrix", "steps") as bar:
+    part = ids[:_WINDOWS]
+    later = {name: _layers_from(name, config) for name in names}  # what is computed again
+    predictions = {
+        name: forward_effort(config, part.size, layers) for name, layers in later.items()
+    }
+    effort = sum(predictions.values())
+    for recipe in (_FINE, _COARSE):
+        effort += sum(efforts(recipe, config, ids.size, ids.shape[1]).values())
+    with progress_bar(effort, "sensitivity of each matrix") as bar:
         fine = calibrate(source, _FINE, ids, bar.update)
         coarse = calibrate(source, _COARSE, ids, bar.update)
-        model = _Model(config, ids[:_WINDOWS])
+        model = _Model(config, part)
         expected = model.predict(_Mixture(fine, coarse, set()), 0)
         found = []
         for name in names:
-            layer = int(name.split(".")[1]) if name.startswith("h.") else 0
             changed = set(_TABLES) if name == _HEAD else {name}
             mixture = _Mixture(fine, coarse, changed)
-            kl = float(np.mean(expected.divergence(model.predict(mixture, layer))))
+            kl = float(
+                np.mean(expected.divergence(model.predict(mixture, config.n_layer - later[name])))
+            )
             saved = sum(_bytes_saved(each, config) for each in changed)
             found.append(Sensitivity(name, max(kl, 0.0), saved))
-            bar.update()
+            bar.update(predictions[name])
     return [s for s in found if not (s.name == _TABLE and not config.tie_word_embeddings)]
+
+
+def _layers_from(name: str, config: GPT2Config) -> int:
+    """How many layers a change of the matrix `name` reaches."""
+    return config.n_layer - (int(name.split(".")[1]) if name.startswith("h.") else 0)
 
 
 def _bytes_saved(name: str, config: GPT2Config) -> int:

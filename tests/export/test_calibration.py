@@ -13,7 +13,7 @@ import pytest
 from gpt2_edge import Generator
 from gpt2_edge.errors import ExportError
 from gpt2_edge.text.tokenizer import Tokenizer
-from gpt2_edge_export.calibrate import CalibratedWeights, calibrate
+from gpt2_edge_export.calibrate import CalibratedWeights, calibrate, efforts
 from gpt2_edge_export.calibrate.forward import Forward
 from gpt2_edge_export.checkpoint.checkpoint import open_checkpoint
 from gpt2_edge_export.draft import Draft
@@ -218,12 +218,21 @@ def test_the_checkpoint_is_not_changed(tmp_path: Path) -> None:
         np.testing.assert_array_equal(array, fresh.tensor(name), name)
 
 
-def test_every_matrix_is_counted_once(tmp_path: Path) -> None:
-    checkpoint = write_random_checkpoint(tmp_path / "model", random_config())
-    counted = []
-    source = RoundedWeights(open_checkpoint(checkpoint))
-    calibrate(source, make_recipe("int8"), windows(0, 2), lambda: counted.append(1))
+@pytest.mark.parametrize("recipe", [make_recipe("int8"), make_recipe("int4"), FLOATS])
+@pytest.mark.parametrize("model", ["plain", "untied"])
+def test_every_matrix_counts_its_effort(tmp_path: Path, model: str, recipe: Recipe) -> None:
+    checkpoint = write_random_checkpoint(tmp_path / "model", random_config(**MODELS[model]))
+    counted: list[float] = []
+    source, ids = RoundedWeights(open_checkpoint(checkpoint)), windows(0, 2)
+    calibrate(source, recipe, ids, counted.append)
+    expected = efforts(recipe, source.config, ids.size, ids.shape[1])
+    assert counted == list(expected.values())
     assert len(counted) == 4 * 2 + 1
+    assert min(counted) > 0
+    # A layer takes as long as any other, and quantizing takes longer than not.
+    assert counted[:4] == counted[4:8]
+    floats = efforts(FLOATS, source.config, ids.size, ids.shape[1])
+    assert (sum(counted) > sum(floats.values())) == recipe.quantized
 
 
 @pytest.mark.parametrize("value", [1e20, 1e30])

@@ -37,6 +37,16 @@ def test_units_read_well(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "s/" not in last
 
 
+def test_work_that_is_not_counted_shows_a_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = terminal(monkeypatch)
+    with progress_bar(2.5e12, "weights to int4") as bar:
+        bar.update(1e12)
+        bar.refresh()  # type: ignore[attr-defined]
+    last = [line for line in screen.getvalue().split("\r") if "40%" in line][-1]
+    assert "| [00:00<" in last
+    assert "e+" not in last
+
+
 def test_a_stage_stands_in_front(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = terminal(monkeypatch)
     with stage("attempt 2 of at most 6, about 0:40 each"), progress_bar(2, "weights", "x") as bar:

@@ -194,7 +194,7 @@ def test_a_long_text_is_measured_in_part(
 ) -> None:
     from gpt2_edge_export.measure import report
 
-    monkeypatch.setattr(report, "_TOKENS", 70)
+    monkeypatch.setattr(report, "REPORT_TOKENS", 70)
     ids = tuple(np.random.default_rng(0).integers(0, 256, 100).tolist())
     folder = package("int4")
     whole = measure(folder, Text("text", "0", ids), None)

@@ -24,7 +24,7 @@ def test_half_of_a_loss_that_the_inputs_tell_is_taken_back(
     source = RoundedWeights(open_checkpoint(write_random_checkpoint(tmp_path / "model", config)))
     random = np.random.default_rng(0)
     ids = random.integers(0, 101, (32, 64))
-    calibration = _Calibration(source, make_recipe("int8"), ids, lambda: None)
+    calibration = _Calibration(source, make_recipe("int8"), ids, lambda effort: None)
     inputs = random.normal(size=(*ids.shape, width)).astype(np.float32)
     told = inputs @ random.normal(size=(width, 32)).astype(np.float32)
     calibration.quantized = calibration.original + told

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from gpt2_edge_export.calibrate.effort import efforts
 from gpt2_edge_export.calibrate.forward import Forward
 from gpt2_edge_export.calibrate.gptq import InputCovariance, quantize_compensated
 from gpt2_edge_export.calibrate.linear import Linear, refitted
@@ -87,11 +88,11 @@ def calibrate(
     source: TensorSource,
     recipe: Recipe,
     ids: npt.NDArray[np.int64],
-    count: Callable[[], object] = lambda: None,
+    count: Callable[[float], object] = lambda effort: None,
 ) -> CalibratedWeights:
     """Quantize the matrices of `source` in the formats of `recipe` for the text `ids`.
 
-    ids: [windows, seq]. `count` is called after every matrix.
+    ids: [windows, seq]. `count` is told of every matrix that is done, by its share of `efforts`.
     """
     return _Calibration(source, recipe, ids, count).run()
 
@@ -102,11 +103,12 @@ class _Calibration:
         source: TensorSource,
         recipe: Recipe,
         ids: npt.NDArray[np.int64],
-        count: Callable[[], object],
+        count: Callable[[float], object],
     ) -> None:
         self.source, self.recipe, self.config = source, recipe, source.config
         self.forward = Forward(self.config)
-        self.count = count
+        self._count = count
+        self._efforts = efforts(recipe, self.config, ids.size, ids.shape[1])
         self.tensors: dict[str, Floats] = {}
         self.matrices: dict[str, QuantizedMatrix] = {}
         self.original = self.forward.embed(source, ids)  # hidden states [windows, seq, H]
@@ -177,7 +179,7 @@ class _Calibration:
                 share = _EMBEDDING_SHARE * float(np.mean(np.diag(own) * scale**2))
                 own += np.diag(share / scale**2).astype(np.float32)
             self.matrices[name] = self._rounded(name, head.weight, InputCovariance(own), form)
-        self.count()
+        self._count(self._efforts[name])
 
     def _rounded(
         self, name: str, weight: Floats, inputs: InputCovariance, form: MatrixFormat
@@ -241,5 +243,5 @@ class _Calibration:
         else:
             self.tensors[f"{name}.weight"] = weight
         self.tensors[f"{name}.bias"] = wanted_mean - input_mean @ weight
-        self.count()
+        self._count(self._efforts[f"{name}.weight"])
         return affine(linear.inputs, weight, wanted_mean)

@@ -19,9 +19,9 @@ Floats = npt.NDArray[np.float32]
 Targets = npt.NDArray[np.int64]
 Count = Callable[[float], object]
 
-_FED = 128  # positions whose logits exist at one time
+_FED = 256  # positions whose logits exist at one time: 50 MB for each model
 # Of the time that a token takes with a FloatModel, what its layers take, which all run first.
-_LAYERS_SHARE = 0.4
+_LAYERS_SHARE = 0.35
 
 
 @dataclass(frozen=True)

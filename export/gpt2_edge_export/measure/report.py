@@ -21,7 +21,7 @@ from gpt2_edge_export.quantize.weights import TensorSource
 from gpt2_edge_export.texts import Text
 
 # A text is measured up to here: the standard error of mean KL is then some 2% of it.
-_TOKENS = 20_480
+REPORT_TOKENS = 20_480
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def measure(package: Path, text: Text, reference: TensorSource | None) -> dict[s
     reference: the float32 weights of the same model; None: the package itself is in fp32, and only
     its perplexity is measured.
     """
-    ids = text.ids[:_TOKENS]
+    ids = text.ids[:REPORT_TOKENS]
     source = {"text": text.name, "text_sha256": text.sha256, "tokens": len(ids)}
     with progress_bar(len(ids), "measuring quality") as bar:
         candidate = Generator.load(package, verify=False)
