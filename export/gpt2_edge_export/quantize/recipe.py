@@ -141,13 +141,17 @@ def make_recipe(name: str, block_size: int | None = None) -> Recipe:
 
 # What docs/QUANTIZATION.md decides, and why.
 _BY_BLOCK, _BY_ROW = MatrixFormat(8, 32), MatrixFormat(8)
-_INT4_LINEAR, _INT4_SPECIAL = MatrixFormat(4, 128), {"attn.c_attn": MatrixFormat(4, 32)}
 _DEFAULTS = {
     recipe.name: recipe
     for recipe in (
         Recipe("int8", _BY_BLOCK, _BY_ROW, {"attn.c_attn": MatrixFormat(8, 16)}),
         Recipe("int8-row", _BY_BLOCK, _BY_ROW),
-        Recipe("int4", MatrixFormat(8, 128), _INT4_LINEAR, _INT4_SPECIAL),
-        Recipe("int4-small", MatrixFormat(4, 32), _INT4_LINEAR, _INT4_SPECIAL),
+        Recipe(
+            "int4",
+            MatrixFormat(8, 128),
+            MatrixFormat(4, 128),
+            {"attn.c_attn": MatrixFormat(4, 32)},
+        ),
+        Recipe("int4-small", MatrixFormat(4, 32), MatrixFormat(4, 64)),
     )
 }
