@@ -3,8 +3,9 @@
     python benchmarks/decisions.py             about three minutes; writes 2 GB to .bench
 
 Prints how far decoding is from a prefill of the same text, what feeding tokens in pairs would cost,
-how fast 4-bit blocks of several sizes decode, what memory-mapped weights save on loading, and what
-a residual sum and its LayerNormalization take in one operator and in two.
+how fast 4-bit blocks of several sizes decode, what memory-mapped weights save on loading, what huge
+pages save in a step, and what a residual sum and its LayerNormalization take in one operator and in
+two.
 """
 
 from __future__ import annotations
@@ -16,16 +17,21 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 from random_checkpoint import write_random_checkpoint
 from run import ROOT, gpt2_edge
 
 from gpt2_edge import Generator
+from gpt2_edge.graph.cache import shared_buffers
+from gpt2_edge.graph.huge_pages import collapse, large_regions
 from gpt2_edge_export.export import ExportOptions, export_package
-from gpt2_edge_export.graph.fused_graph import onnx_builder
+from gpt2_edge_export.graph import onnx_builder
 from gpt2_edge_export.texts import REPORT_TEXT
 
 SAMPLE = ROOT / "models" / "sample"
@@ -51,7 +57,9 @@ def main() -> None:
         for recipe in ("fp32", "int8", "int4"):
             decode_against_prefill(export(SAMPLE, packages / f"sample-{recipe}", recipe))
         for recipe in ("int8", "int4"):
-            pairs(export(checkpoint, packages / recipe, recipe))
+            package = export(checkpoint, packages / recipe, recipe)
+            pairs(package)
+            pages(package)
         block_sizes(checkpoint, packages)
         loading(checkpoint, packages)
     for tokens in NORM_TOKENS:
@@ -110,6 +118,45 @@ def pairs(package: Path) -> None:
         print(f"{package.name}: two tokens a step at {context} take {ratio:.2f} of one", flush=True)
 
 
+def pages(package: Path) -> None:
+    """Processor time of one thread's step on pages of 4 KB and on huge ones, measured in turn.
+
+    Weights and cache are on the same kind. Linux only.
+    """
+    ids = np.random.default_rng(0).integers(0, 50257, max(PAIR_CONTEXTS)).tolist()
+    before = large_regions()
+    with patch("gpt2_edge.graph.session.use_huge_pages"):
+        generators = {"huge": Generator.load(package, threads=1)}
+        for start, end in large_regions().items():
+            if before.get(start) != end:
+                collapse(start, end)
+        generators["of 4 KB"] = Generator.load(package, threads=1)
+    for context in PAIR_CONTEXTS:
+        sequences = {}
+        for kind, generator in generators.items():
+            # Small arrays are below what NumPy asks huge pages for.
+            arrays = shared_buffers if kind == "huge" else small_buffers
+            with patch("gpt2_edge.graph.token_sequence.shared_buffers", arrays):
+                sequences[kind] = generator.session.start(max(PAIR_CONTEXTS) + 1)
+            sequences[kind].prefill(ids[:context])
+        times: dict[str, list[float]] = {kind: [] for kind in sequences}
+        for _ in range(ROUNDS):
+            for kind, sequence in sequences.items():
+                for _ in range(STEPS // 10):
+                    started = time.thread_time()
+                    sequence.feed(ids[:1])
+                    times[kind].append(time.thread_time() - started)
+                    sequence.trim(context)
+        medians = {kind: 1e3 * statistics.median(measured) for kind, measured in times.items()}
+        figures = ", ".join(f"{median:.1f} ms on pages {kind}" for kind, median in medians.items())
+        print(f"{package.name}: a step of one thread at {context} takes {figures}", flush=True)
+
+
+def small_buffers(*sizes: Any) -> list[npt.NDArray[Any]]:
+    """The buffers of a cache, in an array each."""
+    return [buffer.copy() for buffer in shared_buffers(*sizes)]
+
+
 def block_sizes(checkpoint: Path, packages: Path) -> None:
     """Decoding speed of 4 bits everywhere in blocks of 32, 64 and 128, measured in turn."""
     sizes = {size: export(checkpoint, packages / f"block-{size}", "int4-small", size)
@@ -124,17 +171,20 @@ def block_sizes(checkpoint: Path, packages: Path) -> None:
 
 
 def loading(checkpoint: Path, packages: Path) -> None:
-    """Time to load fp32 with its weights inside model.onnx, and beside it."""
-    onnx_builder.EMBED_LIMIT, limit = 1 << 30, onnx_builder.EMBED_LIMIT
-    inside = export(checkpoint, packages / "inside", "fp32")
-    onnx_builder.EMBED_LIMIT = limit
-    beside = export(checkpoint, packages / "beside", "fp32")
-    times: dict[Path, list[float]] = {inside: [], beside: []}
-    for _ in range(ROUNDS):
+    """Time to load fp32 and int4 with the weights inside model.onnx, and beside it."""
+    for recipe in ("fp32", "int4"):
+        onnx_builder.EMBED_LIMIT, limit = 1 << 30, onnx_builder.EMBED_LIMIT
+        inside = export(checkpoint, packages / f"{recipe}-inside", recipe)
+        onnx_builder.EMBED_LIMIT = limit
+        beside = export(checkpoint, packages / f"{recipe}-beside", recipe)
+        times: dict[Path, list[float]] = {inside: [], beside: []}
+        for _ in range(ROUNDS):
+            for package, measured in times.items():
+                told = json.loads(gpt2_edge("bench", str(package), "--no-cache", "--json"))
+                measured.append(told["load_seconds"])
         for package, measured in times.items():
-            measured.append(json.loads(gpt2_edge("bench", str(package), "--json"))["load_seconds"])
-    for package, measured in times.items():
-        print(f"fp32, weights {package.name}: load {statistics.median(measured):.2f} s", flush=True)
+            seconds = statistics.median(measured)
+            print(f"{package.name}: load {seconds:.2f} s", flush=True)
 
 
 def norms(tokens: int) -> None:

@@ -13,6 +13,8 @@ from gpt2_edge_export.export import ExportOptions, export_package
 from helpers import random_config, write_random_checkpoint
 
 _ROOT = Path(__file__).resolve().parents[1]
+# Nothing of the tests' packages is to be kept on the machine; of this process's children, too.
+os.environ["GPT2_EDGE_CACHE"] = ""
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,4 +1,4 @@
-"""Run packages of the sample model on every execution provider that can be had here.
+"""Run packages of the sample model, or of another, on every execution provider that is here.
 
     python tools/providers.py --python openvino=PATH --python webgpu=PATH
 
@@ -48,12 +48,21 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--python", action="append", default=[], metavar="PROVIDER=PATH")
+    parser.add_argument(
+        "--checkpoint", type=Path, default=ROOT / "models" / "sample", help="what is exported"
+    )
     parser.add_argument("--work", type=Path, default=ROOT / ".providers")
     options = parser.parse_args()
     started = time.monotonic()
     options.work.mkdir(parents=True, exist_ok=True)
     pythons = {"cpu": sys.executable} | dict(entry.split("=", 1) for entry in options.python)
-    packages = {_name(*package): _export(options.work, *package) for package in PACKAGES}
+    tokenizer = any(options.checkpoint.glob("tokenizer*.json"))
+    packages = {
+        _name(*package): _export(options.checkpoint, options.work, tokenizer, *package)
+        for package in PACKAGES
+        # It finds its scales on a text.
+        if tokenizer or package[:2] != ("static", "int8")
+    }
 
     rows, wrong = [], []
     reference = {name: _run(pythons["cpu"], folder, "cpu") for name, folder in packages.items()}
@@ -98,7 +107,9 @@ def _name(flavour: str, recipe: str, compute: str) -> str:
     return f"{flavour} {recipe}" + (" in float16" if compute == "float16" else "")
 
 
-def _export(work: Path, flavour: str, recipe: str, compute: str) -> Path:
+def _export(
+    checkpoint: Path, work: Path, tokenizer: bool, flavour: str, recipe: str, compute: str
+) -> Path:
     folder = work / _name(flavour, recipe, compute).replace(" ", "-")
     print(f"exporting {folder.name}", file=sys.stderr, flush=True)
     shutil.rmtree(folder, ignore_errors=True)  # it may be of an earlier version
@@ -109,8 +120,9 @@ def _export(work: Path, flavour: str, recipe: str, compute: str) -> Path:
         cache_dtype=compute,
         report=False,
         calibration=None if flavour == "static" else False,
+        tokenizer=tokenizer,
     )
-    return export_package(ROOT / "models" / "sample", folder, options).package.folder
+    return export_package(checkpoint, folder, options).package.folder
 
 
 def _run(python: str, package: Path, provider: str) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 # Execution providers that any machine can run: their tests, and the tables of docs/PROVIDERS.md.
 #
 #   tools/test-providers.sh             all of it
-#   tools/test-providers.sh openvino    the tests on OpenVINO alone
+#   tools/test-providers.sh openvino    the tests on OpenVINO alone; cuda: those on an NVIDIA GPU
 #
 #   PYTHON    a Python with gpt2-edge[export] (default .venv/bin/python)
 #
-# Makes .venv-openvino and .venv-webgpu. WebGPU runs on SwiftShader, the software GPU inside Debian's
+# Makes .venv-openvino, .venv-webgpu and, where nvidia-smi finds a GPU, .venv-cuda. WebGPU runs on SwiftShader, the software GPU inside Debian's
 # chromium package; where that is not installed and cannot be, its rows and tests say so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -45,7 +45,11 @@ install_software_gpu() {
 
 case ${1:-} in
   '' | openvino) ;;
-  *) echo "test-providers: alone there is only openvino, not $1" >&2; exit 2 ;;
+  cuda)
+    environment cuda 'onnxruntime-gpu[cuda,cudnn]'
+    run_tests cuda
+    exit ;;
+  *) echo "test-providers: alone there are only openvino and cuda, not $1" >&2; exit 2 ;;
 esac
 environment openvino onnxruntime-openvino
 [ $# = 0 ] || { run_tests openvino; exit; }
@@ -63,6 +67,11 @@ if has_software_gpu; then
 else
   echo "test-providers: no $driver or no libvulkan.so.1 (Debian's chromium and libvulkan1):" \
     "webgpu is not run" >&2
+fi
+
+if command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; then
+  environment cuda 'onnxruntime-gpu[cuda,cudnn]'
+  providers+=(cuda)
 fi
 
 export PYTHONPATH=$PWD/runtime:$PWD/export:$PWD/cli OPENBLAS_NUM_THREADS=1

@@ -1,10 +1,16 @@
-"""Train a GPT-2 of models/sample's shape from text files, and report its held-out loss.
+r"""Train a GPT-2 of models/sample's shape from text files, and report its held-out loss.
 
     pip install -e '.[optimum]'
     python tools/train_sample.py books.txt.xz --heldout heldout.txt -o my-sample --tokens 25e6
 
 Text files are UTF-8, plain or .xz. The tokenizer is trained on the same text unless --tokenizer
-names one. Runs on CUDA where torch finds it, else on the CPU (bf16 autocast on both).
+names one. Runs on CUDA where torch finds it, else on the CPU (bf16 autocast on both). With
+--minutes the learning rate falls with the clock, so that it ends when it must:
+
+    python tools/train_sample.py train.txt.xz more.txt.xz --heldout heldout.txt -o my-sample \
+        --minutes 7 --batch 64 --compile
+
+A learning rate of 3e-3 with that batch diverged after 150M tokens.
 """
 
 from __future__ import annotations
@@ -14,6 +20,7 @@ import lzma
 import math
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +39,8 @@ BETAS = (0.9, 0.95)
 WEIGHT_DECAY = 0.1  # on matrices only
 CLIP_NORM = 1.0
 HELDOUT_TOKENS = 30_720
-REPORT_SECONDS = 30
+REPORT_SECONDS = 15
+COMPILING_STEPS = 5
 
 
 def main() -> None:
@@ -43,7 +51,11 @@ def main() -> None:
     parser.add_argument("text", nargs="+", type=Path)
     parser.add_argument("--heldout", type=Path, required=True)
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--tokens", type=float, default=25e6, help="to train on (default: 25e6)")
+    amount = parser.add_mutually_exclusive_group()
+    amount.add_argument("--tokens", type=float, default=25e6, help="to train on (default: 25e6)")
+    amount.add_argument("--minutes", type=float, help="to train for, in place of --tokens")
+    parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE)
+    parser.add_argument("--compile", action="store_true", help="with torch.compile")
     parser.add_argument("--batch", type=int, default=8, help="sequences of the context a step")
     parser.add_argument("--tokenizer", type=Path, help="a tokenizer.json to use as it is")
     parser.add_argument("--seed", type=int, default=0)
@@ -66,8 +78,15 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = GPT2LMHeadModel(config).to(device)
     steps = max(1, int(arguments.tokens) // (arguments.batch * config.n_positions))
-    print(f"{model.num_parameters():,} parameters, {len(ids):,} tokens of text, {steps} steps")
-    train(model, ids, steps, arguments.batch, arguments.seed)
+    plan = Plan(
+        steps=None if arguments.minutes else steps,
+        seconds=60 * (arguments.minutes or 0),
+        batch=arguments.batch,
+        learning_rate=arguments.learning_rate,
+        compiled=arguments.compile,
+    )
+    print(f"{model.num_parameters():,} parameters, {len(ids):,} tokens of text", flush=True)
+    train(model, ids, plan, arguments.seed)
     loss = heldout_loss(model, heldout)
     print(f"held-out loss {loss:.3f}, perplexity {math.exp(loss):.1f}, {len(heldout):,} tokens")
     save(model, tokenizer, arguments.output)
@@ -106,42 +125,82 @@ def encode(tokenizer: Tokenizer, texts: list[str]) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def train(model: GPT2LMHeadModel, ids: np.ndarray, steps: int, batch: int, seed: int) -> None:
-    """AdamW on random windows of the text."""
+@dataclass(frozen=True)
+class Plan:
+    """How long to train (steps, or seconds where steps is None), and in what steps."""
+
+    steps: int | None
+    seconds: float
+    batch: int
+    learning_rate: float
+    compiled: bool
+
+    def progress(self, step: int, seconds: float) -> float:
+        """The part that is done after `step` steps and `seconds`, 0 to 1."""
+        return min(1.0, step / self.steps if self.steps else seconds / self.seconds)
+
+    @property
+    def warm_up(self) -> int:
+        """Steps in which the rate of learning rises."""
+        return min(WARM_UP_STEPS, max(1, self.steps // 10)) if self.steps else WARM_UP_STEPS
+
+
+def train(model: GPT2LMHeadModel, ids: np.ndarray, plan: Plan, seed: int) -> None:
+    """AdamW on random windows of the text, which lies where the model does."""
     matrices = [p for p in model.parameters() if p.dim() >= 2]
     vectors = [p for p in model.parameters() if p.dim() < 2]
     groups = [
         {"params": matrices, "weight_decay": WEIGHT_DECAY},
         {"params": vectors, "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=BETAS)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, steps))
+    optimizer = torch.optim.AdamW(
+        groups, lr=plan.learning_rate, betas=BETAS, fused=model.device.type == "cuda"
+    )
     random = np.random.default_rng(seed)
     window = model.config.n_positions
-    started = reported = time.monotonic()
-    model.train()
-    for step in range(steps):
-        starts = random.integers(0, max(1, len(ids) - window), batch)
-        rows = np.stack([ids[start : start + window] for start in starts]).astype(np.int64)
-        inputs = torch.from_numpy(rows).to(model.device)
+    text = torch.from_numpy(ids.astype(np.int32)).to(model.device)
+    offsets = torch.arange(window, device=model.device)
+
+    def loss_of(inputs: torch.Tensor) -> torch.Tensor:
         with torch.autocast(model.device.type, torch.bfloat16):
-            loss = model(inputs, labels=inputs).loss
+            return model(inputs, labels=inputs).loss
+
+    loss_function = torch.compile(loss_of) if plan.compiled else loss_of
+    model.train()
+    started = reported = time.monotonic()
+    first, step, progress = 0, 0, 0.0
+    while progress < 1:
+        factor = min(1.0, (step + 1) / plan.warm_up) * rate(progress)
+        for group in optimizer.param_groups:
+            group["lr"] = plan.learning_rate * factor
+        starts = random.integers(0, max(1, len(ids) - window), plan.batch)
+        rows = torch.from_numpy(starts).to(model.device)[:, None] + offsets
+        loss = loss_function(text[rows].long())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
         optimizer.step()
-        schedule.step()
-        if time.monotonic() - reported > REPORT_SECONDS or step + 1 == steps:
-            reported = time.monotonic()
-            speed = (step + 1) * batch * window / (reported - started)
-            print(f"step {step + 1}/{steps}  loss {loss.item():.3f}  {speed:.0f} tokens/s")
+        step += 1
+        if step == COMPILING_STEPS and plan.compiled:  # they took as long as compiling takes
+            loss.item()
+            started, first = time.monotonic(), step
+        now = time.monotonic()
+        progress = plan.progress(step, now - started)
+        if now - reported > REPORT_SECONDS or progress == 1:
+            value, reported = loss.item(), now
+            speed = (step - first) * plan.batch * window / max(now - started, 1e-9)
+            tokens = step * plan.batch * window
+            print(
+                f"{progress:.1%}  step {step}  {tokens:,} tokens  loss {value:.3f}  "
+                f"{speed:.0f} tokens/s",
+                flush=True,
+            )
 
 
-def rate(step: int, steps: int) -> float:
-    """Factor on the learning rate: linear warm-up, constant, linear to FINAL_RATE."""
-    warm = min(1.0, (step + 1) / min(WARM_UP_STEPS, max(1, steps // 10)))
-    progress = max(0.0, step / steps - CONSTANT_UNTIL) / (1 - CONSTANT_UNTIL)
-    return warm * (1 - (1 - FINAL_RATE) * progress)
+def rate(progress: float) -> float:
+    """Factor on the learning rate behind the warm-up: constant, then linear to FINAL_RATE."""
+    falling = max(0.0, progress - CONSTANT_UNTIL) / (1 - CONSTANT_UNTIL)
+    return 1 - (1 - FINAL_RATE) * falling
 
 
 @torch.no_grad()

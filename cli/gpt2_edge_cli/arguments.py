@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import re
 import shlex
@@ -37,6 +38,12 @@ def add_package(parser: argparse.ArgumentParser) -> None:
         "auto, the best that is installed)",
     )
     add_provider_options(parser)
+    parser.add_argument(
+        "--no-cache",
+        action="store_true",
+        help="neither use nor make the form that this machine keeps of a package (gpt2-edge "
+        "optimize)",
+    )
 
 
 def add_provider_options(parser: argparse.ArgumentParser) -> None:
@@ -101,14 +108,22 @@ def load(options: argparse.Namespace) -> Generator:
     """The package that `add_package` took."""
     streams.flush_output()
     with Loading():
-        from gpt2_edge.generate import Generator
+        from gpt2_edge.graph.background import Beside
+        from gpt2_edge.model import load_parts
 
-        return Generator.load(
+        # The rest is imported while ONNX Runtime loads the graph.
+        rest = Beside(lambda: importlib.import_module("gpt2_edge.generate"))
+        parts = load_parts(
             options.package,
             provider=options.provider,
             provider_options=provider_options(options),
             threads=thread_count(options),
+            machine_cache=not options.no_cache,
         )
+        rest.result()
+        from gpt2_edge.generate import Generator
+
+        return Generator(*parts)
 
 
 def load_assistant(options: argparse.Namespace) -> Generator | None:

@@ -27,6 +27,7 @@ _MODULES = {
     "eval": "gpt2_edge_cli.verbs.eval",
     "info": "gpt2_edge_cli.verbs.info",
     "verify": "gpt2_edge_cli.verbs.verify",
+    "optimize": "gpt2_edge_cli.verbs.optimize",
     "bench": "gpt2_edge_cli.verbs.bench",
     "check-mobile": "gpt2_edge_cli.verbs.check_mobile",
     "completion": "gpt2_edge_cli.verbs.completion",
@@ -37,6 +38,7 @@ VERBS = tuple(_MODULES)
 _OTHER_NAMES = {
     "attention": "attend",
     "benchmark": "bench",
+    "cache": "optimize",
     "check": "verify",
     "complete": "generate",
     "conversation": "chat",

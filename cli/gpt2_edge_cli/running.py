@@ -20,6 +20,7 @@ from gpt2_edge_cli.registry import build_parser, find_verb, load_verb
 from gpt2_edge_cli.signals import Signals
 
 EXIT_ERROR = 2
+_MULTIPLIES = "export"  # the verb that multiplies matrices in NumPy
 
 
 def run(arguments: Sequence[str], signals: Signals) -> int:
@@ -57,7 +58,11 @@ def _dispatch(arguments: Sequence[str], signals: Signals) -> int:
         _print_and_end(build_parser().format_help())
     if first == "--version":
         _print_and_end(f"gpt2-edge {__version__}\n")
-    verb = load_verb(find_verb(first))
+    name = find_verb(first)
+    if signals.own_process and name != _MULTIPLIES:
+        # Otherwise OpenBLAS begins its threads when NumPy is imported, for nothing.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    verb = load_verb(name)
     try:
         options = verb.parser.parse(others)
     except HelpAskedError:
@@ -80,6 +85,8 @@ def _status_of(error: BaseException, signals: Signals, debug: bool) -> int:
         streams.flush_output()
     except (OSError, ValueError):
         streams.drop_output()
+    if signals.status is not None or isinstance(error, KeyboardInterrupt):
+        _leave_undone()
     if signals.status is not None:  # whatever modules made of the exception on its way here
         if signals.status == 128 + signal.SIGINT:
             streams.say("interrupted")
@@ -100,6 +107,13 @@ def _status_of(error: BaseException, signals: Signals, debug: bool) -> int:
     else:
         streams.say(_line(error))
     return EXIT_ERROR
+
+
+def _leave_undone() -> None:
+    """Begin nothing in the background any more: the user wants an end."""
+    later = sys.modules.get("gpt2_edge.graph.later")
+    if later is not None:
+        later.drop_all()
 
 
 def _line(error: BaseException) -> str:

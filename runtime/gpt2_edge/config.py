@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -285,5 +284,7 @@ def checked_config(config: Any, settings: Mapping[str, Any]) -> GenerationConfig
 
 
 def _nearest(name: str) -> str:
+    import difflib  # only for a mistake
+
     near = difflib.get_close_matches(name, RULES, n=1)
     return f"did you mean {near[0]}?" if near else f"the settings are {', '.join(RULES)}"

@@ -209,17 +209,20 @@ class Generator(Model):
         """Whether `attention` can answer: of packages of the fused flavour it does."""
         return self.session.attention.is_there
 
-    def attention(self, prompt: Prompt) -> npt.NDArray[np.float32]:
+    def attention(
+        self, prompt: Prompt, layer: int | None = None, head: int | None = None
+    ) -> npt.NDArray[np.float32]:
         """With what weights the tokens of `prompt` attend to each other.
 
         [layers, heads, tokens, tokens]: row q says how much of token q's attention each token gets.
-        A row's weights sum to 1, and those behind token q are 0. They come out of the package's own
+        A row's weights sum to 1, and those behind token q are 0. layer, head: of this one alone,
+        and the array has one there. They come out of the package's own
         graph on the CPU, which for this is loaded a second time, from the same files, by the first
         call. Raises GenerationError and ContextOverflowError, GenerationError too for packages of
         other flavours than fused and where there is no memory, and PackageError for a graph that
         cannot be taken.
         """
-        return self.session.attention.weights(self.encode(prompt))
+        return self.session.attention.weights(self.encode(prompt), layer, head)
 
     def __repr__(self) -> str:
         recipe = self.manifest.recipe.get("name", "unknown recipe")

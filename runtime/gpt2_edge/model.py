@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from gpt2_edge.config import GENERATION_CONFIG_FILE, GenerationConfig
 from gpt2_edge.errors import ContextOverflowError, GenerationError, PackageError
+from gpt2_edge.files.machine_cache import MachineCache
 from gpt2_edge.files.manifest import Manifest
 from gpt2_edge.files.package import Package, open_package
+from gpt2_edge.graph.background import Beside
 from gpt2_edge.graph.providers import AUTO
 from gpt2_edge.graph.session import Session
 from gpt2_edge.prompts import check_vocabulary, require_text, token_ids
@@ -50,6 +52,7 @@ class Model:
         provider_options: Mapping[str, str] | None = None,
         threads: int | None = None,
         verify: bool = True,
+        machine_cache: bool = True,
     ) -> Self:
         """Load the package in the folder `path`.
 
@@ -57,20 +60,14 @@ class Model:
         is installed and takes this graph, in the end the CPU. provider_options: what ONNX Runtime
         documents for the provider that is named. threads: of ONNX Runtime on the CPU, and of
         providers that have their own there; None takes one for each physical core. verify: compare
-        the SHA-256 of the files with the manifest. Raises PackageError, and ProviderError if the
-        provider is not installed, takes nothing of the graph or has no such option.
+        the SHA-256 of the files with the manifest. machine_cache: on the CPU, with `verify`, run
+        the form of the package that this machine has made of it, and make one the first time; the
+        tokens are the same (docs/PACKAGE.md says where it lies). Raises PackageError, and
+        ProviderError if the provider is not installed, takes nothing of the graph or has no such
+        option.
         """
-        package = open_package(path)
-        # The session compares the hashes of everything that is read below.
-        session = Session(
-            package,
-            provider=provider,
-            provider_options=provider_options,
-            threads=threads,
-            verify=verify,
-        )
-        tokenizer = package_tokenizer(package, verify)
-        return cls(package, session, tokenizer, _generation_config(package))
+        parts = load_parts(path, provider, provider_options, threads, verify, machine_cache)
+        return cls(*parts)
 
     @property
     def fallback_reason(self) -> str | None:
@@ -184,3 +181,29 @@ def _generation_config(package: Package) -> GenerationConfig:
         return GenerationConfig.from_pretrained(package.folder)
     except GenerationError as error:
         raise PackageError(f"{error}; mend it in the checkpoint and export that again") from error
+
+
+def load_parts(
+    path: str | Path,
+    provider: str = AUTO,
+    provider_options: Mapping[str, str] | None = None,
+    threads: int | None = None,
+    verify: bool = True,
+    machine_cache: bool = True,
+) -> tuple[Package, Session, Tokenizer | None, GenerationConfig]:
+    """What a Model is made of; arguments and errors are those of `Model.load`."""
+    package = open_package(path)
+    # Both take a while, and the session leaves Python to the tokenizer. It compares the hashes of
+    # everything that is read here; its errors come first.
+    tokenizers: list[Tokenizer | None] = []
+    tokenizer = Beside(lambda: tokenizers.append(package_tokenizer(package, verify)))
+    session = Session(
+        package,
+        provider=provider,
+        provider_options=provider_options,
+        threads=threads,
+        verify=verify,
+        cache=MachineCache.default() if machine_cache else None,
+    )
+    tokenizer.result()
+    return package, session, tokenizers[0], _generation_config(package)

@@ -11,7 +11,7 @@ from gpt2_edge.config import EffectiveSettings
 from gpt2_edge.decode import processors as process
 from gpt2_edge.decode.beam_texts import BeamTexts
 from gpt2_edge.decode.draft import Drafter, prompt_lookup
-from gpt2_edge.decode.grammar import CompiledGrammar, Grammar, grammar_of
+from gpt2_edge.decode.grammar import CompiledGrammar, Grammar, compiled, grammar_of
 from gpt2_edge.decode.processors import Processor
 from gpt2_edge.decode.request import Criterion, Limits, ShouldStop, SingleText
 from gpt2_edge.errors import GenerationError
@@ -155,7 +155,7 @@ class RequestMaker:
             return None
         if self._tokenizer is None:
             raise GenerationError("a grammar needs a tokenizer; this package has none")
-        return CompiledGrammar(grammar, self._tokenizer.to_json(), vocab_size, self._eos_ids)
+        return compiled(grammar, self._tokenizer.to_json(), vocab_size, self._eos_ids)
 
 
 def _processors(

@@ -9,7 +9,7 @@ through the inverse cumulative distribution. spec/sampling.json holds examples.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -242,9 +242,15 @@ def log_probability(logits: Logits, token_id: int) -> float:
 
     Raises GenerationError for a NaN among the logits.
     """
+    return log_probabilities_of(logits, [token_id])[0]
+
+
+def log_probabilities_of(logits: Logits, token_ids: Iterable[int]) -> list[float]:
+    """As log_probability, of several tokens of one softmax."""
     peak = np.max(logits)
     _require_number(peak)
-    return float(logits[token_id] - peak - np.log(np.exp(logits - peak).sum(dtype=np.float64)))
+    total = np.log(np.exp(logits - peak).sum(dtype=np.float64))
+    return [float(logits[token] - peak - total) for token in token_ids]
 
 
 def _require_number(peak: np.float32) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 from starlette.applications import Starlette
@@ -29,8 +29,11 @@ from gpt2_edge_server.static import page_files
 _PACKED_FROM = 4096  # bytes of an answer
 
 
-def make_app(service: Service, log: Callable[[str], None]) -> ASGIApp:
-    """The application that serves `service`; `log` is told a line of whatever is not foreseen."""
+def make_app(service: Service, log: Callable[[str], None], own: Iterable[str] | None) -> ASGIApp:
+    """The application that serves `service`; `log` is told a line of whatever is not foreseen.
+
+    own: names of a loopback server beside the usual ones; None for one that others can reach.
+    """
     options, metrics = service.options, service.metrics
     endpoints = Endpoints(BodyReader(options.max_body_bytes), metrics, service.api_error, log)
 
@@ -75,7 +78,7 @@ def make_app(service: Service, log: Callable[[str], None]) -> ASGIApp:
             allow_headers=["*"],  # OpenAI's client for JavaScript sends some of its own
             expose_headers=["Retry-After"],
         )
-    return Guard(app, options, metrics, log)
+    return Guard(app, options.cors, own, metrics, log)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -19,6 +19,7 @@ from gpt2_edge_server.service import Service
 
 _MOST_WEIGHTS = 4_000_000  # of all layers and heads
 _DIGITS = 5
+_BYTES = 8  # of a weight, as digits
 _DECODER = msgspec.json.Decoder(AttentionBody)
 
 
@@ -42,18 +43,21 @@ class Attention:
         ):
             if value is not None and value >= count:
                 raise refused(f"{name} must be from 0 to {count - 1}", name)
-        content = await service.measure.run(lambda gone: self._answer(body, gone))
-        await exchange.raw(content, "application/json")
+        prompt = await service.prepare.run(lambda gone: self._prompt(body))
+        layers = self._layers if body.layer is None else 1
+        heads = self._heads if body.head is None else 1
+        weights = layers * heads * len(prompt.ids) * (len(prompt.ids) + 1) // 2
+        with service.held.bytes(_BYTES * weights):
+            content = await service.measure.run(lambda gone: self._answer(body, prompt, gone))
+            await exchange.raw(content, "application/json")
 
-    def _answer(self, body: AttentionBody, gone: Gone) -> bytes:
-        """The answer as JSON, put together head by head: as one object it would be too large."""
+    def _prompt(self, body: AttentionBody) -> Encoded:
         model = self._service.generator
-        prompt = begun(model, encoded(model, body.prompt, body.parse_special)).last(self._most)
-        weights = model.attention(prompt.ids)
-        if body.layer is not None:
-            weights = weights[body.layer : body.layer + 1]
-        if body.head is not None:
-            weights = weights[:, body.head : body.head + 1]
+        return begun(model, encoded(model, body.prompt, body.parse_special)).last(self._most)
+
+    def _answer(self, body: AttentionBody, prompt: Encoded, gone: Gone) -> bytes:
+        """The answer as JSON, put together head by head: as one object it would be too large."""
+        weights = self._service.generator.attention(prompt.ids, body.layer, body.head)
         layers = []
         for layer in weights:
             heads = []

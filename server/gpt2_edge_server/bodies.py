@@ -29,7 +29,8 @@ Biases = Annotated[
     ],
     Meta(max_length=4096),
 ]
-Grammar = Annotated[str, Meta(min_length=1, max_length=1 << 16)]
+Regex = Annotated[str, Meta(min_length=1, max_length=1 << 13)]
+Schema = Annotated[str, Meta(min_length=1, max_length=1 << 16)]
 Choice = Annotated[str, Meta(min_length=1)]
 Overflow = Annotated[str, Meta(pattern="^(stop|slide)$")]
 
@@ -72,13 +73,14 @@ class Sampling(Body, kw_only=True):
     min_new_tokens: Count | None = None
     ignore_eos: bool | None = None
     do_sample: bool | None = None
-    regex: Grammar | None = None
-    json_schema: Grammar | dict[str, Any] | None = None
+    regex: Regex | None = None
+    json_schema: Schema | dict[str, Any] | None = None
     choices: Annotated[list[Choice], Meta(min_length=1, max_length=1024)] | None = None
     context_overflow: Overflow | None = None
     keep: Count | None = None
     prompt_lookup_num_tokens: Annotated[int, Meta(ge=0, le=64)] | None = None
     return_token_ids: bool | None = None  # vLLM's: the ids of each choice, in token_ids
+    parse_special: bool = False  # special tokens that are written out count as such
 
 
 class CompletionBody(Sampling, kw_only=True):
@@ -90,7 +92,6 @@ class CompletionBody(Sampling, kw_only=True):
     echo: bool | None = None
     logprobs: Alternatives | None = None
     suffix: str | None = None
-    parse_special: bool = False
 
 
 class Part(Body):

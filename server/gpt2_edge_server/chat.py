@@ -16,6 +16,7 @@ from gpt2_edge_server.bodies import ChatBody, Message
 from gpt2_edge_server.errors import about_field, refused
 from gpt2_edge_server.exchange import Exchange
 from gpt2_edge_server.logprobs import chat_logprobs
+from gpt2_edge_server.pool import LIGHT_TOKENS
 from gpt2_edge_server.service import Service
 from gpt2_edge_server.settings import config_of
 from gpt2_edge_server.texts import Texts, Written, checked_prompts, writing
@@ -46,33 +47,45 @@ class Chat:
             raise refused(service.no_chat, code="no_chat")
         if body.stream_options is not None and not body.stream:
             raise refused("stream_options go with stream", "stream_options")
-        talk = talk_of(body.messages)
+        talk, special = talk_of(body.messages), body.parse_special
         n = body.n or 1
-        with service.engine.reserved(n):
-            ids, ends = await service.prepare.run(lambda gone: self._prompt(talk))
+        with service.engine.reserved(n) as places:
+            ids, ends = await service.prepare.run(lambda gone: self._prompt(talk, special))
             config = self._config(body, ids, ends)
             (ids,) = checked_prompts(service, [ids], config)
-            async with writing(service, [ids], config, n, bool(body.stream)) as texts:
-                answer = Answer(service, body, ids)
-                if body.stream:
-                    await exchange.events(answer.stream(texts))
-                else:
-                    await texts.finish()
-                    await exchange.json(answer.whole(texts))
+            room = config.max_new_tokens or 0
+            if config.context_overflow != "slide":
+                room = min(room, service.generator.context_length - len(ids) + 1)
+            logprobs = (body.top_logprobs or 0) if body.logprobs else None
+            with service.held.texts(n * room, logprobs, exchange.size):
+                async with writing(service, [ids], config, n, bool(body.stream), places) as texts:
+                    answer = Answer(service, body, ids)
+                    if body.stream:
+                        await exchange.events(answer.stream(texts))
+                        return
+                    await texts.finished()
+                    if logprobs is None and n * room <= LIGHT_TOKENS:
+                        content = answer.whole(texts)
+                    else:
+                        content = await service.build.run(lambda gone: answer.whole(texts))
+                    await exchange.raw(content, "application/json")
 
-    def _prompt(self, talk: Talk) -> tuple[list[int], tuple[int, ...]]:
-        """The prompt's tokens, and those that end an answer beside the package's."""
+    def _prompt(self, talk: Talk, special: bool) -> tuple[list[int], tuple[int, ...]]:
+        """The prompt's tokens, and those that end an answer beside the package's.
+
+        special: special tokens that are written out in messages count as such.
+        """
         model = self._service.generator
         assert model.tokenizer is not None  # or there is no chat
         try:
             with about_field("messages"):
                 kind = self._service.chat_kind
-                turns = turns_of(model.package, model.tokenizer, kind, talk.system)
+                turns = turns_of(model.package, model.tokenizer, kind, talk.system, special)
                 encode = model.tokenizer.encode
                 before = [
                     Turn(
                         said,
-                        tuple(encode(answer, add_special_tokens=False, parse_special=False)),
+                        tuple(encode(answer, add_special_tokens=False, parse_special=special)),
                         answer,
                     )
                     for said, answer in talk.turns
@@ -116,8 +129,8 @@ class Answer:
             "model": service.name,
         }
 
-    def whole(self, texts: Texts) -> dict[str, Any]:
-        """All choices at once."""
+    def whole(self, texts: Texts) -> bytes:
+        """All choices at once, as JSON."""
         choices = [
             {
                 "index": number,
@@ -126,10 +139,10 @@ class Answer:
                 "finish_reason": written.finish_reason,
                 **self._ids(written),
             }
-            for number, written in enumerate(texts.written)
+            for number, written in enumerate(texts.read())
         ]
         head = {**self._head, "object": "chat.completion"}
-        return {**head, "choices": choices, "usage": self._usage(texts)}
+        return msgspec.json.encode({**head, "choices": choices, "usage": self._usage(texts)})
 
     async def stream(self, texts: Texts) -> AsyncIterator[dict[str, Any]]:
         """Choices piece by piece."""

@@ -3,57 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from gpt2_edge.config import GenerationConfig
 from gpt2_edge_server.bodies import CompletionBody
-from gpt2_edge_server.errors import refused
 from gpt2_edge_server.exchange import Exchange
-from gpt2_edge_server.logprobs import LegacyLogprobs
-from gpt2_edge_server.pool import Gone
-from gpt2_edge_server.prompts import Encoded, begun, encoded
+from gpt2_edge_server.logprobs import LegacyLogprobs, joined
+from gpt2_edge_server.plan import Begun, Plan, Prompts, planned
+from gpt2_edge_server.pool import GaveUp, Gone, nobody_left
+from gpt2_edge_server.prompts import begun, encoded
 from gpt2_edge_server.scoring import Predicted, predicted
 from gpt2_edge_server.service import Service
-from gpt2_edge_server.settings import config_of
-from gpt2_edge_server.texts import Texts, Written, as_texts, checked_prompts, writing
+from gpt2_edge_server.texts import Texts, Written, writing
 
-_DEFAULT_TOKENS = 16  # OpenAI's
 _DECODER = msgspec.json.Decoder(CompletionBody)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a checked body asks for. count: texts for each prompt (best_of); n: that come back."""
-
-    body: CompletionBody
-    config: GenerationConfig
-    max_tokens: int
-    count: int
-    n: int
-    prompts: list[str | list[int]]
-
-
-def planned(body: CompletionBody) -> Plan:
-    """`body`, checked as far as it can be without the model; ApiError."""
-    if body.suffix:
-        raise refused("suffix is not supported: GPT-2 writes on, it fills no gaps", "suffix")
-    n = body.n or 1
-    count = body.best_of or n
-    if count < n:
-        raise refused(f"best_of is {count}; it must be n, {n}, at least", "best_of")
-    if body.stream and count > n:
-        raise refused("best_of chooses at the end; leave out stream, or best_of", "best_of")
-    if body.stream_options is not None and not body.stream:
-        raise refused("stream_options go with stream", "stream_options")
-    max_tokens = _DEFAULT_TOKENS if body.max_tokens is None else body.max_tokens
-    logprobs = 0 if body.logprobs is None and count > n else body.logprobs
-    prompts: list[Any] = as_texts("" if body.prompt is None else body.prompt)
-    if not prompts or not all(isinstance(prompt, (str, list)) for prompt in prompts):
-        raise refused("prompt is a text, a list of token ids, or a list of either", "prompt")
-    return Plan(body, config_of(body, max_tokens, logprobs), max_tokens, count, n, prompts)
 
 
 class Completions:
@@ -67,24 +31,26 @@ class Completions:
         body = exchange.body(_DECODER)
         service.check_model(body.model)
         plan = planned(body)
-        texts = len(plan.prompts) * plan.count
-        with service.engine.reserved(texts):
-            prompts = await service.prepare.run(lambda gone: self._encode(plan))
-            ids = checked_prompts(service, [prompt.ids for prompt in prompts], plan.config)
-            scores = await self._scores(plan, ids)
-            wanted = ids if plan.max_tokens else []
-            streams = bool(body.stream)
-            async with writing(service, wanted, plan.config, plan.count, streams) as written:
-                answer = Answer(service, plan, ids, scores)
-                if streams:
-                    await exchange.events(answer.stream(written))
-                else:
-                    await written.finish()
-                    await exchange.json(answer.whole(written))
+        with service.engine.reserved(len(plan.prompts) * plan.count) as places:
+            sent = await service.prepare.run(lambda gone: self._encode(plan))
+            prompts = Prompts(service, plan, sent)
+            with service.held.texts(prompts.most_tokens(), plan.body.logprobs, exchange.size):
+                prompts.scores = await self._scores(plan, prompts.read)
+                wanted = prompts.read if plan.max_tokens else []
+                streams = bool(plan.body.stream)
+                async with writing(
+                    service, wanted, plan.config, plan.count, streams, places
+                ) as texts:
+                    answer = Answer(service, plan, prompts)
+                    if streams:
+                        await exchange.events(answer.stream(texts))
+                        return
+                    await texts.finished()
+                    await exchange.raw(await answer.built(texts), "application/json")
 
-    def _encode(self, plan: Plan) -> list[Encoded]:
+    def _encode(self, plan: Plan) -> list[list[int]]:
         model, special = self._service.generator, plan.body.parse_special
-        return [begun(model, encoded(model, prompt, special)) for prompt in plan.prompts]
+        return [begun(model, encoded(model, prompt, special)).ids for prompt in plan.prompts]
 
     async def _scores(
         self, plan: Plan, prompts: Sequence[list[int]]
@@ -102,14 +68,8 @@ class Completions:
 class Answer:
     """The body, or the events, of an answer."""
 
-    def __init__(
-        self,
-        service: Service,
-        plan: Plan,
-        prompts: Sequence[list[int]],
-        scores: list[list[Predicted]] | None,
-    ) -> None:
-        self._service, self._plan, self._prompts, self._scores = service, plan, prompts, scores
+    def __init__(self, service: Service, plan: Plan, prompts: Prompts) -> None:
+        self._service, self._plan, self._prompts = service, plan, prompts
         self._head = {
             "id": service.new_id("cmpl"),
             "object": "text_completion",
@@ -117,107 +77,103 @@ class Answer:
             "model": service.name,
         }
 
-    def whole(self, texts: Texts) -> dict[str, Any]:
-        """All choices at once."""
+    async def built(self, texts: Texts) -> bytes:
+        """See `whole`: what is large, beside the event loop."""
+        if self._prompts.light:
+            return self.whole(texts, nobody_left)
+        return await self._service.build.run(lambda gone: self.whole(texts, gone))
+
+    def whole(self, texts: Texts, gone: Gone) -> bytes:
+        """All choices at once, as JSON."""
+        own: list[list[Written]] = [[] for _ in self._prompts.read]
+        for written in texts.read():
+            own[written.prompt].append(written)
         choices: list[dict[str, Any]] = []
-        for number in range(len(self._prompts)):
-            for written in self._best(texts, number):
-                logprobs = self._begin(number)
-                self._count(logprobs, written)
-                text = self._echoed(number) + ("" if written is None else written.text)
-                reason = "length" if written is None else written.finish_reason
-                choices.append(self._choice(len(choices), text, logprobs, written, reason))
-        return {**self._head, "choices": choices, "usage": self._usage(texts)}
+        for number, each in enumerate(self._prompts.shown(gone)):
+            for best in self._best(own[number]):
+                if gone():
+                    raise GaveUp
+                logprobs = self._logprobs(self._counted(each), best, each)
+                text = each.text + ("" if best is None else best.text)
+                reason = "length" if best is None else best.finish_reason
+                choices.append(self._choice(len(choices), text, logprobs, reason, best))
+        return msgspec.json.encode({**self._head, "choices": choices, "usage": self._usage(texts)})
 
     async def stream(self, texts: Texts) -> AsyncIterator[dict[str, Any]]:
         """Choices piece by piece."""
-        options = self._plan.body.stream_options
+        options, plan = self._plan.body.stream_options, self._plan
         with_usage = options is not None and options.include_usage
         head = {**self._head, "usage": None} if with_usage else self._head
-        counts = [self._begin(number // self._plan.n) for number in range(self._texts())]
-        if self._plan.body.echo or not texts.written:
-            for number in range(self._texts()):
-                prompt = number // self._plan.n
-                reason = None if texts.written else "length"
-                choice = self._choice(
-                    number, self._echoed(prompt), counts[number], None, reason,
-                    self._prompts[prompt],
-                )  # fmt: skip
+        light, show = self._prompts.light, self._prompts.shown
+        shown = show(nobody_left) if light else await self._service.build.run(show)
+        first = [each for each in shown for _ in range(plan.n)]
+        counts = [self._counted(each) for each in first]
+        if plan.body.echo or not texts.written:
+            reason = None if texts.written else "length"
+            for number, each in enumerate(first):
+                logprobs = self._logprobs(counts[number], None, each)
+                choice = self._choice(number, each.text, logprobs, reason)
+                if plan.body.return_token_ids:
+                    choice["token_ids"] = self._prompts.sent[number // plan.n]
                 yield {**head, "choices": [choice]}
         async for number, new in texts.pieces():
             reason = texts.written[number].finish_reason if new is None else None
-            self._count(counts[number], new)
-            text = "" if new is None else new.text
-            if text or reason or counts[number] is not None or self._plan.body.return_token_ids:
-                choice = self._choice(number, text, counts[number], new, reason)
-                yield {**head, "choices": [choice]}
+            counted, text = counts[number], "" if new is None else new.text
+            if text or reason or counted is not None or plan.body.return_token_ids:
+                logprobs = self._logprobs(counted, new)
+                yield {**head, "choices": [self._choice(number, text, logprobs, reason, new)]}
         if with_usage:
             yield {**self._head, "choices": [], "usage": self._usage(texts)}
 
-    def _texts(self) -> int:
-        return len(self._prompts) * self._plan.n
-
-    def _best(self, texts: Texts, prompt: int) -> Sequence[Written | None]:
+    def _best(self, own: list[Written]) -> Sequence[Written | None]:
         """The n texts of a prompt that come back; None for one that nothing was written of."""
-        if not texts.written:
+        if not own:
             return [None] * self._plan.n
-        own = [written for written in texts.written if written.prompt == prompt]
         if len(own) > self._plan.n:
             own.sort(key=lambda written: -written.mean_logprob)
         return own[: self._plan.n]
 
-    def _echoed(self, prompt: int) -> str:
-        if not self._plan.body.echo:
-            return ""
-        given = self._plan.prompts[prompt]
-        if isinstance(given, str):
-            return given
-        tokenizer = self._service.generator.tokenizer
-        return "" if tokenizer is None else tokenizer.decode(given)
-
-    def _begin(self, prompt: int) -> LegacyLogprobs | None:
-        """What counts a choice's log-probabilities, behind those of its prompt."""
+    def _counted(self, prompt: Begun) -> LegacyLogprobs | None:
+        """What counts the log-probabilities of a text behind its prompt."""
         most = self._plan.body.logprobs
         if most is None:
             return None
-        counted, ids = LegacyLogprobs(self._service.generator, most), self._prompts[prompt]
-        if self._scores is None:
-            counted.skip(ids)
-            return counted
-        counted.add(ids[0], None, ())
-        for token, score in zip(ids[1:], self._scores[prompt], strict=True):
-            counted.add(token, score.logprob, score.alternatives)
-        return counted
+        return LegacyLogprobs(self._service.generator, most, prompt.end.copy())
 
     @staticmethod
-    def _count(counted: LegacyLogprobs | None, new: Written | None) -> None:
-        if counted is None or new is None:
-            return
-        for number, token in enumerate(new.ids):
-            tops = new.top_logprobs[number] if new.top_logprobs else ()
-            counted.add(token, new.logprobs[number], tops)
+    def _logprobs(
+        counted: LegacyLogprobs | None, new: Written | None, prompt: Begun | None = None
+    ) -> msgspec.Raw | None:
+        """Those of what is new, behind those of the prompt where it is echoed."""
+        if counted is None:
+            return None
+        if new is not None:
+            for number, token in enumerate(new.ids):
+                tops = new.top_logprobs[number] if new.top_logprobs else ()
+                counted.add(token, new.logprobs[number], tops)
+        parts = [prompt.logprobs] if prompt is not None and prompt.logprobs is not None else []
+        return joined(*parts, counted.take())
 
     def _choice(
         self,
         number: int,
         text: str,
-        logprobs: LegacyLogprobs | None,
-        written: Written | None,
+        logprobs: msgspec.Raw | None,
         reason: str | None,
-        ids: Sequence[int] = (),
+        written: Written | None = None,
     ) -> dict[str, Any]:
         choice: dict[str, Any] = {
             "index": number,
             "text": text,
-            "logprobs": None if logprobs is None else logprobs.take(),
+            "logprobs": logprobs,
             "finish_reason": reason,
         }
         if self._plan.body.return_token_ids:
-            choice["token_ids"] = list(ids) if written is None else list(written.ids)
+            choice["token_ids"] = [] if written is None else list(written.ids)
         return choice
 
     def _usage(self, texts: Texts) -> dict[str, Any]:
-        read, written = sum(map(len, self._prompts)), texts.tokens
+        read, written = sum(map(len, self._prompts.read)), texts.tokens
         return {
             "prompt_tokens": read,
             "completion_tokens": written,

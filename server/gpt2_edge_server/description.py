@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from gpt2_edge._version import __version__
@@ -21,6 +22,7 @@ class Description:
         self._service = service
         self._document = openapi_document(service.name, service.options.api_key is not None)
         self._groups = groups_of(service.generator.package)
+        self._testing: asyncio.Future[list[str]] | None = None
 
     async def models(self, exchange: Exchange) -> None:
         """GET /v1/models."""
@@ -41,7 +43,11 @@ class Description:
         generator = self._service.generator
         if generator.manifest.self_test is None:
             raise ApiError(404, "this package has no self-test")
-        problems = await self._service.measure.run(lambda gone: run_self_test(generator))
+        # One for all who ask meanwhile: it is dear, and scores and attention wait behind it.
+        if self._testing is None or self._testing.done():
+            run = self._service.measure.run(lambda gone: run_self_test(generator))
+            self._testing = asyncio.ensure_future(run)
+        problems = await asyncio.shield(self._testing)
         await exchange.json({"passed": not problems, "problems": problems})
 
     async def openapi(self, exchange: Exchange) -> None:

@@ -28,12 +28,15 @@ class Call:
     `changed` is set when all have ended; where it streams, also when a step told something.
     """
 
-    def __init__(self, engine: Engine, texts: Sequence[SingleText], streams: bool) -> None:
+    def __init__(
+        self, engine: Engine, texts: Sequence[SingleText], streams: bool, places: Places | None
+    ) -> None:
         self.texts, self.streams = list(texts), streams
         self.changed = asyncio.Event()
         self.submitted = time.perf_counter()
         self.started = False
-        self._engine = engine
+        self._engine, self._places = engine, places
+        self._ended = 0  # of its texts, when it was last asked
 
     @property
     def over(self) -> bool:
@@ -49,6 +52,18 @@ class Call:
     def waiting_texts(self) -> int:
         """How many of its texts have no row yet."""
         return sum(not text.over and not text.rows for text in self.texts)
+
+    def has_ended_more(self) -> bool:
+        """Whether texts have ended since the last time that it was asked."""
+        ended = sum(text.over for text in self.texts)
+        before, self._ended = self._ended, ended
+        return ended > before
+
+    def tell(self) -> None:
+        """Wake its reader, and give back the places of texts that are over; on the event loop."""
+        self.changed.set()
+        if self._places is not None:
+            self._places.keep(sum(not text.over for text in self.texts))
 
     def end(self, reason: str = "cancelled") -> None:
         """End what has not ended; its rows are free within a step."""
@@ -69,13 +84,29 @@ class Call:
                 raise text.error
 
 
+class Places:
+    """Places in the queue that a request has taken; on the event loop."""
+
+    def __init__(self, engine: Engine, count: int) -> None:
+        self._engine, self._count = engine, 0
+        self._set(count)
+
+    def keep(self, count: int) -> None:
+        """Give back those beyond `count`."""
+        self._set(min(count, self._count))
+
+    def _set(self, count: int) -> None:
+        self._engine.taken += count - self._count
+        self._count = count
+
+
 class Engine:
     """A decoder of `rows` rows, its thread, and the places in its queue."""
 
     def __init__(self, decoder: Decoder, rows: int, max_queue: int, metrics: Metrics) -> None:
         self.rows, self.places = rows, rows + max_queue
         self._decoder, self._metrics = decoder, metrics
-        self._taken = 0  # places
+        self.taken = 0  # places: by texts that run, wait, or are prepared
         self._live: list[Call] = []
         self._wake = threading.Condition()
         self._ends = self._closing = self._cut = False
@@ -107,11 +138,6 @@ class Engine:
         return self._closing
 
     @property
-    def taken(self) -> int:
-        """Places that are taken: by texts that run, wait, or are prepared."""
-        return self._taken
-
-    @property
     def running(self) -> int:
         """Texts that have rows."""
         return self._decoder.active
@@ -122,8 +148,8 @@ class Engine:
         return sum(call.waiting_texts for call in list(self._live))
 
     @contextmanager
-    def reserved(self, count: int) -> Iterator[None]:
-        """Places for `count` texts while the block runs, on the event loop.
+    def reserved(self, count: int) -> Iterator[Places]:
+        """Places for `count` texts while the block runs, or until `submit` has them and they end.
 
         Raises ApiError where there are none: 400 if there never are, 429 if there are later, 503
         where the server ends.
@@ -135,23 +161,28 @@ class Engine:
                 f"this asks for {count} texts; the server takes {self.places} at most: send fewer "
                 "prompts at once, or lower n and best_of"
             )
-        if self._taken + count > self.places:
+        if self.taken + count > self.places:
             raise busy(f"all {self.places} places are taken; try again later")
-        self._taken += count
+        places = Places(self, count)
         try:
-            yield
+            yield places
         finally:
-            self._taken -= count
+            places.keep(0)
 
-    def submit(self, texts: Sequence[SingleText], streams: bool = False) -> Call:
+    def submit(
+        self, texts: Sequence[SingleText], streams: bool = False, places: Places | None = None
+    ) -> Call:
         """Let `texts` take part from the next step on; on the event loop, within `reserved`.
 
-        streams: their events are read as they come, not at the end. Raises ApiError (503) where
-        `end_all` has cut the texts of a server that ends.
+        streams: their events are read as they come, not at the end. places: each is given back when
+        its text is over. Raises ApiError (503) where `end_all` has cut the texts of a server that
+        ends.
         """
         if self._cut and texts:
             raise shutting_down()
-        call = Call(self, texts, streams)
+        call = Call(self, texts, streams, places)
+        if places is not None:
+            places.keep(len(texts))
         for text in texts:
             self._decoder.submit(text)
         with self._wake:
@@ -185,6 +216,7 @@ class Engine:
                 if self._ends:
                     return
                 calls = list(self._live)
+            self._end_late(calls)
             started = time.perf_counter()
             try:
                 self._decoder.step()
@@ -198,12 +230,20 @@ class Engine:
                 if not call.started and any(text.started for text in call.texts):
                     call.started = True
                     self._metrics.first_token.observe(ended - call.submitted)
+            more = [call for call in calls if call.has_ended_more() or call.has_news]
             over = [call for call in calls if call.over]
             if over:
                 self._count(over)
                 with self._wake:
                     self._live = [call for call in self._live if call not in over]
-            self._tell([call for call in calls if call in over or call.has_news])
+            self._tell([call for call in calls if call in more or call in over])
+
+    def _end_late(self, calls: Sequence[Call]) -> None:
+        """End texts whose time is over before they had a row: none of them is an empty text."""
+        for text in (text for call in calls if call.waiting_texts for text in call.texts):
+            if not (text.over or text.rows) and text.interruption() == "time":
+                text.error = busy("no row became free in the time of a text; try again later")
+                self._decoder.cancel(text)
 
     def _fail(self, calls: Sequence[Call], error: Exception) -> None:
         for text in (text for call in calls for text in call.texts):
@@ -223,7 +263,7 @@ class Engine:
 
             def wake() -> None:
                 for call in calls:
-                    call.changed.set()
+                    call.tell()
 
             self._soon(wake)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
@@ -17,7 +18,9 @@ Translate = Callable[[Exception], ApiError]
 Body = TypeVar("Body")
 
 _BODY_SECONDS = 30.0  # for all of a body
-_READER_SECONDS = 60.0  # in which a client takes nothing of its answer
+# How long a client may keep its answer waiting, all in all: so long, and a second more for so many
+# bytes that it has taken.
+_READER_SECONDS, _READER_RATE = 60.0, 16 << 10
 _PART = 1 << 16
 _BODIES_AT_ONCE = 64  # of the largest size that are held while they are read
 
@@ -104,14 +107,17 @@ class Exchange:
     ) -> None:
         self.headers = Headers(scope=scope)
         self.path_params: Mapping[str, Any] = scope.get("path_params", {})
-        self.content = content
+        self.content, self.size = content, 0  # size: of the content that `body` has read
         self.started = False
         self.status = 0
         self._send, self._translate = send, translate
+        self._waited, self._taken = 0.0, 0  # seconds for the client, and bytes
 
     def body(self, decoder: msgspec.json.Decoder[Body]) -> Body:
-        """See `parsed`."""
-        return parsed(decoder, self.headers, self.content)
+        """See `parsed`; the content is gone then."""
+        content, self.content = self.content, b""
+        self.size = len(content)
+        return parsed(decoder, self.headers, content)
 
     def require_json(self) -> None:
         """See `require_json`."""
@@ -133,10 +139,7 @@ class Exchange:
         """Answer with `content` of the media type `kind`."""
         length = {"content-length": str(len(content))}
         await self._start(status, kind, {**length, "cache-control": "no-store", **(headers or {})})
-        # In parts, so that a slow reader is one who takes none of them.
-        for begin in range(0, max(len(content), 1), _PART):
-            part, more = content[begin : begin + _PART], begin + _PART < len(content)
-            await self._put({"type": "http.response.body", "body": part, "more_body": more})
+        await self._body(content, more=False)
 
     async def events(self, values: AsyncIterator[Any]) -> None:
         """Answer with server-sent events, one for each of `values`, and [DONE]."""
@@ -164,8 +167,17 @@ class Exchange:
         await self.json(error.body(), error.status, error.headers())
 
     async def _event(self, data: bytes, last: bool = False) -> None:
-        message = {"type": "http.response.body", "body": b"data: " + data + b"\n\n"}
-        await self._put({**message, "more_body": not last})
+        await self._body(b"data: " + data + b"\n\n", more=not last)
+
+    async def _body(self, content: bytes, more: bool) -> None:
+        """Send `content` in parts, so that a slow reader is one who takes none of them."""
+        view = memoryview(content)
+        for begin in range(0, max(len(view), 1), _PART):
+            if begin:
+                await asyncio.sleep(0)  # others have their turn, whether the client is slow or not
+            follows = more or begin + _PART < len(view)
+            part = bytes(view[begin : begin + _PART])
+            await self._put({"type": "http.response.body", "body": part, "more_body": follows})
 
     async def _start(self, status: int, kind: str, headers: Mapping[str, str]) -> None:
         self.started, self.status = True, status
@@ -174,12 +186,16 @@ class Exchange:
         await self._put({"type": "http.response.start", "status": status, "headers": raw})
 
     async def _put(self, message: Message) -> None:
-        """Send, unless the client takes nothing for too long: then it counts as gone."""
+        """Send, unless the client has kept us waiting for too long: then it counts as gone."""
+        left = _READER_SECONDS + self._taken / _READER_RATE - self._waited
+        started = time.monotonic()
         try:
-            async with _deadline(_READER_SECONDS):
+            async with _deadline(left):
                 await self._send(message)
         except (asyncio.TimeoutError, OSError):
             raise ClientGone from None
+        self._waited += time.monotonic() - started
+        self._taken += len(message.get("body", b""))
 
 
 Handler = Callable[[Exchange], Awaitable[None]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -36,16 +36,24 @@ _RAW_HEADERS = [(name.encode(), value.encode()) for name, value in _HEADERS.item
 
 
 class Guard:
-    """Outermost: the Host and Origin that a browser says, headers, and errors nobody foresaw."""
+    """Outermost: the Host and Origin that a browser says, headers, and errors nobody foresaw.
+
+    own: names of a loopback server beside the usual ones; None for one that others can reach.
+    """
 
     def __init__(
-        self, app: ASGIApp, options: ServerOptions, metrics: Metrics, log: Callable[[str], None]
+        self,
+        app: ASGIApp,
+        cors: Iterable[str],
+        own: Iterable[str] | None,
+        metrics: Metrics,
+        log: Callable[[str], None],
     ) -> None:
         self._app, self._metrics, self._log = app, metrics, log
-        self._cors = options.cors
+        self._cors = tuple(cors)
         # A page of a stranger can make its own name mean this machine (DNS rebinding), not ours.
-        local = {"localhost", "127.0.0.1", "::1", options.host.lower()}
-        self._hosts = local if options.loopback else None
+        local = {"localhost", "127.0.0.1", "::1"}
+        self._hosts = None if own is None else local | {name.lower() for name in own}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

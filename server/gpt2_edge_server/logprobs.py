@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from gpt2_edge.model import Model
 
@@ -23,17 +27,63 @@ def token_text(model: Model, token: int) -> str:
         return "bytes:" + "".join(f"\\x{byte:02x}" for byte in content)
 
 
-class LegacyLogprobs:
-    """The `logprobs` of a completion's choice, as tokens come.
+class TextOffset:
+    """Where the next token begins, in characters from the beginning of what was sent."""
 
-    text_offset: in characters, from the beginning of the prompt, whose tokens `add` sees first
-    (shown where it is echoed).
+    def __init__(self, model: Model) -> None:
+        self._tokenizer, self.characters = model.tokenizer, 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def advance(self, token: int) -> None:
+        """Go behind `token`."""
+        tokenizer = self._tokenizer
+        if tokenizer is not None and not tokenizer.is_special(token):
+            self.characters += len(self._decoder.decode(tokenizer.token_bytes(token)))
+
+    def copy(self) -> TextOffset:
+        """Another one at the same place."""
+        other = copy.copy(self)
+        other._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        other._decoder.setstate(self._decoder.getstate())
+        return other
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """Log-probabilities of some tokens as JSON, each list without its brackets: a prompt's are made
+    once for all of its texts. tops: None where no alternatives are asked for.
     """
 
-    def __init__(self, model: Model, alternatives: int) -> None:
-        self._model, self._alternatives = model, alternatives
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._offset = 0
+    tokens: bytes
+    logprobs: bytes
+    tops: bytes | None
+    offsets: bytes
+
+
+def joined(*fragments: Fragment) -> msgspec.Raw:
+    """The `logprobs` of a completion's choice, made of `fragments` in turn."""
+
+    def whole(parts: Iterable[bytes | None]) -> bytes:
+        found = list(parts)
+        if None in found:
+            return b"null"
+        return b"[" + b",".join(part for part in found if part) + b"]"
+
+    names = {
+        b"tokens": whole(each.tokens for each in fragments),
+        b"token_logprobs": whole(each.logprobs for each in fragments),
+        b"top_logprobs": whole(each.tops for each in fragments),
+        b"text_offset": whole(each.offsets for each in fragments),
+    }
+    content = b",".join(b'"' + name + b'":' + value for name, value in names.items())
+    return msgspec.Raw(b"{" + content + b"}")
+
+
+class LegacyLogprobs:
+    """Log-probabilities of a completion's tokens, as they come; `offset` is where they begin."""
+
+    def __init__(self, model: Model, alternatives: int, offset: TextOffset) -> None:
+        self._model, self._alternatives, self._offset = model, alternatives, offset
         self._clear()
 
     def _clear(self) -> None:
@@ -42,17 +92,12 @@ class LegacyLogprobs:
         self._tops: list[dict[str, float] | None] = []
         self._offsets: list[int] = []
 
-    def skip(self, ids: Sequence[int]) -> None:
-        """Count the prompt, which is not shown."""
-        for token in ids:
-            self._advance(token)
-
     def add(self, token: int, logprob: float | None, alternatives: Alternatives) -> None:
         """Take in one token."""
         self._tokens.append(token_text(self._model, token))
         self._logprobs.append(None if logprob is None else max(logprob, _LEAST))
-        self._offsets.append(self._offset)
-        self._advance(token)
+        self._offsets.append(self._offset.characters)
+        self._offset.advance(token)
         if not self._alternatives or logprob is None:
             self._tops.append(None)
             return
@@ -60,21 +105,14 @@ class LegacyLogprobs:
         top.setdefault(self._tokens[-1], max(logprob, _LEAST))
         self._tops.append(top)
 
-    def take(self) -> dict[str, Any]:
+    def take(self) -> Fragment:
         """What was added since the last call."""
-        record = {
-            "tokens": self._tokens,
-            "token_logprobs": self._logprobs,
-            "top_logprobs": self._tops if self._alternatives else None,
-            "text_offset": self._offsets,
-        }
+        tokens, logprobs, tops, offsets = (
+            msgspec.json.encode(values)[1:-1]
+            for values in (self._tokens, self._logprobs, self._tops, self._offsets)
+        )
         self._clear()
-        return record
-
-    def _advance(self, token: int) -> None:
-        tokenizer = self._model.tokenizer
-        if tokenizer is not None and not tokenizer.is_special(token):
-            self._offset += len(self._decoder.decode(tokenizer.token_bytes(token)))
+        return Fragment(tokens, logprobs, tops if self._alternatives else None, offsets)
 
 
 def chat_logprobs(

@@ -53,7 +53,7 @@ class Looking:
             raise refused("this model has no tokenizer", "prompt")
         tokenizer = model.tokenizer
 
-        def work(gone: Gone) -> dict[str, Any]:
+        def work(gone: Gone) -> bytes:
             ids, ranges = tokenizer.encode_with_ranges(
                 body.prompt,
                 add_special_tokens=body.add_special_tokens,
@@ -68,16 +68,22 @@ class Looking:
             }
             if body.return_token_strs:
                 answer["token_strs"] = [model.token_label(token) for token in ids]
-            return answer
+            return msgspec.json.encode(answer)
 
-        await exchange.json(await self._service.prepare.run(work))
+        # At most a token for each of its bytes, and of a token its id and its text.
+        with self._service.held.bytes(16 * len(body.prompt)):
+            await exchange.raw(await self._service.prepare.run(work), "application/json")
 
     async def detokenize(self, exchange: Exchange) -> None:
         """POST /detokenize."""
         body = exchange.body(_DETOKENIZE)
         self._service.check_model(body.model)
-        text = await self._service.prepare.run(lambda gone: self._model.decode(body.tokens))
-        await exchange.json({"prompt": text})
+
+        def work(gone: Gone) -> bytes:
+            return msgspec.json.encode({"prompt": self._model.decode(body.tokens)})
+
+        with self._service.held.bytes(64 * len(body.tokens)):  # few tokens are longer
+            await exchange.raw(await self._service.prepare.run(work), "application/json")
 
     async def next(self, exchange: Exchange) -> None:
         """POST /next."""
@@ -90,14 +96,14 @@ class Looking:
             top_p=body.top_p,
             min_p=body.min_p,
         ).resolved()
-        with service.engine.reserved(1):
+        with service.engine.reserved(1) as places:
             look = await service.prepare.run(lambda gone: self._look(body.prompt, body))
-            call = service.engine.submit([look.request])
+            call = service.engine.submit([look.request], places=places)
             try:
                 await call.finished()
             finally:
                 call.end()
-            answer = await service.prepare.run(
+            answer = await service.build.run(
                 lambda gone: options_of(self._model, look.logits, settings, count, body.seed)
             )
             await exchange.json({**answer, "dropped_chars": look.dropped})
@@ -105,9 +111,12 @@ class Looking:
     async def score(self, exchange: Exchange) -> None:
         """POST /score."""
         body = exchange.body(_SCORE)
-        await exchange.json(await self._service.measure.run(lambda gone: self._scored(body, gone)))
+        service, most = self._service, self._model.context_length
+        with service.held.texts(most, body.alternatives, exchange.size):
+            content = await service.measure.run(lambda gone: self._scored(body, gone))
+            await exchange.raw(content, "application/json")
 
-    def _scored(self, body: ScoreBody, gone: Gone) -> dict[str, Any]:
+    def _scored(self, body: ScoreBody, gone: Gone) -> bytes:
         model = self._model
         prompt = encoded(model, body.prompt, body.parse_special).last(model.context_length)
         tokens = token_records(model, prompt)
@@ -123,7 +132,9 @@ class Looking:
         if scores:
             loss = -math.fsum(score.logprob for score in scores) / len(scores)
             perplexity = exponential(loss)
-        return {"tokens": tokens, "perplexity": perplexity, "dropped_chars": prompt.dropped}
+        return msgspec.json.encode(
+            {"tokens": tokens, "perplexity": perplexity, "dropped_chars": prompt.dropped}
+        )
 
     def _look(self, prompt: str | list[int], body: NextBody) -> Look:
         model = self._model

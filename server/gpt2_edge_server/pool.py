@@ -14,6 +14,15 @@ Result = TypeVar("Result")
 Gone = Callable[[], bool]
 
 
+# Less than this is put together at once: it would wait longer for a thread than it takes.
+LIGHT_TOKENS = 4096
+
+
+def nobody_left() -> bool:
+    """The `gone` of work that is done while its caller waits."""
+    return False
+
+
 class GaveUp(Exception):  # noqa: N818 - nothing went wrong
     """Raised by work in a pool whose caller has gone."""
 

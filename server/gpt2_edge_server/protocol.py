@@ -8,13 +8,15 @@ from typing import Any
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _HEADER_SECONDS = 20.0
-_MOST_CONNECTIONS = 512
+_LEAST_TAKEN = 20 << 10  # bytes of the rest of an answer, from one check to the next
+MOST_CONNECTIONS = 512
 
 
 class PatientProtocol(H11Protocol):
     """A connection; one that sends no whole request for 20 to 40 seconds is closed.
 
-    So is one whose answer has ended, or was given up, and whose reader takes nothing of it.
+    So is one whose answer has ended, or was given up, and whose reader hardly takes it: less than
+    a kilobyte a second.
     """
 
     _checks: asyncio.TimerHandle | None = None
@@ -23,7 +25,7 @@ class PatientProtocol(H11Protocol):
     def connection_made(self, transport: Any) -> None:
         """See asyncio.Protocol; over 512 connections, closed at once."""
         super().connection_made(transport)
-        if len(self.connections) > _MOST_CONNECTIONS:
+        if len(self.connections) > MOST_CONNECTIONS:
             transport.abort()
             return
         self._watch()
@@ -43,8 +45,10 @@ class PatientProtocol(H11Protocol):
         if transport.is_closing() or cycle is None or cycle.response_complete:
             over = cycle, transport.get_write_buffer_size()
         before, self._over_before = self._over_before, over
-        # The same request is over since the last check, and its reader took nothing of the rest.
-        if over and before and over[0] is before[0] and over[1] >= before[1]:
-            transport.abort()
-            return
+        # The same request is over since the last check: does its reader take the rest?
+        if over and before and over[0] is before[0]:
+            taken = before[1] - over[1]
+            if taken <= 0 or (over[1] and taken < _LEAST_TAKEN):
+                transport.abort()
+                return
         self._watch()

@@ -12,15 +12,17 @@ from gpt2_edge.generate import Generator
 from gpt2_edge.text.chat import turns_of
 from gpt2_edge_server.engine import Engine
 from gpt2_edge_server.errors import ApiError, as_api_error
+from gpt2_edge_server.held import Held
 from gpt2_edge_server.memory import fitting_rows
 from gpt2_edge_server.metrics import Metrics
 from gpt2_edge_server.options import ServerOptions
 from gpt2_edge_server.pool import Pool
+from gpt2_edge_server.protocol import MOST_CONNECTIONS
 
 
 class Service:
     """A package that is served. prepare: threads that tokenize and compile grammars; measure: the
-    one that scores texts and gives attention.
+    one that scores texts and gives attention; build: those that put answers together.
 
     Raises GenerationError where no row fits into the memory that the options allow.
     """
@@ -36,6 +38,9 @@ class Service:
         self.engine = Engine(decoder, self.rows, options.max_queue, self.metrics)
         self.prepare = Pool("prepare", 2, self.engine.places)
         self.measure = Pool("measure", 1, self.engine.places)
+        # For every connection: what has been computed is not refused.
+        self.build = Pool("build", 2, 2 * MOST_CONNECTIONS)
+        self.held = Held(self.engine.places, options.max_body_bytes)
         self.chat_kind, self.no_chat = _chat_kind(generator)
 
     def check_model(self, asked: str | None) -> None:
@@ -66,6 +71,7 @@ class Service:
         self.engine.stop()
         self.prepare.stop()
         self.measure.stop()
+        self.build.stop()
 
 
 def _chat_kind(generator: Generator) -> tuple[str | None, str]:

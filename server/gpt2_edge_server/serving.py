@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import ipaddress
 import os
 import signal
 import socket
@@ -34,6 +35,7 @@ Log = Callable[[str], None]
 class Serving:
     """A package that is served at `address`, from `run` to `stop`.
 
+    loopback: whether only this machine can reach it.
     sock: of `listening`. log: is told a line of whatever is not foreseen. Raises GenerationError
     where no row fits into the memory that the options allow.
     """
@@ -42,10 +44,11 @@ class Serving:
         self, generator: Generator, options: ServerOptions, sock: socket.socket, log: Log
     ) -> None:
         self.service = Service(generator, options)
-        self.address = address_of(sock)
+        self.address, self.loopback = address_of(sock), is_loopback(sock)
         self.ready = threading.Event()  # set once it answers
         self._options, self._sock, self._log = options, sock, log
-        self._app = make_app(self.service, log)
+        own = [options.host, sock.getsockname()[0]] if self.loopback else None
+        self._app = make_app(self.service, log, own)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._asked = 0  # how often it was told to end
         self._signal: int | None = None
@@ -108,8 +111,10 @@ class Serving:
         busy = engine.taken
         if busy:
             self._log(f"ending: {busy} texts have {self._options.grace:g} s; again to cut them")
-        while (engine.taken or self.service.measure.taken) and time.monotonic() < end:
-            if self._asked > 1:
+        service = self.service
+        # Answers that are put together, or sent, have given their places back.
+        while engine.taken or service.measure.taken or service.held.answers:
+            if self._asked > 1 or time.monotonic() >= end:
                 break
             await asyncio.sleep(0.02)
         engine.end_all("length")
@@ -178,6 +183,13 @@ def address_of(sock: socket.socket) -> str:
     """Where `sock` listens, as a browser takes it."""
     host, port = sock.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def is_loopback(sock: socket.socket) -> bool:
+    """Whether only this machine can reach `sock`: by its address, however the host was written."""
+    host = ipaddress.ip_address(sock.getsockname()[0].partition("%")[0])
+    mapped = getattr(host, "ipv4_mapped", None)  # ::ffff:127.0.0.1
+    return host.is_loopback or (mapped is not None and mapped.is_loopback)
 
 
 def _why_not(error: OSError, host: str, port: int) -> str:

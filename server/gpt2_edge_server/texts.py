@@ -13,7 +13,7 @@ from gpt2_edge.calls import make_job
 from gpt2_edge.config import GenerationConfig
 from gpt2_edge.decode.request import SingleText
 from gpt2_edge.decode.window import fitted
-from gpt2_edge_server.engine import Call
+from gpt2_edge_server.engine import Call, Places
 from gpt2_edge_server.errors import about_field
 from gpt2_edge_server.pool import GaveUp
 from gpt2_edge_server.service import Service
@@ -21,6 +21,7 @@ from gpt2_edge_server.service import Service
 # Events that a reader leaves unread before its text is ended: no text is this far ahead of a
 # reader that takes anything.
 _MOST_UNREAD = 4096
+_MOST_AT_ONCE = 64  # events in one of the stream: what is made of them holds up the event loop
 
 Alternatives = tuple[tuple[int, float], ...]
 
@@ -37,11 +38,11 @@ class Written:
     top_logprobs: list[Alternatives] = field(default_factory=list)
     told: bool = False  # that it is over
 
-    def take(self) -> Written | None:
-        """What is new since the last call, None where nothing is."""
+    def take(self, most: int | None = None) -> Written | None:
+        """What is new since the last call, of `most` events; None where nothing is."""
         new = Written(self.prompt, self.request)
         told = self.request.events
-        while told:
+        for _ in range(len(told) if most is None else min(most, len(told))):
             event = told.popleft()
             new.text += event.text
             new.ids += event.ids
@@ -74,11 +75,15 @@ class Texts:
         self.written = list(written)
         self._call = call
 
-    async def finish(self) -> None:
-        """Wait for the end of all, and read them."""
+    async def finished(self) -> None:
+        """Wait for the end of all; then `read` has them."""
         await self._call.finished()
+
+    def read(self) -> list[Written]:
+        """All texts, once they have ended; in any thread."""
         for written in self.written:
             written.take()
+        return self.written
 
     async def pieces(self) -> AsyncIterator[tuple[int, Written | None]]:
         """What is added to text number n, as it comes; (n, None) where it has ended."""
@@ -92,11 +97,13 @@ class Texts:
                 over = written.request.over  # before its events: then all of them are seen
                 if len(written.request.events) > _MOST_UNREAD:
                     self._call.end()
-                new = written.take()
+                new = written.take(_MOST_AT_ONCE)
                 if new is not None:
                     quiet = False
                     yield number, new
-                if over:
+                if written.request.events:
+                    quiet = False
+                elif over:
                     quiet, written.told = False, True
                     yield number, None
             if quiet:
@@ -121,13 +128,14 @@ async def writing(
     config: GenerationConfig,
     count: int,
     streams: bool,
+    places: Places,
 ) -> AsyncIterator[Texts]:
     """`count` texts for each of `prompts` (token ids), in the block; what is left then is ended.
 
-    streams: they are read by `pieces`, not by `finish`.
+    streams: they are read by `pieces`, not by `read`. places: that the caller has reserved for
+    them; each goes back when its text is over.
 
-    Raises ApiError and GenerationError for settings that this model cannot meet; places in the
-    queue are the caller's to reserve.
+    Raises ApiError and GenerationError for settings that this model cannot meet.
     """
     timed = dataclasses.replace(
         config, max_time=service.options.timeout, num_return_sequences=count
@@ -150,7 +158,7 @@ async def writing(
         return found
 
     written = await service.prepare.run(requests)
-    call = service.engine.submit([each.request for each in written], streams)
+    call = service.engine.submit([each.request for each in written], streams, places)
     try:
         yield Texts(call, written)
     finally:

@@ -58,6 +58,7 @@ ORDERS = {
     "verify": ["PKG --published --threads 2", "--published --threads 2 PKG"],
     "bench": ["PKG --json --threads 2", "--json PKG --threads 2"],
     "check-mobile": ["PKG --ort F", "--ort F PKG"],
+    "optimize": ["PKG --clear", "--clear PKG"],
 }
 
 

@@ -251,6 +251,14 @@ def test_large_weights_go_into_a_file_of_their_own(
     np.testing.assert_array_equal(logits, Generator.load(sample_fp32).logits([1, 2, 3]))
 
 
+def test_portable_graphs_stay_in_one_file(
+    random_package: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_builder, "EMBED_LIMIT", 0)
+    assert (random_package() / "model.onnx.data").exists()
+    assert not (random_package(flavour="portable") / "model.onnx.data").exists()
+
+
 def test_the_same_checkpoint_gives_the_same_bytes(
     tmp_path: Path, sample_checkpoint: Path, sample_int4: Path
 ) -> None:

@@ -83,7 +83,7 @@ def test_the_cache_stays_on_the_device_and_one_row_comes_back(tiny: Generator) -
     for ids in (IDS[:3], IDS[3:4], IDS[4:5]):
         rows = sequence.feed(ids)
         assert rows.shape == (1, 101)
-        logits, *presents = sequence._binding.get_outputs()
+        logits, *presents = sequence._run._binding.get_outputs()
         assert (logits.device_name(), logits.shape()) == ("cpu", [1, 1, 101])
         assert len(presents) == 4
         assert all(value.device_name() != "cpu" for value in presents)

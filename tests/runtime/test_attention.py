@@ -107,6 +107,17 @@ def test_every_fused_package_gives_shares(
     assert abs(weights - fp32.attention(TEXT)).mean() < 0.02
 
 
+def test_one_layer_and_one_head(fp32: Generator) -> None:
+    weights = fp32.attention(TEXT)
+    np.testing.assert_array_equal(fp32.attention(TEXT, layer=5), weights[5:])
+    one = fp32.attention(TEXT, layer=1, head=2)
+    np.testing.assert_array_equal(one, weights[1:2, 2:3])
+    assert one.base is None  # the others are not kept
+    for wrong in ({"layer": 6}, {"head": -1}):
+        with pytest.raises(GenerationError, match="must be from 0 to"):
+            fp32.attention(TEXT, **wrong)
+
+
 def test_weights_in_a_file_of_their_own_and_in_a_large_graph(
     fp32: Generator, sample_fp32: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,3 +64,21 @@ def test_telemetry_is_off_before_onnxruntime_is_imported() -> None:
             check=True,
         )
         assert shown.stdout.strip() == expected
+
+
+def test_the_command_begins_no_threads_of_openblas() -> None:
+    code = (
+        "import os, sys; sys.argv = ['gpt2-edge', *sys.argv[1:]]\n"
+        "from gpt2_edge_cli.main import main\n"
+        "main()\n"
+        "print(os.environ.get('OPENBLAS_NUM_THREADS'))"
+    )
+    usual = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"}
+    for arguments, given, expected in (
+        (["completion", "bash"], {}, "1"),
+        (["completion", "bash"], {"OPENBLAS_NUM_THREADS": "3"}, "3"),
+        (["export", "none/such/folder"], {}, "None"),
+    ):
+        command = [sys.executable, "-c", code, *arguments]
+        process = subprocess.run(command, env=usual | given, capture_output=True, text=True)
+        assert process.stdout.splitlines()[-1] == expected

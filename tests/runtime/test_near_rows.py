@@ -7,6 +7,7 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gpt2_edge.calls import make_job
@@ -80,6 +81,16 @@ def test_what_a_step_computes(generator: Generator) -> None:
     for taken, span in (([0], 2), ([3], 2), ([2, 3], 2), ([1, 2], 4), ([0, 7], 8), ([5, 4, 6], 4)):
         assert rows.span(taken) == span
     assert SharedRows(generator.session, 1, 32).span([0]) == 1
+
+
+def test_all_spans_have_their_logits_in_one_place(generator: Generator) -> None:
+    rows = SharedRows(generator.session, 8, 32)
+    prompts = [rows.step([row], [[row + 1, row + 2]]) for row in range(8)]
+    pairs = [(first, end) for first in range(0, 8, 2) for end in range(first + 2, 9, 2)]
+    steps = [rows.step(range(*span), [[5]] * (span[1] - span[0])) for span in pairs]
+    assert [len(step) for step in steps] == [end - first for first, end in pairs]
+    whole = steps[pairs.index((0, 8))]
+    assert all(np.shares_memory(logits, whole) for logits in (*prompts, *steps))
 
 
 def test_a_text_that_ends_while_it_waits_is_forgotten(generator: Generator) -> None:

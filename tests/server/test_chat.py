@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,58 @@ def test_special_tokens_in_messages_are_text(template: Served) -> None:
     encode = template.service.generator.encode
     plain = encode("A<|endoftext|>B", parse_special=False)
     assert usage["prompt_tokens"] >= len(plain) + len(encode("user: \nassistant: ")) - 2
+
+
+@pytest.mark.parametrize("kind", ["template", "dialogue"])
+def test_special_tokens_in_messages_where_they_are_asked_for(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    served: Served = request.getfixturevalue(kind)
+    said = [
+        {"role": "user", "content": "A<|endoftext|>B"},
+        {"role": "assistant", "content": "C<|endoftext|>"},
+        {"role": "user", "content": "D<|endoftext|>"},
+    ]
+    tokenizer = served.service.generator.tokenizer
+    assert tokenizer is not None
+
+    def encoded(text: str) -> list[int]:
+        return tokenizer.encode(text, add_special_tokens=False, parse_special=True)
+
+    def read(**more: Any) -> int:
+        usage = served.done(PATH, messages=said, max_tokens=1, **more)["usage"]
+        return int(usage["prompt_tokens"])
+
+    plain = read()
+    assert read(parse_special=False) == plain
+    if kind == "template":
+        names = [f"{each['role']}: {each['content']}\n" for each in said]
+        asked = encoded("".join([*names, "assistant: "]))
+    else:  # every turn ends with one more, but an answer that ends with it already
+        user, answer, last = (encoded(each["content"]) for each in said)
+        assert answer[-1] == 0
+        asked = [*user, 0, *answer, *last, 0]
+    assert asked.count(0) >= 3
+    assert read(parse_special=True) == len(asked) < plain
+
+
+def test_many_log_probabilities_are_bounded_and_made_beside_the_event_loop(
+    template: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import gpt2_edge_server.logprobs as module
+
+    body = {"messages": HELLO, "logprobs": True, "top_logprobs": 20}
+    refusal = template.refused(400, PATH, **body, n=30)
+    assert "is the most" in refusal["message"]
+    threads, real = set(), module.token_text
+
+    def token_text(model: Any, token: int) -> str:
+        threads.add(threading.current_thread().name.rpartition("_")[0])
+        return real(model, token)
+
+    monkeypatch.setattr(module, "token_text", token_text)
+    template.done(PATH, **body, max_tokens=3, ignore_eos=True)
+    assert threads == {"gpt2-edge build"}
 
 
 def test_a_stream(template: Served) -> None:

@@ -256,6 +256,9 @@ def test_grammars(server: Served) -> None:
     choice = server.done(PATH, prompt=PROMPT, json_schema=schema, max_tokens=40)["choices"][0]
     assert set(json.loads(choice["text"])) == {"a"}
     assert "regex" in server.refused(400, PATH, prompt=PROMPT, regex="(")["message"]
+    for hostile in ("(a{1000}){1000}", "[xy]z(a{1000}){1000}"):  # by llguidance's limits, seconds
+        refusal = server.refused(400, PATH, prompt=PROMPT, regex=hostile, max_tokens=9)
+        assert "too large" in refusal["message"]
 
 
 def test_a_full_context(server: Served, generator: Generator) -> None:

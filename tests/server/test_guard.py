@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import gzip
 import http.client
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from gpt2_edge.errors import GenerationError, PackageError
 from gpt2_edge_server.errors import as_api_error
+from gpt2_edge_server.exchange import Exchange
 from server.served import PATIENCE, Serve, Served, error_of
 
 KEY = "sk-test-0123456789"
@@ -226,3 +230,42 @@ def test_openapi_has_every_path(server: Served) -> None:
     body = document["components"]["schemas"]["CompletionBody"]
     assert body["additionalProperties"] is False
     assert {"prompt", "max_tokens", "regex"} <= set(body["properties"])
+
+
+def test_who_asks_for_a_self_test_together_gets_one(
+    server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import gpt2_edge_server.description as module
+
+    begun, go_on, runs = threading.Event(), threading.Event(), list[object]()
+
+    def slow(generator: object) -> list[str]:
+        runs.append(generator)
+        begun.set()
+        assert go_on.wait(PATIENCE)
+        return ["a problem"]
+
+    asked, require_json = list[object](), Exchange.require_json
+
+    def counted(self: Exchange) -> None:
+        asked.append(self)
+        require_json(self)
+
+    monkeypatch.setattr(module, "run_self_test", slow)
+    monkeypatch.setattr(Exchange, "require_json", counted)
+    told: list[Any] = []
+    asking = [
+        threading.Thread(target=lambda: told.append(server.done("/selftest"))) for _ in range(6)
+    ]
+    for thread in asking:
+        thread.start()
+    assert begun.wait(PATIENCE)
+    end = time.monotonic() + PATIENCE
+    while len(asked) < 6:
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    go_on.set()
+    for thread in asking:
+        thread.join(PATIENCE)
+    assert told == [{"passed": False, "problems": ["a problem"]}] * 6
+    assert len(runs) == 1

@@ -173,6 +173,32 @@ def test_leaving_while_the_prompt_is_scored(serve: Serve, generator: Generator) 
         until_idle(server)
 
 
+def test_leaving_while_prompts_are_prepared(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    import gpt2_edge_server.texts as module
+
+    begun, go_on, prepared = threading.Event(), threading.Event(), list[object]()
+    make_job = module.make_job
+
+    def slow(model: Generator, prompt: Any, *rest: Any) -> Any:
+        prepared.append(prompt)
+        begun.set()
+        assert go_on.wait(PATIENCE)
+        return make_job(model, prompt, *rest)
+
+    monkeypatch.setattr(module, "make_job", slow)
+    with serve(max_rows=2, max_queue=60) as server:
+        raw = request(server, {"prompt": [[number] for number in range(5, 55)]})
+        assert begun.wait(PATIENCE)
+        raw.close()
+        until_idle(server)  # nobody waits for the answer any more
+        go_on.set()
+        end = time.monotonic() + PATIENCE
+        while server.service.prepare.taken:
+            assert time.monotonic() < end
+            time.sleep(0.005)
+    assert prepared == [[5]]  # and the other 49 were not prepared
+
+
 def test_a_text_that_never_began_is_no_empty_text(serve: Serve) -> None:
     with serve(max_rows=1, grace=0) as server:
         first = request(server, ENDLESS)

@@ -11,14 +11,27 @@ addEventListener("install", (event) => {
   event.waitUntil(caches.open(NAME).then((cache) => cache.addAll(fresh)));
 });
 
+// What an earlier version called its caches: one for all playgrounds of the site that had its build.
+const SHARED = /^gpt2-edge-page-[0-9a-f]{16}$/;
+
 addEventListener("activate", (event) => {
-  const others = (name) => name.startsWith(OURS) && name !== NAME;
-  event.waitUntil(
-    caches
-      .keys()
-      .then((names) => Promise.all(names.filter(others).map((name) => caches.delete(name)))),
-  );
+  const old = (name) => name.startsWith(OURS) && name !== NAME;
+  const clean = (name) => (SHARED.test(name) ? leave(name) : old(name) && caches.delete(name));
+  event.waitUntil(caches.keys().then((names) => Promise.all(names.map(clean))));
 });
+
+// Takes this page's files out of a cache that other playgrounds may have theirs in: of pages within
+// each other, a file is of the innermost.
+async function leave(name) {
+  const cache = await caches.open(name);
+  const urls = (await cache.keys()).map(({ url }) => url);
+  const pages = urls.filter((url) => url.endsWith("/")).sort((a, b) => b.length - a.length);
+  const ours = urls.filter(
+    (url) => pages.find((page) => url.startsWith(page)) === registration.scope,
+  );
+  await Promise.all(ours.map((url) => cache.delete(url)));
+  if (ours.length > 0 && (await cache.keys()).length === 0) await caches.delete(name);
+}
 
 addEventListener("fetch", (event) => {
   const { method, url } = event.request;

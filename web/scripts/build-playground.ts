@@ -6,8 +6,8 @@
 
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { cp, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
-import { join, resolve, sep } from "node:path";
+import { cp, mkdir, readdir, readFile, rename, rm, rmdir, stat, writeFile } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { build } from "esbuild";
@@ -21,6 +21,7 @@ const RUNTIMES: Readonly<Record<Provider, string>> = {
   wasm: "ort-wasm-simd-threaded",
   webgpu: "ort-wasm-simd-threaded.asyncify",
 };
+const WORKER = "service-worker.js";
 const LICENSED = ["onnxruntime-web", "onnxruntime-common", "@huggingface/tokenizers"];
 
 /** What the page may load: its own files; packages from anywhere. */
@@ -37,8 +38,8 @@ export const POLICY = [
 
 /**
  * Writes the page to `folder`, with the package in the folder `pack` as its package/. Of an earlier
- * playground there it replaces what it brings, once all of that is built; anything else in the folder
- * stays. Throws for a folder with other things in it.
+ * playground there it replaces what it brings, once all of that is built, and removes what the page no
+ * longer has; anything else in the folder stays. Throws for a folder with other things in it.
  */
 export async function buildPlayground(folder: string, pack?: string): Promise<void> {
   if (!(await isOurs(folder))) {
@@ -53,9 +54,13 @@ export async function buildPlayground(folder: string, pack?: string): Promise<vo
     if (pack !== undefined) await cp(pack, join(fresh, "package"), { recursive: true });
     await mkdir(folder, { recursive: true });
     for (const name of await readdir(fresh)) {
+      if (name === WORKER) continue;
       await rm(join(folder, name), { recursive: true, force: true });
       await rename(join(fresh, name), join(folder, name));
     }
+    await removeLeftovers(folder, await filesOf(fresh));
+    // The last one: until then it says which files are of the earlier build.
+    await rename(join(fresh, WORKER), join(folder, WORKER));
   } finally {
     await rm(fresh, { recursive: true, force: true });
   }
@@ -66,8 +71,39 @@ async function isOurs(folder: string): Promise<boolean> {
   if (!existsSync(folder)) return true;
   if (!(await stat(folder)).isDirectory()) return false;
   if ((await readdir(folder)).length === 0) return true;
-  const worker = await readFile(join(folder, "service-worker.js"), "utf8").catch(() => "");
+  const worker = await readFile(join(folder, WORKER), "utf8").catch(() => "");
   return worker.startsWith("const VERSION = ") && worker.includes("gpt2-edge-page");
+}
+
+/** The files that the service worker in `folder` names as those of its build. */
+async function filesOf(folder: string): Promise<Set<string>> {
+  const worker = await readFile(join(folder, WORKER), "utf8").catch(() => "");
+  const list = /^const FILES = (\[.*\]);$/m.exec(worker)?.[1] ?? "[]";
+  try {
+    return new Set((JSON.parse(list) as unknown[]).map(String));
+  } catch {
+    return new Set();
+  }
+}
+
+/** Removes what an earlier build wrote into `folder` and this one, of the files `kept`, did not. */
+async function removeLeftovers(folder: string, kept: ReadonlySet<string>): Promise<void> {
+  const before = await filesOf(folder);
+  // Only what is there, by its own name: the list may say "../other".
+  for (const file of await filesIn(folder)) {
+    if (!before.has(file) || kept.has(file)) continue;
+    await rm(join(folder, file));
+    // Folders go with their last file; rmdir refuses one that has others.
+    for (let parent = dirname(file); parent !== "."; parent = dirname(parent)) {
+      if (
+        !(await rmdir(join(folder, parent)).then(
+          () => true,
+          () => false,
+        ))
+      )
+        break;
+    }
+  }
 }
 
 async function writePage(folder: string): Promise<void> {
@@ -122,7 +158,7 @@ async function writeServiceWorker(folder: string): Promise<void> {
   const lines = Object.entries(constants).map(
     ([name, value]) => `const ${name} = ${JSON.stringify(value)};\n`,
   );
-  await writeFile(join(folder, "service-worker.js"), lines.join("") + template);
+  await writeFile(join(folder, WORKER), lines.join("") + template);
 }
 
 async function licences(): Promise<string> {
@@ -136,12 +172,13 @@ async function licences(): Promise<string> {
   return (await Promise.all(texts)).join("\n");
 }
 
-/** Paths of all files in `folder`, sorted, with slashes. */
-async function filesIn(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { recursive: true });
+/** Paths of all files in `folder`, sorted, with slashes; not through links. */
+async function filesIn(folder: string, within = ""): Promise<string[]> {
   const found: string[] = [];
-  for (const entry of entries) {
-    if ((await stat(join(folder, entry))).isFile()) found.push(entry.split(sep).join("/"));
+  for (const entry of await readdir(join(folder, within), { withFileTypes: true })) {
+    const path = within + entry.name;
+    if (entry.isDirectory()) found.push(...(await filesIn(folder, `${path}/`)));
+    else if (entry.isFile()) found.push(path);
   }
   return found.sort();
 }

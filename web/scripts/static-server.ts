@@ -19,6 +19,8 @@ const TYPES: Record<string, string> = {
 // server keeps an idle connection. Once the loop goes on, the client sends its next request just
 // before the server's timer closes the connection under it: ECONNRESET. So none is kept.
 const CLOSING = { connection: "close" };
+// Nor is a request that came while the loop was held up late.
+const PATIENT = { headersTimeout: 0, requestTimeout: 0 };
 // Browsers share memory between threads only in pages that are isolated from other sites.
 const ISOLATED = {
   "cross-origin-opener-policy": "same-origin",
@@ -37,7 +39,7 @@ export interface ServeOptions {
   readonly isolated?: boolean;
   readonly headers?: Readonly<Record<string, string>>;
   /** Is told of every path that is asked for; a status other than 200 is the whole answer. */
-  readonly onRequest?: (path: string) => number;
+  readonly onRequest?: (path: string) => number | Promise<number>;
 }
 
 /** Serve each folder under its prefix ("/", "/package/"); the longest prefix that fits counts. */
@@ -51,7 +53,7 @@ export async function serve(
     ...((options.isolated ?? true) && ISOLATED),
     ...options.headers,
   };
-  const server = createServer((request, response) => {
+  const server = createServer(PATIENT, async (request, response) => {
     let path: string;
     try {
       path = decodeURIComponent(new URL(request.url ?? "/", "http://localhost").pathname);
@@ -59,7 +61,7 @@ export async function serve(
       response.writeHead(400, headers).end();
       return;
     }
-    const status = options.onRequest?.(path) ?? 200;
+    const status = (await options.onRequest?.(path)) ?? 200;
     if (status !== 200) {
       response.writeHead(status, headers).end();
       return;

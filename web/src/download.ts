@@ -188,6 +188,7 @@ export async function get(
     });
   } catch (error) {
     signal?.throwIfAborted();
+    if (error instanceof PackageError) throw error; // a chosen package lacks it: no address is wrong
     throw new Unreachable(
       `${url} cannot be reached (${reason(error)}); is the address right, and if it is another ` +
         "site, does that allow this one (CORS)?",

@@ -17,6 +17,9 @@ const QUIET = [
   "--disable-sync",
 ];
 
+/** On a busy machine all takes longer, ms. */
+const SLOW = 120_000;
+
 export interface Browser {
   readonly context: BrowserContext;
   /** What a page said with console.error, or threw. */
@@ -35,7 +38,9 @@ export async function startBrowser(flags: readonly string[] = ["--disable-gpu"])
     headless: true,
     args: [...QUIET, ...flags],
     viewport: { width: 800, height: 900 },
+    timeout: SLOW,
   });
+  context.setDefaultTimeout(SLOW);
   const complaints: string[] = [];
   return {
     context,

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -57,4 +57,43 @@ test("another build replaces the page, and keeps its package and what else is th
   await buildPlayground(page, next);
   assert.equal(await readFile(manifest, "utf8"), "second");
   assert.deepEqual((await readdir(root)).sort(), ["next", "pack", "page", "site"]);
+});
+
+test("what an earlier build had and this one has not goes, and nothing that is not of it", async () => {
+  const page = join(root, "grown");
+  await buildPlayground(page);
+  const worker = join(page, "service-worker.js");
+  const build = await readFile(worker, "utf8");
+  const before = [
+    "old.js",
+    "fonts/a.woff2",
+    "fonts/b/c.woff2",
+    "mixed/old.css",
+    "../pack/mine.txt",
+  ];
+  const listed = [...before, "linked/far.txt", "gone.js", 7];
+  await writeFile(
+    worker,
+    build.replace("const FILES = [", `$&${JSON.stringify(listed).slice(1, -1)},`),
+  );
+  for (const name of ["fonts/b", "mixed", "package", "../elsewhere", "../pack"]) {
+    await mkdir(join(page, name), { recursive: true });
+  }
+  const theirs = ["CNAME", "mixed/mine.css", "package/old.js", "../elsewhere/far.txt"];
+  for (const file of [...before, ...theirs]) await writeFile(join(page, file), "x");
+  await symlink("../elsewhere", join(page, "linked"));
+  await symlink("nowhere", join(page, "broken"));
+  await buildPlayground(page);
+  for (const file of [...theirs, "../pack/mine.txt"]) assert.ok(existsSync(join(page, file)), file);
+  const names = await readdir(page);
+  for (const name of ["linked", "broken"]) assert.ok(names.includes(name), name);
+  for (const name of ["old.js", "fonts", "mixed/old.css"]) {
+    assert.ok(!existsSync(join(page, name)), name);
+  }
+  assert.equal(await readFile(worker, "utf8"), build);
+
+  // A list that makes no sense names nothing.
+  await writeFile(worker, build.replace(/^const FILES = .*$/m, 'const FILES = ["CNAME", oops];'));
+  await buildPlayground(page);
+  assert.ok(existsSync(join(page, "CNAME")));
 });

@@ -218,3 +218,11 @@ test("an address that is none is told by the load", async () => {
   backend.choosePackage({ url: "https://" });
   await assert.rejects(backend.load(quiet), /“https:\/\/” is no address of a package\./);
 });
+
+test("what an earlier version kept for all playgrounds of a site is neither loaded nor kept", async () => {
+  stored.set("gpt2-edge/package", "https://other.org/p/");
+  stored.set("gpt2-edge/packages", "not ours");
+  await loaded(visit());
+  assert.equal(asked(), "https://example.org/page/package/");
+  assert.deepEqual([...stored.keys()], ["gpt2-edge/packages", "gpt2-edge/package/page/"]);
+});

@@ -17,6 +17,7 @@ import {
   assertAccessible,
   assertFits,
   continuations,
+  Drag,
   LOOKS,
   ready,
   SCREENSHOTS,
@@ -217,18 +218,6 @@ test("a worker that ends is followed by another one, with the same package", asy
   });
 });
 
-/** Drops a folder of this device on an element, as a hand with a file manager does. */
-async function dropFolder(page: Page, selector: string, path: string): Promise<void> {
-  const target = page.locator(selector);
-  await target.scrollIntoViewIfNeeded();
-  const { x, y, height } = (await target.boundingBox())!;
-  const session = await page.context().newCDPSession(page);
-  const data = { items: [], files: [path], dragOperationsMask: 1 };
-  for (const type of ["dragEnter", "dragOver", "drop"] as const) {
-    await session.send("Input.dispatchDragEvent", { type, x: x + 20, y: y + height / 2, data });
-  }
-}
-
 test("a package by its address, one that is none, and one from disk, which a reload finds", async () => {
   const served = await host("nothing");
   await visiting(
@@ -256,7 +245,7 @@ test("a package by its address, one that is none, and one from disk, which a rel
       await view(page, "model");
       await page.locator(".model-head .help").getByText(/^fp32/).waitFor();
 
-      await dropFolder(page, "#model-folder", `${PACKAGES}int8`);
+      await (await Drag.over(page, [`${PACKAGES}int8`], "#model-folder")).drop();
       await page.locator(".model-head .help").getByText(/^int8/).waitFor();
     },
     { query: "?package=/packages/portable/" },

@@ -10,6 +10,7 @@ import {
   assertFits,
   assertTouchable,
   continuations,
+  Drag,
   focused,
   generated,
   kept,
@@ -24,7 +25,9 @@ import {
   WAIT,
   type Visitor,
 } from "./playground.js";
+import { startRelay } from "./relay.js";
 import { startServer, type ServerProcess } from "./server-process.js";
+import { PACKAGES } from "./support.js";
 
 const TEXT =
   "Once upon a time there was an old man who lived by the sea.\n\nOne night he heard a voice, and";
@@ -415,6 +418,19 @@ test("Model: speed and self-test leave each other alone, and say so when there i
   await guest.close();
 });
 
+test("a connection that ends when it is used is followed by another one", async () => {
+  const { page, guest } = await visit();
+  let asked = 0;
+  await page.route("**/next", (route) => {
+    asked += 1;
+    return asked === 1 ? route.abort("connectionreset") : route.continue();
+  });
+  await view(page, "next");
+  assert.equal(asked, 2);
+  assert.equal(await page.locator("#notice").isVisible(), false);
+  await guest.close();
+});
+
 test("Write: what is tried again goes on from where the caret is by then", async () => {
   const { page, guest } = await visit("The old man was tired. The end.");
   const text = page.locator("#text");
@@ -633,6 +649,19 @@ test("a link has the text and the seed; the text before comes back by Undo", asy
   await leave(guest);
 });
 
+test("a link has nothing else of the page's address", async () => {
+  const guest = await visitor(browser);
+  const page = await guest.open(`${server.url}?token=secret&package=https://u:p@other.org/#seed=3`);
+  await ready(page);
+  await page.locator("#text").fill("A & b");
+  await page.getByRole("button", { name: "Share as a link" }).click();
+  await said(page, /^Link copied/);
+  const link = await page.evaluate(() => navigator.clipboard.readText());
+  const seed = await page.locator("#write-seed").inputValue();
+  assert.equal(link, `${server.url}#text=A+%26+b&seed=${seed}`);
+  await leave(guest);
+});
+
 test("the same seed gives the same continuations; the theme and the view stay", async () => {
   const { page, guest } = await visit();
   const seed = await page.locator("#write-seed").inputValue();
@@ -711,13 +740,19 @@ test("scripts from right to left, characters of several tokens, and input method
   await leave(guest);
 });
 
-test("when the server goes, the text stays, and Try again goes on with a new one", async () => {
+test("when the server goes, the text stays, and Try again goes on with a new one, and its model", async () => {
   const own = await startServer("int4");
+  const relay = await startRelay();
+  relay.lead(own.url);
   const guest = await visitor(browser);
-  const page = await guest.open(own.url);
+  const page = await guest.open(relay.url);
   await ready(page);
   await page.locator("#text").fill(TEXT);
+  await view(page, "read");
+  const figure = await page.locator(".figure").textContent();
+  await page.locator("#tab-write").click();
   await own.kill();
+  relay.lead();
   await page.locator("#text").press("Tab");
   await page
     .getByRole("alert")
@@ -725,20 +760,28 @@ test("when the server goes, the text stays, and Try again goes on with a new one
     .waitFor(WAIT);
   await assertAccessible(page, "a failure");
   assert.equal(await textOf(page), TEXT);
-  await page.keyboard.type(" more");
-  assert.equal(await textOf(page), `${TEXT} more`);
-  const again = await startServer("int4", Number(new URL(own.url).port));
+  const again = await startServer("fp32");
+  relay.lead(again.url);
   try {
     await page.getByRole("button", { name: "Try again" }).click();
     await continuations(page);
     assert.equal(await page.locator("#notice").isVisible(), false);
+    await view(page, "model");
+    await page.locator(".model-head .help").getByText(/^fp32/).waitFor();
+    await view(page, "read");
+    await page.locator(".read .token[class*=surprise]").first().waitFor();
+    assert.notEqual(await page.locator(".figure").textContent(), figure);
+    await page.locator("#tab-write").click();
+    await page.locator("#text").press("Control+End");
+    await page.keyboard.type(" more");
+    assert.equal(await textOf(page), `${TEXT} more`);
     await page.reload();
     await ready(page);
     assert.equal(await textOf(page), `${TEXT} more`);
   } finally {
     await again.kill();
+    await relay.close();
   }
-  await page.reload().catch(() => {});
   await guest.close();
 });
 
@@ -766,7 +809,7 @@ test("a failed load keeps the text, and is told until Try again succeeds", async
 });
 
 test("a server with a key asks for it, once", async () => {
-  const locked = await startServer("int4", 0, ["--api-key", "open-sesame"]);
+  const locked = await startServer("int4", ["--api-key", "open-sesame"]);
   const guest = await visitor(browser);
   const page = await guest.open(locked.url);
   await page.getByRole("alert").getByText("This server asks for a key.").waitFor(WAIT);
@@ -786,6 +829,19 @@ test("a server with a key asks for it, once", async () => {
   await page.locator(".option .word:not(:empty)").first().waitFor(WAIT);
   await guest.close();
   await locked.kill();
+});
+
+test("files that are dropped do not take the page's place: the model is the server's", async () => {
+  const { page, guest } = await visit();
+  const drag = await Drag.over(page, [`${PACKAGES}int8`]);
+  await page.locator(".drop-target", { hasText: "a package cannot be dropped here" }).waitFor();
+  await drag.drop();
+  await page.mouse.move(200, 200);
+  await page.locator(".drop-target").waitFor({ state: "hidden" });
+  assert.equal(await textOf(page), TEXT);
+  assert.equal(guest.context.pages().length, 1);
+  await view(page, "next");
+  await leave(guest);
 });
 
 test("a text beyond what the server reads is used to its end", async () => {

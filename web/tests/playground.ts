@@ -4,7 +4,13 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 
-import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
+import {
+  chromium,
+  type Browser,
+  type BrowserContext,
+  type CDPSession,
+  type Page,
+} from "playwright-core";
 
 import { WEB } from "./support.js";
 
@@ -48,7 +54,7 @@ export async function startChromium(): Promise<Browser> {
     throw new Error(`${EXECUTABLE} is missing; run web/test.sh as root, or set CHROMIUM`);
   }
   await mkdir(SCREENSHOTS, { recursive: true });
-  return chromium.launch({ executablePath: EXECUTABLE, headless: true, args: QUIET });
+  return chromium.launch({ executablePath: EXECUTABLE, headless: true, args: QUIET, ...WAIT });
 }
 
 export async function visitor(browser: Browser, look: Look = LOOKS[0]!): Promise<Visitor> {
@@ -100,10 +106,13 @@ export const generated = async (page: Page): Promise<string> =>
 export const focused = (page: Page): Promise<string> =>
   page.evaluate(() => document.activeElement!.id || document.activeElement!.className);
 
-/** Until the model is there. */
+/** Until the model is there: not before the page has begun to load it, as right after a reload. */
 export async function ready(page: Page): Promise<void> {
   await page.waitForFunction(
-    () => document.getElementById("loading")!.hidden && document.getElementById("notice")!.hidden,
+    () =>
+      document.querySelector("[role=tab][aria-selected=true]") !== null &&
+      document.getElementById("loading")!.hidden &&
+      document.getElementById("notice")!.hidden,
     undefined,
     WAIT,
   );
@@ -187,4 +196,35 @@ export async function assertTouchable(page: Page, where: string): Promise<void> 
       .map(({ name, rect }) => `${name}: ${rect.width} x ${rect.height}`),
   );
   assert.deepEqual(small, [], where);
+}
+
+/** Files and folders of this device over a page, as a hand with a file manager moves them. */
+export class Drag {
+  private constructor(
+    private readonly session: CDPSession,
+    private readonly event: { x: number; y: number; data: object },
+  ) {}
+
+  /** They come over `page`, to the middle of the element `selector`, or else to a point of the page. */
+  static async over(page: Page, files: readonly string[], selector?: string): Promise<Drag> {
+    const target = page.locator(selector ?? "body");
+    if (selector) await target.scrollIntoViewIfNeeded();
+    const { x, y, height } = selector
+      ? (await target.boundingBox())!
+      : { x: 20, y: 300, height: 0 };
+    const session = await page.context().newCDPSession(page);
+    const data = { items: [], files: [...files], dragOperationsMask: 1 };
+    const drag = new Drag(session, { x: x + 20, y: y + height / 2, data });
+    await drag.is("dragEnter");
+    await drag.is("dragOver");
+    return drag;
+  }
+
+  async drop(): Promise<void> {
+    await this.is("drop");
+  }
+
+  private async is(type: "dragEnter" | "dragOver" | "drop"): Promise<void> {
+    await this.session.send("Input.dispatchDragEvent", { type, ...this.event } as never);
+  }
 }

@@ -7,20 +7,19 @@ import { PACKAGES } from "./support.js";
 
 export interface ServerProcess {
   readonly url: string;
-  /** Kills it; a server started afterwards may have its port. */
+  /** Ends it at once; resolves when it is gone. */
   kill(): Promise<void>;
 }
 
-/** Serves the package `name` of make_packages.py. `port` 0: any that is free. */
+/** Serves the package `name` of make_packages.py, on any port that is free. */
 export async function startServer(
   name: string,
-  port = 0,
   options: readonly string[] = [],
 ): Promise<ServerProcess> {
   const python = process.env["PYTHON"] ?? "python3";
   const server = spawn(
     python,
-    ["-m", "gpt2_edge", "serve", `${PACKAGES}${name}`, "--port", String(port), ...options],
+    ["-m", "gpt2_edge", "serve", `${PACKAGES}${name}`, "--port", "0", ...options],
     { stdio: ["ignore", "pipe", "pipe"] },
   );
   const exited = once(server, "exit");

@@ -18,7 +18,12 @@ async function update(found: Caches, scope: string, VERSION: string): Promise<vo
   const caches = {
     async open(name: string) {
       if (!found.has(name)) found.set(name, []);
-      return { addAll: async (urls: string[]) => found.get(name)!.push(...urls) };
+      const urls = found.get(name)!;
+      return {
+        addAll: async (added: { url: string }[]) => urls.push(...added.map(({ url }) => url)),
+        keys: async () => urls.map((url) => ({ url })),
+        delete: async (url: string) => urls.splice(urls.indexOf(url), 1).length > 0,
+      };
     },
     keys: async () => [...found.keys()],
     delete: async (name: string) => found.delete(name),
@@ -31,7 +36,10 @@ async function update(found: Caches, scope: string, VERSION: string): Promise<vo
     addEventListener: (type: string, handler: (event: object) => void) =>
       handlers.set(type, handler),
     Request: class {
-      constructor(readonly url: string) {}
+      readonly url: string;
+      constructor(file: string) {
+        this.url = new URL(file, scope).href;
+      }
     },
   });
   for (const type of ["install", "activate"]) {
@@ -53,4 +61,27 @@ test("a build takes the place of the one before in its folder, and of no other p
   assert.equal(names.length, 4);
   for (const name of [packages!, inner!, two!]) assert.ok(names.includes(name), name);
   assert.ok(!names.includes(one!));
+});
+
+test("what an earlier version kept for all playgrounds of a site is left to the others", async () => {
+  const one = "https://example.org/one/";
+  const inner = "https://example.org/one/inner/";
+  const ours = [one, `${one}app.js`, `${one}views/next.js`];
+  const theirs = [inner, `${inner}app.js`];
+  const shared = "gpt2-edge-page-0123456789abcdef";
+  const alone = "gpt2-edge-page-fedcba9876543210";
+  const begun = "gpt2-edge-page-00000000000000ff"; // another page's, which is being installed
+  const site = "gpt2-edge-page-of-somebody-else";
+  const found: Caches = new Map([
+    [shared, [...ours, ...theirs]],
+    [alone, [...ours]],
+    [begun, []],
+    [site, [...ours]],
+  ]);
+  await update(found, one, "new");
+  assert.deepEqual(found.get(shared), theirs);
+  assert.deepEqual([...found.keys()].slice(0, -1), [shared, begun, site]);
+  assert.deepEqual(found.get(site), ours);
+  await update(found, inner, "new");
+  assert.ok(!found.has(shared));
 });

@@ -308,6 +308,30 @@ test("a text that a tab has open, or has changed, is gone on with under another 
   assert.equal(two.id, "id3");
 });
 
+test("what is kept while a tab waits for another text's lock leaves no copy behind", async () => {
+  const storage = fullShelf();
+  const locks = tabLocks(new Map());
+  const tab = new Sessions(storage, new FakeStorage(), locks);
+  await tab.open();
+  await tab.move("id1", "text 1");
+  const before = textsOf(tab);
+  const { take } = locks;
+  const saves = [textOf("text 1"), textOf("typed meanwhile")];
+  for (const [i, saved] of saves.entries()) {
+    locks.take = async (id: string) => {
+      if (id === "id0") await tab.keep(saved, 100 + i); // as the timer of app.js does
+      return take(id);
+    };
+    await tab.move("id0", "text 0");
+    assert.equal(tab.id, "id0");
+    locks.take = take;
+    await tab.move("id1", "text 1");
+  }
+  // The copy is gone; what is nowhere else is not.
+  assert.deepEqual(textsOf(tab), new Set([...before, "typed meanwhile"]));
+  assert.equal(storage.length, before.size + 1);
+});
+
 test("Undo and Redo of another text tell whose it is, also after a visit", () => {
   const store = new TextStore();
   store.become("one");

@@ -78,6 +78,18 @@ def _rows(package: Package) -> dict[str, str]:
     return {name: value for name, value in rows.items() if value}
 
 
+def _cached(package: Package) -> str:
+    """What this machine keeps of the package."""
+    from gpt2_edge.files.machine_cache import MachineCache, package_hash
+
+    cache = MachineCache.default()
+    if cache.folder is None:
+        return f"none ({cache.problem})"
+    wanted = package_hash(package)
+    kept = sum(entry.bytes for entry in cache.entries() if entry.package_hash == wanted)
+    return f"{kept / 1e6:,.1f} MB in {cache.folder}" if kept else f"nothing in {cache.folder}"
+
+
 def _recipe(recipe: Mapping[str, Any]) -> str:
     """Name and bits of each group of matrices; the manifest's word for it, so of any shape."""
     bits = [
@@ -127,6 +139,7 @@ def run(options: argparse.Namespace) -> int:
     rows = _rows(package)
     if options.provider:
         rows["provider"] = _provider(package, options.provider, given)
+    rows["cache"] = _cached(package)
     for name, value in rows.items():
         print(f"{name:<11}{one_line(value)}")
     for name, record in manifest.files.items():

@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
     if service.rows < asked.max_rows:
         streams.note(f"--max-cache-mb has room for {service.rows} of {asked.max_rows} rows")
     streams.note(f"{service.name} at {serving.address} ({service.rows} rows); Ctrl-C ends it")
-    if not asked.loopback:
+    if not serving.loopback:
         streams.note("warning: other machines can reach it" + (
             "" if asked.api_key else ", and no --api-key keeps them out"))  # fmt: skip
     number = serving.run()

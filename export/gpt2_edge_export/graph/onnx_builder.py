@@ -17,8 +17,10 @@ IR_VERSION = 10  # what ONNX Runtime 1.23, the oldest supported, reads
 MODEL_FILE = "model.onnx"
 DATA_FILE = "model.onnx.data"
 # Weights up to this size are put into model.onnx itself: one file is easier to ship. Larger ones
-# load faster memory-mapped (124M in fp32: 0.4 s instead of 1.6 s), and protobuf ends at 2 GB.
-EMBED_LIMIT = 256 << 20
+# load faster memory-mapped, without a copy of what is read as it is (docs/ARCHITECTURE.md).
+EMBED_LIMIT = 32 << 20
+# Of graphs for readers that look for one file, such as transformers.js; protobuf ends at 2 GB.
+ONE_FILE_LIMIT = 256 << 20
 # Weights smaller than this (shape constants, biases of tiny models) never leave the graph.
 _INLINE_BYTES = 1024
 _ALIGNMENT = 4096  # of external tensors, so that they can be memory-mapped page by page
@@ -118,12 +120,18 @@ class OnnxBuilder:
         self._initializers[name] = tensor
 
     def save(
-        self, graph_name: str, producer_version: str, file: str = MODEL_FILE, embed: bool = True
+        self,
+        graph_name: str,
+        producer_version: str,
+        file: str = MODEL_FILE,
+        *,
+        embed: bool = True,
+        one_file: bool = False,
     ) -> list[str]:
         """Write `file`, and DATA_FILE where the weights are too large to be put into it.
 
-        embed: False leaves the weights in DATA_FILE whatever their size. Returns the names of the
-        files written.
+        embed: False leaves the weights in DATA_FILE whatever their size. one_file: larger weights
+        than otherwise are put into the graph. Returns the names of the files written.
         """
         self._data.flush()
         used = {name for node in self._nodes for name in node.input}
@@ -142,7 +150,8 @@ class OnnxBuilder:
             producer_version=producer_version,
         )
         data_path = self._folder / DATA_FILE
-        embedded = embed and data_path.stat().st_size <= EMBED_LIMIT
+        limit = ONE_FILE_LIMIT if one_file else EMBED_LIMIT
+        embedded = embed and data_path.stat().st_size <= limit
         if embedded:
             self._data.close()
             onnx.load_external_data_for_model(model, str(self._folder))

@@ -6,6 +6,7 @@ No graph of it is written: one layer's weights are in memory at a time, whatever
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -42,8 +43,9 @@ class FloatModel:
         groups = [np.array(group, np.int64) for group in _alike(windows)]
         hidden = [forward.embed(source, group) for group in groups]
         for layer in range(source.config.n_layer):
+            kept = _Kept(source)
             for number, group in enumerate(hidden):
-                hidden[number] = forward.layer(source, group, layer)
+                hidden[number] = forward.layer(kept, group, layer)
                 count(len(group) / source.config.n_layer)
         head = source.tensor(forward.head).T
         for group in hidden:
@@ -51,6 +53,14 @@ class FloatModel:
                 normed = forward.normed(source, window, "ln_f")
                 for start in range(0, len(normed), rows):
                     yield normed[start : start + rows] @ head
+
+
+class _Kept:
+    """Tensors that are read once, for as long as this lasts."""
+
+    def __init__(self, source: TensorSource) -> None:
+        self.config, self.has = source.config, source.has
+        self.tensor = cache(source.tensor)
 
 
 def _alike(windows: Sequence[Sequence[int]]) -> Iterator[list[Sequence[int]]]:

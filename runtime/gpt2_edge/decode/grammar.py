@@ -19,6 +19,17 @@ from gpt2_edge.decode.processors import Logits
 from gpt2_edge.errors import GenerationError, MissingDependencyError, install_hint
 from gpt2_edge.untrusted import one_line
 
+# What a grammar may cost llguidance, whose own limits let `(a{1000}){1000}` compute for seconds
+# before it fails. Its unit of work: some 10,000 to 50,000 take a millisecond on an idle machine.
+_LIMITS: dict[str, Any] = {
+    "initial_lexer_fuel": 100_000,
+    "step_lexer_fuel": 50_000,
+    "max_lexer_states": 50_000,  # of 1 to 2 KB
+    "verbose_errors": False,  # they are pages of a parser's state
+}
+# How it says that one of them, or of its own, is reached.
+_TOO_LARGE = ("too many", "too big", "too large", "too complex", "fuel", "limit")
+
 
 class Grammar:
     """A compiled grammar for texts that begin behind `prompt` tokens.
@@ -58,22 +69,22 @@ class Grammar:
             same += 1
         if same < len(self._consumed):
             if not self._matcher.rollback(len(self._consumed) - same):
-                raise GenerationError(f"the grammar failed: {one_line(self._matcher.get_error())}")
+                raise _failure("the grammar failed", self._matcher.get_error())
             del self._consumed[same:]
         for token in new[same:]:
             if not self._matcher.consume_token(token):
-                raise GenerationError(
-                    f"the grammar does not allow token {token}: "
-                    f"{one_line(self._matcher.get_error())}"
+                raise _failure(
+                    f"the grammar cannot go on with token {token}", self._matcher.get_error()
                 )
             self._consumed.append(token)
 
 
 class CompiledGrammar:
-    """A grammar for one tokenizer; `matcher` starts a text.
+    """A grammar for one tokenizer; `matcher` starts a text. Threads may share it.
 
-    tokenizer_json: the tokenizer as the tokenizers library writes it. Raises GenerationError for a
-    grammar that is none, and MissingDependencyError without llguidance.
+    tokenizer_json: the tokenizer as the tokenizers library writes it. What can take long is done
+    here, with other threads running, and within bounds. Raises GenerationError for a grammar that
+    is none or too large, and MissingDependencyError without llguidance.
     """
 
     def __init__(
@@ -81,24 +92,49 @@ class CompiledGrammar:
     ) -> None:
         llguidance = _library()
         self.numpy = importlib.import_module("llguidance.numpy")
-        self._matcher_type = llguidance.LLMatcher
-        self._grammar, self.vocab_size = grammar, vocab_size
+        self.vocab_size = vocab_size
         try:
-            self._tokenizer = _tokenizer(tokenizer_json, vocab_size, tuple(eos_ids))
+            tokenizer = _tokenizer(tokenizer_json, vocab_size, tuple(eos_ids))
         except Exception as error:  # the library raises ValueError and its own
             raise GenerationError(
                 f"this package's tokenizer cannot be constrained: {one_line(str(error))}"
             ) from error
-        wrong = llguidance.LLMatcher.validate_grammar(grammar, self._tokenizer)
-        if wrong and not wrong.startswith("WARNING"):
-            raise GenerationError(f"the grammar cannot be used: {one_line(wrong)}")
+        limits = llguidance.LLParserLimits(**_LIMITS)
+        self._first = llguidance.LLMatcher(tokenizer, grammar, log_level=0, limits=limits)
+        self._check(self._first)
+        # The first token is the dearest, and only behind it does a limit that it met show.
+        mask = np.frombuffer(self._first.compute_bitmask(), np.uint8)
+        allowed = np.flatnonzero(np.unpackbits(mask, bitorder="little")[:vocab_size])
+        self._check(self._first)
+        if len(allowed):
+            probe = self._first.deep_copy()
+            probe.consume_token(int(allowed[0]))
+            self._check(probe)
 
     def matcher(self) -> Any:
         """A new matcher, at the beginning of a text."""
-        matcher = self._matcher_type(self._tokenizer, self._grammar, log_level=0)
+        return self._first.deep_copy()
+
+    @staticmethod
+    def _check(matcher: Any) -> None:
         if matcher.is_error():
-            raise GenerationError(f"the grammar cannot be used: {one_line(matcher.get_error())}")
-        return matcher
+            raise _failure("the grammar cannot be used", matcher.get_error())
+
+
+@lru_cache(maxsize=4)
+def compiled(
+    grammar: str, tokenizer_json: str, vocab_size: int, eos_ids: tuple[int, ...]
+) -> CompiledGrammar:
+    """A CompiledGrammar, which the prompts of a batch share; see there for what it raises."""
+    return CompiledGrammar(grammar, tokenizer_json, vocab_size, eos_ids)
+
+
+def _failure(what: str, reason: str) -> GenerationError:
+    """What llguidance says, in a line; with advice where the grammar is too large for it."""
+    reason = one_line(reason.replace("<non-verbose/>", "").strip())
+    if any(words in reason for words in _TOO_LARGE):
+        reason += "; it is too large: repeat less, or allow fewer alternatives"
+    return GenerationError(f"{what}: {reason}")
 
 
 @lru_cache(maxsize=4)  # of GPT-2's size, one takes 0.2 s and 28 MB

@@ -18,7 +18,7 @@ from gpt2_edge.decode.draft import Drafter, Pace
 from gpt2_edge.decode.processors import Logits, Processor
 from gpt2_edge.errors import GenerationError
 from gpt2_edge.result import TextEvent
-from gpt2_edge.sampling import Chooser, largest, log_probability
+from gpt2_edge.sampling import Chooser, largest, log_probabilities_of
 
 ShouldStop = Callable[[], bool]
 # Whether a text (of prompt and new tokens) is at its end; pure in the tokens, as processors are.
@@ -229,11 +229,15 @@ class SingleText(Request):
             self.finish_reason = reason
 
     def _event(self, token: int, logits: Logits, text: str) -> TextEvent:
-        logprobs = (log_probability(logits, token),) if self.with_logprobs else ()
-        if not self._alternatives:
+        best = largest(logits, self._alternatives).tolist() if self._alternatives else []
+        asked = [token, *best] if self.with_logprobs else best
+        if not asked:
+            return TextEvent(text, (token,))
+        found = log_probabilities_of(logits, asked)  # of one softmax
+        logprobs = tuple(found[: len(asked) - len(best)])
+        if not best:
             return TextEvent(text, (token,), logprobs)
-        best = largest(logits, self._alternatives).tolist()
-        alternatives = tuple((other, log_probability(logits, other)) for other in best)
+        alternatives = tuple(zip(best, found[len(logprobs) :], strict=True))
         return TextEvent(text, (token,), logprobs, (alternatives,))
 
     def _reason(self, token: int, written: int, full: bool) -> str | None:

@@ -55,6 +55,9 @@ class SharedRows:
             self.capacity + several,
         )
         self._runs: dict[tuple[int, int], GraphRun] = {}
+        # One for the runs of all spans, which are a square of the rows.
+        places = self._buffers[0].shape[0]
+        self._logits = np.empty((places, 1, architecture.vocab_size), np.float32)
 
     def step(self, rows: Sequence[int], tokens: Sequence[Sequence[int]], keep: int = 1) -> Floats:
         """See Rows. Raises ContextOverflowError, and feeds nothing, where tokens do not fit."""
@@ -145,7 +148,8 @@ class SharedRows:
             views = [buffer[first:end] for buffer in self._buffers]
             manifest = self._session.package.manifest
             cache = SharedCache(manifest.architecture, manifest.graph, views)
-            run = GraphRun(self._session, cache, end - first, views[0].shape[2])
+            capacity = views[0].shape[2]
+            run = GraphRun(self._session, cache, end - first, capacity, self._logits)
             self._runs[first, end] = run
         return run
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from gpt2_edge.errors import PackageError
 from gpt2_edge.files.attention_graph import attention_graph
+from gpt2_edge.files.file_state import FileState, file_state
 from gpt2_edge.files.onnx_file import OnnxFile, read_onnx
 from gpt2_edge.files.package_folder import Package, size_inside
 from gpt2_edge.files.protobuf import OnnxFileError
@@ -16,7 +15,6 @@ from gpt2_edge.files.protobuf import OnnxFileError
 # Graphs up to this size are read once, and hashed and loaded as the same bytes. Of larger ones
 # that would be a second copy: 81 MB more at the peak, for a 124M int4 model.
 _IN_MEMORY = 16 << 20
-_State = tuple[int, ...]
 
 
 class PackageFiles:
@@ -43,6 +41,10 @@ class PackageFiles:
         Raises PackageError.
         """
         return {name: self._graph(name) for name in self._package.graph_files}
+
+    def states(self, names: Iterable[str]) -> dict[str, FileState]:
+        """What the system said of the files `names` before anything of them was read."""
+        return {name: self._states[name] for name in names}
 
     def attention_graph(self) -> bytes:
         """The graph as one that gives attention's weights; large tensors stay in the files.
@@ -105,21 +107,5 @@ class PackageFiles:
         except OSError as error:
             raise PackageError(f"{path} cannot be read ({error.strerror})") from error
 
-    def _state(self, name: str) -> _State:
-        """What no writer leaves as it was; () where there is nothing to look at."""
-        path = self._package.folder / name
-        return (*_stat(path, follow=False), *_stat(path, follow=True))
-
-
-def _stat(path: Path, follow: bool) -> _State:
-    try:
-        status = os.stat(path, follow_symlinks=follow)  # noqa: PTH116
-    except OSError:
-        return ()
-    return (
-        status.st_dev,
-        status.st_ino,
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-    )
+    def _state(self, name: str) -> FileState:
+        return file_state(self._package.folder / name)

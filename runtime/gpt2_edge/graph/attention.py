@@ -19,6 +19,7 @@ from gpt2_edge.files.package_folder import Package
 from gpt2_edge.graph.check import reason
 from gpt2_edge.graph.providers import CPU
 from gpt2_edge.graph.session_options import session_options
+from gpt2_edge.untrusted import shown
 
 _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 # How far a row may sum from one before it is made to. float16 has 11 bits, and a row up to a
@@ -46,11 +47,15 @@ class AttentionGraph:
         """Whether the package's graph has the operator that can give them, in every layer."""
         return self._package.manifest.graph.cache == "shared"
 
-    def weights(self, ids: Sequence[int]) -> Floats:
+    def weights(
+        self, ids: Sequence[int], layer: int | None = None, head: int | None = None
+    ) -> Floats:
         """The weights [layers, heads, tokens, tokens] among `ids`, which fit the context.
 
-        Raises GenerationError for a package that has none to give, where there is no memory, and
-        for weights that are no shares; PackageError where the graph cannot be taken.
+        layer, head: only of this one; the graph computes all of them, but no more is made of the
+        others. Raises GenerationError for one that there is not, for a package that has none to
+        give, where there is no memory, and for weights that are no shares; PackageError where the
+        graph cannot be taken.
         """
         if not self.is_there:
             raise GenerationError(
@@ -58,9 +63,15 @@ class AttentionGraph:
                 f"{self._package.manifest.graph.flavour}, whose graph does not give attention's "
                 "weights: export the checkpoint with --flavour fused"
             )
+        architecture = self._package.manifest.architecture
+        layers = _chosen("layer", layer, architecture.num_layers)
+        heads = _chosen("head", head, architecture.num_heads)
         try:
             _require_memory(self._size(len(ids)))
-            return self._shares(self._run(self._session(), ids))
+            found = self._run(self._session(), ids)
+            if not (layer is head is None):
+                found = found[layers, heads].copy()  # the rest of it goes
+            return self._shares(found)
         except MemoryError as error:
             raise self._memory_error(len(ids)) from error
 
@@ -164,6 +175,14 @@ class AttentionGraph:
         )
 
 
+def _chosen(what: str, number: int | None, count: int) -> slice:
+    if number is None:
+        return slice(None)
+    if not 0 <= number < count:
+        raise GenerationError(f"{what} is {shown(number, 20)}; it must be from 0 to {count - 1}")
+    return slice(number, number + 1)
+
+
 def _require_memory(size: int) -> None:
     """Raise MemoryError where `size` bytes are not to be had.
 
@@ -173,12 +192,12 @@ def _require_memory(size: int) -> None:
         mmap.mmap(-1, size).close()
     except (OSError, OverflowError, ValueError) as error:
         raise MemoryError from error
-    available = _available_memory()
+    available = available_memory()
     if available is not None and size > available:
         raise MemoryError
 
 
-def _available_memory() -> int | None:
+def available_memory() -> int | None:
     """Bytes that Linux can give without taking them from others; None where it does not say."""
     try:
         lines = _MEMORY.read_text("ascii").splitlines()

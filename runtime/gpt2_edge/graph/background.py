@@ -14,7 +14,7 @@ class Beside:
     Whoever comes first does the work, the thread or `result`.
     """
 
-    def __init__(self, work: Callable[[], None]) -> None:
+    def __init__(self, work: Callable[[], object]) -> None:
         self._work = work
         self._claimed = _thread.allocate_lock()
         self._done = _thread.allocate_lock()

@@ -70,7 +70,9 @@ class SharedCache:
                 binding.bind_ortvalue_output(present, value)
             else:  # ONNX Runtime allocates it where its provider likes it
                 binding.bind_output(present, self._device)
-        self._bound = self._device == "cpu" or self._on_device
+        # Elsewhere a part of the graph may run on the CPU, which gets a copy of what is bound, at
+        # the moment when it is bound.
+        self._bound = self._device == "cpu"
 
     def advance(self, binding: Any, tokens: int) -> None:
         self.length += tokens
@@ -89,10 +91,13 @@ class SharedCache:
 def shared_buffers(
     architecture: Architecture, graph: Graph, rows: int, capacity: int
 ) -> list[npt.NDArray[Any]]:
-    """Zeros [rows, heads, capacity, head_size] for each layer's keys, then its values."""
+    """Zeros [rows, heads, capacity, head_size] for each layer's keys, then its values.
+
+    Parts of one array: from 4 MB on NumPy asks Linux for huge pages, with which a step of one token
+    reads keys and values faster. A smaller one takes memory as it is written, page by page.
+    """
     shape = (rows, architecture.num_heads, capacity, architecture.head_size)
-    # np.zeros takes memory page by page as it is written, not all of the capacity at once.
-    return [np.zeros(shape, graph.cache_dtype) for _ in range(2 * architecture.num_layers)]
+    return list(np.zeros((2 * architecture.num_layers, *shape), graph.cache_dtype))
 
 
 class ConcatCache:

@@ -18,7 +18,7 @@ from gpt2_edge.files.onnx_file import OnnxFile, Shape, TensorInfo
 from gpt2_edge.files.package_folder import Package
 from gpt2_edge.untrusted import shown
 
-_ATTENTION = "GroupQueryAttention"  # the operator that writes into a shared cache
+ATTENTION = "GroupQueryAttention"  # the operator that writes into a shared cache
 _OPEN = -1  # a size that every run chooses
 Sizes = tuple[int | None, ...]  # None: any
 
@@ -70,10 +70,10 @@ class _Check:
         self._check_outputs()
         self._check_tables()
         if manifest.graph.cache == "shared":
-            operators = self._graph.operators[_ATTENTION]
+            operators = self._graph.operators[ATTENTION]
             if operators < len(self._layers):
                 raise self._error(
-                    f"has {operators} of {_ATTENTION}, which a shared cache needs in every layer"
+                    f"has {operators} of {ATTENTION}, which a shared cache needs in every layer"
                 )
 
     def _expected_inputs(self, names: GraphNames) -> dict[str, tuple[str, Sizes]]:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnxruntime as ort
 
 from gpt2_edge.errors import ProviderError
 from gpt2_edge.untrusted import UnreadableError, parse_json, read_bytes
+
+if TYPE_CHECKING:
+    from tempfile import TemporaryDirectory
 
 AUTO = "auto"
 CPU = "CPUExecutionProvider"
@@ -40,7 +44,7 @@ class Provider:
     threads_option: str | None = None
 
 
-_GPU_WHEEL = "pip install onnxruntime-gpu in place of onnxruntime"
+_GPU_WHEEL = "pip install 'onnxruntime-gpu[cuda,cudnn]' in place of onnxruntime"
 # Those of WebGPU's that are plain values (ONNX Runtime 1.27, webgpu_provider_options.h).
 _WEBGPU_OPTIONS = frozenset({
     "dawnBackendType", "defaultBufferCacheMode", "deviceId", "enableGraphCapture", "enableInt64",
@@ -157,6 +161,18 @@ def onnx_providers(name: str, options: Mapping[str, str], threads: int | None = 
     return [first] if name == "cpu" else [first, CPU]
 
 
+def find_libraries(name: str) -> None:
+    """Load what the provider `name` links to from where pip put it.
+
+    NVIDIA's libraries come in wheels of their own (those of onnxruntime-gpu[cuda,cudnn]), where the
+    system's loader does not look. Whether the provider starts is seen when a session is opened, so
+    what ONNX Runtime prints about missing ones is dropped.
+    """
+    if name in ("cuda", "tensorrt") and hasattr(ort, "preload_dlls"):
+        with redirect_stdout(StringIO()):
+            ort.preload_dlls()
+
+
 class Placement:
     """Which provider computes how many nodes of some sessions, by ONNX Runtime's own account.
 
@@ -165,7 +181,12 @@ class Placement:
     """
 
     def __init__(self, profile: bool) -> None:
-        self._folder = TemporaryDirectory(prefix="gpt2-edge-") if profile else None
+        self._folder: TemporaryDirectory[str] | None = None
+        if profile:
+            # With all that it imports, not for the CPU.
+            from tempfile import TemporaryDirectory
+
+            self._folder = TemporaryDirectory(prefix="gpt2-edge-")
 
     def __enter__(self) -> Placement:
         return self
@@ -180,6 +201,8 @@ class Placement:
         if self._folder is not None:
             options.enable_profiling = True
             # A file's name ends with its second, so two sessions need two folders.
+            from tempfile import mkdtemp
+
             folder = mkdtemp(dir=self._folder.name)
             options.profile_file_prefix = str(Path(folder) / "profile")
 
@@ -199,6 +222,21 @@ class Placement:
                 ran.add((details["provider"], details["node_index"]))
         nodes |= Counter(_NAMES.get(provider, provider) for provider, _ in ran)
         return nodes
+
+
+def left_to_cpu(session: ort.InferenceSession, operator: str) -> bool:
+    """Whether nodes of type `operator` are computed on the CPU, whatever takes the others.
+
+    False where ONNX Runtime keeps no account of it (before 1.24).
+    """
+    if not hasattr(session, "get_provider_graph_assignment_info"):
+        return False
+    return any(
+        node.op_type == operator
+        for subgraph in session.get_provider_graph_assignment_info()
+        if subgraph.ep_name == CPU
+        for node in subgraph.get_nodes()
+    )
 
 
 def _events(profile: Path) -> list[Any]:

@@ -20,9 +20,19 @@ class GraphRun:
     Nearly all runs feed one token to each row. What such runs are given stays bound between them,
     written anew in place, but for the mask, which grows: binding would take longer than the rest of
     what Python does for a step.
+
+    logits: memory [rows or more, 1, vocab] that runs of other rows write to as well, one at a time;
+    None for its own.
     """
 
-    def __init__(self, session: LoadedGraph, cache: Cache, rows: int, capacity: int) -> None:
+    def __init__(
+        self,
+        session: LoadedGraph,
+        cache: Cache,
+        rows: int,
+        capacity: int,
+        logits: Floats | None = None,
+    ) -> None:
         self._session, self._cache = session, cache
         self._names = session.package.manifest.graph.names
         self._onnx = session.onnx
@@ -32,15 +42,16 @@ class GraphRun:
         context = session.package.manifest.architecture.context_length
         self._last_position = min(capacity, context) - 1
         self._token, self._position = np.zeros((rows, 1), np.int64), np.zeros((rows, 1), np.int64)
-        # A device gets a copy of what is bound, at the moment when it is bound.
-        self._stays_bound = session.device == "cpu"
+        # Another provider's device gets a copy of what is bound, at the moment when it is bound.
+        self._stays_bound = session.provider == "cpu"
         self._bound_for_tokens = False
         # What is bound, and its memory: the binding keeps neither alive, nor does an OrtValue
         # before 1.24 keep its array.
         self._inputs: dict[str, tuple[ort.OrtValue, npt.NDArray[np.int64]]] = {}
         # Where one position's logits go, run after run; the first output that is bound.
         vocab = session.package.manifest.architecture.vocab_size
-        self._logits = np.empty((rows, 1, vocab), np.float32)
+        # Always from the beginning, so that it is aligned alike whichever rows these are.
+        self._logits = np.empty((rows, 1, vocab), np.float32) if logits is None else logits[:rows]
         self._logits_value = ort.OrtValue.ortvalue_from_numpy(self._logits)
 
     def __del__(self) -> None:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import mmap
-import operator
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import onnxruntime as ort
 
-from gpt2_edge.errors import GenerationError, GPT2EdgeError, PackageError, ProviderError
+from gpt2_edge.errors import GPT2EdgeError, PackageError, ProviderError
+from gpt2_edge.files.machine_cache import MachineCache
 from gpt2_edge.files.package_files import PackageFiles
 from gpt2_edge.files.package_folder import Package
 from gpt2_edge.graph.attention import AttentionGraph
 from gpt2_edge.graph.background import Beside
-from gpt2_edge.graph.check import check_graph, check_onnxruntime, is_open, reason, try_graph
+from gpt2_edge.graph.check import (
+    ATTENTION,
+    check_graph,
+    check_onnxruntime,
+    is_open,
+    reason,
+    try_graph,
+)
+from gpt2_edge.graph.huge_pages import large_regions, use_huge_pages
 from gpt2_edge.graph.loaded import LoadedGraph
+from gpt2_edge.graph.machine_form import MachineForm, has_form
 from gpt2_edge.graph.providers import (
     AUTO,
     PROVIDERS,
@@ -25,24 +32,20 @@ from gpt2_edge.graph.providers import (
     candidates,
     check_options,
     check_placed,
+    find_libraries,
+    left_to_cpu,
     onnx_providers,
     suggestion,
 )
-from gpt2_edge.graph.session_options import session_options
+from gpt2_edge.graph.session_options import checked_threads, session_options
 from gpt2_edge.graph.static_sequence import StaticSequence
 from gpt2_edge.graph.token_sequence import TokenSequence
-from gpt2_edge.untrusted import shown
+from gpt2_edge.graph.trial import try_steps
 
 FedSequence = TokenSequence | StaticSequence
 
-# Or one for each processor of a larger machine. Far more than there are processors only wait for
-# each other: 256 on two take half a minute to load the sample.
-_MOST_THREADS = 64
 # What ONNX Runtime takes beside the weights, at the least.
 _ONNXRUNTIME_BYTES = 24 << 20
-# Tokens that a provider is tried with, and how far its logits may be apart, in standard deviations:
-# rounded activations make 0.15 of rounding noise, and what was wrong was 0.6 to 2.5 apart.
-_TRIED, _TOLERATED = 40, 0.25
 
 
 class Session(LoadedGraph):
@@ -58,13 +61,16 @@ class Session(LoadedGraph):
         verify: bool = True,
         prepack: bool = True,
         count_nodes: bool = False,
+        cache: MachineCache | None = None,
     ) -> None:
         """Load `package`.
 
         provider, provider_options, threads and verify are as in Generator.load. prepack: copy the
         weights into the layout that the kernels like; without it an fp32 graph runs from the
         memory-mapped file at half the memory and half the speed, and a quantized one very slowly.
-        count_nodes: try the CPU too as other providers are, so that `nodes` is never None.
+        count_nodes: try the CPU too as other providers are, so that `nodes` is never None. cache:
+        on the CPU, run the form of the package that it has (machine_form.py), or make one for the
+        next time; only with `verify`.
 
         `provider` and `nodes` say what was taken: nodes of the graph (static: of both) by provider,
         by ONNX Runtime's account; None where it keeps none (the CPU before 1.24). `attention`: the
@@ -74,15 +80,20 @@ class Session(LoadedGraph):
         """
         self.package = package
         self.fallback_reason: str | None = None
-        threads = _checked_threads(threads)
+        self._form: MachineForm | None = None
+        threads = checked_threads(threads)
         self.attention = AttentionGraph(package, threads, verify)
         check_onnxruntime(package)
         try:
             _check_room(package)
             files = PackageFiles(package)
             read = package.runtime_files()
+            if cache is not None and verify and prepack and not count_nodes and has_form(package):
+                self._form = MachineForm(package, cache)
+            form = self._form
+            hashed = read if form is None else form.unknown(files, read)
             # Hashes are compared while ONNX Runtime loads; a wrong one is the better message.
-            hashes = Beside(lambda: files.check_hashes(read)) if verify else None
+            hashes = Beside(lambda: files.check_hashes(hashed)) if verify else None
             failure: Exception | None = None
             try:
                 read = self._check_files(files)
@@ -94,8 +105,12 @@ class Session(LoadedGraph):
             if failure is not None:
                 raise failure
             if verify:
-                files.check_hashes(set(read) - set(package.runtime_files()))
+                run = form is None or not form.loaded  # the files themselves are
+                rest = read if form is None or run else form.unknown(files, read)
+                files.check_hashes(set(rest) - set(hashed))
                 files.check_unchanged(read)
+                if form is not None and self.provider == "cpu":
+                    form.keep_later(files, read)
         except MemoryError as error:
             raise PackageError(f"{package.folder} does not fit into memory") from error
         except OSError as error:  # such as too many open files
@@ -129,6 +144,7 @@ class Session(LoadedGraph):
         check_options(asked, provider_options)
         reasons: list[str] = []
         for name in names:
+            find_libraries(name)
             providers = onnx_providers(name, provider_options, threads)
             # The CPU need not be tried; before 1.24 that is the only account of its nodes.
             tried = name != "cpu" or count_nodes
@@ -155,17 +171,27 @@ class Session(LoadedGraph):
         def open_file(file: str) -> ort.InferenceSession:
             options = session_options(threads, prepack)
             placement.record(options)
+            if name == "cpu" and self._form is not None:
+                session = self._form.load(options)
+                if session is not None:
+                    return session
+                options = session_options(threads, prepack)
+                placement.record(options)
             return self._open(file, files.source(file), name, options, providers)
 
-        graph = self.package.manifest.graph
+        graph, before = self.package.manifest.graph, large_regions()
         self.onnx = open_file(graph.file)
         self._chunk = open_file(graph.static.chunk_file) if graph.static else None
+        if name == "cpu":
+            use_huge_pages(before)
         self.step_limit, self.last_row_only = None, False
         self.provider, self.device = name, PROVIDERS[name].device
+        if graph.cache == "shared" and left_to_cpu(self.onnx, ATTENTION):
+            self.device = "cpu"  # where the cache is written, such as CUDA's in float32
         if self._open_graph:
             try_graph(self.package, self.onnx)
         if tried:
-            self._try_steps(name)
+            self._try_steps(name, threads)
         nodes = placement.nodes(self.onnx)
         if self._chunk is not None:
             nodes += placement.nodes(self._chunk)
@@ -207,20 +233,15 @@ class Session(LoadedGraph):
             )
         return session
 
-    def _try_steps(self, name: str) -> None:
-        """Run the graph, and see whether several tokens in one step are computed right.
+    def _try_steps(self, name: str, threads: int | None) -> None:
+        """Run the graph, and see whether its steps are computed right; ProviderError if not."""
 
-        The WebGPU provider of 1.27 on a software GPU attends wrongly from five tokens on, that of
-        onnxruntime-web 1.30 from 32; OpenVINO's of 1.24 takes the default of logits_to_keep for a
-        constant.
-        """
-        architecture = self.package.manifest.architecture
-        ids = [i % architecture.vocab_size for i in range(min(_TRIED, architecture.context_length))]
-        keep = 0 if self._chunk is None else 1  # a static chunk has no logits of its own
+        def on_cpu() -> Callable[[int], FedSequence]:
+            reference = Session(self.package, provider="cpu", threads=threads, verify=False)
+            return reference.start
+
         try:
-            several = self.start(len(ids)).feed(ids, keep)
-            sequence = self.start(len(ids))
-            single = np.concatenate([sequence.feed([token_id]).copy() for token_id in ids])
+            trial = try_steps(self.package, self.start, on_cpu)
         except Exception as error:  # ONNX Runtime raises what the provider says
             advice = suggestion(name, self.package.manifest.graph.flavour)
             said = error.__cause__ if isinstance(error, GPT2EdgeError) else error
@@ -229,10 +250,14 @@ class Session(LoadedGraph):
                 f"{advice or '; use provider cpu, or export another recipe'}: "
                 f"ONNX Runtime {ort.__version__} says {reason(said or error)}"
             ) from error
-        self.last_row_only = keep == 0 and len(several) < len(ids)
-        apart = np.abs(several - single[-len(several) :]).max()
-        if not apart <= _TOLERATED * single.std():  # NaN is not
-            self.step_limit = 1
+        if not trial.single_right:
+            advice = suggestion(name, self.package.manifest.graph.flavour)
+            raise ProviderError(
+                f"{self.package.model_path} has other logits on {name} than on the CPU"
+                f"{advice or '; use provider cpu, or export another recipe'}"
+            )
+        self.last_row_only = trial.last_row_only
+        self.step_limit = None if trial.several_right else 1
 
     def start(self, capacity: int) -> FedSequence:
         """A new empty sequence with room for `capacity` tokens (at most the context length).
@@ -245,22 +270,6 @@ class Session(LoadedGraph):
             return TokenSequence(self, capacity)
         except MemoryError as error:
             raise self.memory_error(1, capacity) from error
-
-
-def _checked_threads(threads: int | None) -> int | None:
-    """`threads` as ONNX Runtime can take it; GenerationError for anything else."""
-    if threads is None:
-        return None
-    most = max(_MOST_THREADS, os.cpu_count() or 1)
-    try:
-        number = operator.index(threads)
-    except TypeError:
-        number = 0
-    if isinstance(threads, (bool, np.bool_)) or not 1 <= number <= most:
-        raise GenerationError(
-            f"threads is {shown(threads)}; it must be a whole number from 1 to {most}"
-        )
-    return number
 
 
 def _check_room(package: Package) -> None:

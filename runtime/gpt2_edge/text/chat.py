@@ -21,14 +21,19 @@ _EOS_TEMPLATE = "{%formessageinmessages%}{{message.content}}{{eos_token}}{%endfo
 
 
 def turns_of(
-    package: Package, tokenizer: Tokenizer, kind: str | None = None, system: str | None = None
+    package: Package,
+    tokenizer: Tokenizer,
+    kind: str | None = None,
+    system: str | None = None,
+    parse_special: bool = False,
 ) -> Turns:
     """How a conversation with `package` is put together.
 
     kind: one of KINDS; None finds it out: a chat template in tokenizer_config.json is used, else
     DialoGPT's turns where config.json has task_specific_params.conversational or the name has
-    DialoGPT in it, else plain text. system: a message in front, for templates. Raises
-    GenerationError and PackageError, MissingDependencyError for a template without jinja2.
+    DialoGPT in it, else plain text. system: a message in front, for templates. parse_special:
+    special tokens that are written out in messages count as such. Raises GenerationError and
+    PackageError, MissingDependencyError for a template without jinja2.
     """
     settings = _read(package, _SETTINGS_FILE)
     source = _template(package, settings)
@@ -39,12 +44,12 @@ def turns_of(
                               f"are {kind}")  # fmt: skip
     eos_ids = package.manifest.eos_token_ids
     if kind == "plain":
-        return PlainTurns(tokenizer, eos_ids)
+        return PlainTurns(tokenizer, eos_ids, parse_special)
     if kind == "eos":
         if not eos_ids:
             raise GenerationError(f"{package.folder} names no token that ends a text, so its turns "
                                   "are plain")  # fmt: skip
-        return EosTurns(tokenizer, eos_ids[0])
+        return EosTurns(tokenizer, eos_ids[0], parse_special)
     if source is None:
         raise GenerationError(f"{package.folder / _SETTINGS_FILE} has no chat template; choose "
                               "eos or plain turns")  # fmt: skip
@@ -52,7 +57,7 @@ def turns_of(
     end = tokenizer.vocabulary().get(special.get("eos_token", ""))
     ends = () if end is None else (end,)
     where = str(package.folder / _SETTINGS_FILE)
-    return TemplateTurns(source, tokenizer, special, ends, where, system)
+    return TemplateTurns(source, tokenizer, special, ends, where, system, parse_special)
 
 
 def _kind(package: Package, source: str | None) -> str:

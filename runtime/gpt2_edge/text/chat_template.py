@@ -30,7 +30,8 @@ _MOST_PRODUCT = 1 << 20  # of a multiplication in a template
 class TemplateTurns:
     """Turns as the template `source` of `where` puts them.
 
-    special: texts of special tokens by name, such as eos_token. system: a message in front. Raises
+    special: texts of special tokens by name, such as eos_token. system: a message in front.
+    parse_special: special tokens that are written out in messages count as such. Raises
     MissingDependencyError without jinja2, PackageError for what is no template.
     """
 
@@ -44,8 +45,9 @@ class TemplateTurns:
         end_ids: tuple[int, ...],
         where: str,
         system: str | None = None,
+        parse_special: bool = False,
     ) -> None:
-        self.end_ids = end_ids
+        self.end_ids, self._parses = end_ids, parse_special
         self._tokenizer, self._special, self._where = tokenizer, special, where
         self._system = system
         # Stands for a text that has what would be read as a special token.
@@ -118,7 +120,7 @@ class TemplateTurns:
     def _safe(self, content: str) -> str:
         """`content`, or a mark for it where it has what would be read as a special token."""
         encode = self._tokenizer.encode
-        if encode(content, add_special_tokens=False) == encode(
+        if self._parses or encode(content, add_special_tokens=False) == encode(
             content, add_special_tokens=False, parse_special=False
         ):
             return content

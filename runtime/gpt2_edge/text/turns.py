@@ -35,7 +35,8 @@ class Turns(Protocol):
     def tokens(self, turns: Sequence[Turn], message: str) -> list[int]:
         """The prompt for the answer to `message`, behind `turns`.
 
-        Special tokens written out in a message are ordinary text. Raises GenerationError where
+        Special tokens written out in a message are ordinary text unless these turns were made with
+        parse_special. Raises GenerationError where
         there is nothing to continue, and PackageError for a tokenizer or template that fails.
         """
         ...
@@ -46,8 +47,8 @@ class EosTurns:
 
     kind = "eos"
 
-    def __init__(self, tokenizer: Tokenizer, eos_id: int) -> None:
-        self._tokenizer, self._eos_id = tokenizer, eos_id
+    def __init__(self, tokenizer: Tokenizer, eos_id: int, parse_special: bool = False) -> None:
+        self._tokenizer, self._eos_id, self._special = tokenizer, eos_id, parse_special
         self.end_ids = (eos_id,)
 
     def tokens(self, turns: Sequence[Turn], message: str) -> list[int]:
@@ -62,7 +63,7 @@ class EosTurns:
         return [*ids, *self._encode(message), self._eos_id]
 
     def _encode(self, text: str) -> list[int]:
-        return self._tokenizer.encode(text, add_special_tokens=False, parse_special=False)
+        return self._tokenizer.encode(text, add_special_tokens=False, parse_special=self._special)
 
 
 class PlainTurns:
@@ -74,8 +75,10 @@ class PlainTurns:
     kind = "plain"
     end_ids = ()
 
-    def __init__(self, tokenizer: Tokenizer, eos_ids: Sequence[int]) -> None:
-        self._tokenizer, self._eos_ids = tokenizer, eos_ids
+    def __init__(
+        self, tokenizer: Tokenizer, eos_ids: Sequence[int], parse_special: bool = False
+    ) -> None:
+        self._tokenizer, self._eos_ids, self._special = tokenizer, eos_ids, parse_special
 
     def tokens(self, turns: Sequence[Turn], message: str) -> list[int]:
         """See Turns."""
@@ -93,6 +96,9 @@ class PlainTurns:
         """The tokens of `message` behind `ids`."""
         if not message:
             return []
+        special = self._special
         if not ids:
-            return self._tokenizer.encode(message, parse_special=False)
-        return self._tokenizer.encode(f"\n{message}", add_special_tokens=False, parse_special=False)
+            return self._tokenizer.encode(message, parse_special=special)
+        return self._tokenizer.encode(
+            f"\n{message}", add_special_tokens=False, parse_special=special
+        )

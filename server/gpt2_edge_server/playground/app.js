@@ -3,6 +3,7 @@
 import { chooseBackend } from "./backend.js";
 import { button, byId, el } from "./dom.js";
 import { Editor } from "./editor.js";
+import { takeDrops } from "./package-drop.js";
 import { Page } from "./page.js";
 import { browserLocks, MOST_SESSIONS, Sessions } from "./sessions.js";
 import { Settings } from "./settings.js";
@@ -31,6 +32,7 @@ let shown = views.find(({ name }) => name === own.getItem(VIEW)) ?? views[0];
 keepText();
 buildTabs();
 buildTools();
+takeDrops(page);
 document.addEventListener("keydown", handleKey);
 addEventListener("hashchange", openLink);
 store.onChange(() => shown?.textChanged());

@@ -35,7 +35,11 @@ export function packageChooser(page, prefix) {
   const fromDisk = el(
     "div",
     { class: "inline" },
-    el("label", { for: folder.id }, "Or a package’s folder on this device"),
+    el(
+      "label",
+      { for: folder.id },
+      "Or a package’s folder on this device; dropped anywhere on the page, too",
+    ),
     folder,
   );
   return el("div", { class: "chooser" }, form, fromDisk);

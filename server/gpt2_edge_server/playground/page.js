@@ -17,8 +17,11 @@ import { size } from "./words.js";
  * @property {(event: KeyboardEvent) => boolean} key  True: it was meant for the view.
  */
 
-/** How long something said stays to be seen, in ms. */
-const SEEN = 5000;
+/** How long something said stays to be seen, in ms, and how much longer with each of its letters. */
+const SEEN = 3000;
+const SEEN_LETTER = 60;
+/** Every package has it. */
+export const MANIFEST = "manifest.json";
 
 export class Page {
   /**
@@ -52,11 +55,12 @@ export class Page {
     status.textContent = text;
     status.classList.toggle("shown", !seen);
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => status.classList.remove("shown"), SEEN);
+    const seenFor = SEEN + SEEN_LETTER * text.length;
+    this.timer = setTimeout(() => status.classList.remove("shown"), seenFor);
   }
 
-  /** Loads the model; a failure is told, and may be tried again. */
-  async load() {
+  /** Loads the model; a failure is told, and may be tried again where that could help. */
+  async load({ canHelp = true } = {}) {
     this.loading?.abort();
     const loading = new AbortController();
     this.loading = loading;
@@ -69,6 +73,7 @@ export class Page {
       });
       const info = await backend.info();
       if (loading.signal.aborted) return;
+      if (this.info) this.say(`The model is now “${info.name}”, ${info.recipe}.`);
       this.info = info;
       this.hideNotice();
       byId("loading").hidden = true;
@@ -76,14 +81,19 @@ export class Page {
     } catch (error) {
       if (loading.signal.aborted) return;
       byId("loading").hidden = true;
-      this.fail(error, () => this.load());
+      this.fail(error, canHelp ? () => this.load() : undefined);
     }
   }
 
-  /** @param {import("./backend.js").PackageSource} source */
+  /** What is no package changes nothing. @param {import("./backend.js").PackageSource} source */
   choosePackage(source) {
+    const fromDisk = "files" in source;
+    if (fromDisk && !source.files.some(({ name }) => name === MANIFEST)) {
+      return this.say(`That is no package, as it has no ${MANIFEST}; nothing has changed.`);
+    }
     this.backend.choosePackage?.(source);
-    void this.load();
+    // Files do not get better by another try; where there is no model, it is the one before.
+    void this.load({ canHelp: !fromDisk || !this.info });
   }
 
   /**
@@ -96,21 +106,32 @@ export class Page {
       // Without a model it did nothing, and why there is none stays to be read.
       if (this.info) this.hideNotice();
     } catch (error) {
-      this.fail(error, () => this.attempt(call));
+      this.fail(error, () => this.attempt(() => this.again(call)));
     }
   }
 
-  /** @private @param {unknown} error @param {() => void} again */
+  /** The server that is there by now may have another model. @private @param {() => Promise<void>} call */
+  async again(call) {
+    const info = this.info && (await this.backend.info());
+    if (info && JSON.stringify(info) !== JSON.stringify(this.info)) {
+      this.info = info;
+      this.onModel();
+    }
+    await call();
+  }
+
+  /** @private @param {unknown} error @param {(() => void) | undefined} again */
   fail(error, again) {
     const notice = byId("notice");
     const message = error instanceof Error ? error.message : String(error);
-    const retry = button("again", "Try again", () => again(), { class: "primary" });
     const close = button("close", "Close", () => this.hideNotice(), {
       class: "icon-only quiet",
       "aria-label": "Close this message",
     });
     const asksKey = error instanceof Error && error.name === "KeyError";
-    const actions = asksKey ? this.keyForm(again) : retry;
+    const actions = el("div", {});
+    if (again && asksKey) actions.append(this.keyForm(again));
+    else if (again) actions.append(button("again", "Try again", again, { class: "primary" }));
     notice.replaceChildren(
       el("p", { role: "alert" }, el("strong", {}, message), " Your text is safe."),
       el("div", { class: "notice-actions" }, actions, close),

@@ -69,6 +69,19 @@ export class Sessions {
     this.own.setItem(OWN, id);
   }
 
+  /**
+   * Removes the text of `id` where another session has the same: what was on the page while a lock
+   * was waited for is kept where it came from.
+   * @private
+   * @param {string} id
+   */
+  removeRepeated(id) {
+    const text = this.read(id)?.saved.text;
+    if (text === undefined) return;
+    const repeated = this.list().some((kept) => kept.id !== id && kept.saved.text === text);
+    if (repeated) this.storage.removeItem(PREFIX + id);
+  }
+
   /** Goes on under another name: another text begins, or another tab wrote to this one. */
   async part() {
     await this.hold(newId());
@@ -87,8 +100,10 @@ export class Sessions {
     const kept = this.read(id)?.saved.text ?? text;
     const free = kept === text && (await this.locks.take(id, 0));
     if (this.id === meanwhile) {
-      if (free) this.enter(id);
-      else await this.hold(meanwhile);
+      if (free) {
+        this.enter(id);
+        this.removeRepeated(meanwhile);
+      } else await this.hold(meanwhile);
     } else if (free && id !== this.id) {
       this.locks.release(id); // it went elsewhere in the meantime
     }

@@ -6,9 +6,14 @@ import { button, el } from "./dom.js";
 const LONGEST_LINK = 30_000;
 const LONGEST_TEXT = 1_000_000;
 
-/** @param {string} text @param {number} seed */
+/**
+ * A link to this page. Nothing else of its address goes along: its query may have a package's
+ * address, or a token in it, that was meant for one reader.
+ * @param {string} text
+ * @param {number} seed
+ */
 export function linkTo(text, seed) {
-  const link = new URL(location.href);
+  const link = new URL(location.pathname, location.origin);
   link.hash = new URLSearchParams({ text, seed: String(seed) }).toString();
   return link.href;
 }

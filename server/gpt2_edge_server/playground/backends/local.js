@@ -7,7 +7,9 @@
  */
 
 /** Of the package that was chosen last, so that a reload finds it; behind it the page's folder. */
-const ADDRESS = "gpt2-edge/package";
+const ADDRESS = "gpt2-edge/package/";
+/** What an earlier version kept for all playgrounds of a site at once, links' packages among it. */
+const ADDRESS_BEFORE = "gpt2-edge/package";
 /** Beside the page, where nothing else was asked for. */
 const DEFAULT_ADDRESS = "package/";
 const WORKER = new URL("../local/worker.js", import.meta.url);
@@ -18,6 +20,8 @@ export function createBackend() {
   const worker = new ModelWorker();
   /** @type {{source: PackageSource, by: "address" | "kept" | "page" | "choice"}} */
   let wanted = firstWanted();
+  /** What was loaded last, or else is loaded first. */
+  let before = wanted;
   /** What was kept of an earlier visit did not load. */
   let failed = false;
   /** What is loaded; another worker loads it again. @type {PackageSource | undefined} */
@@ -34,10 +38,12 @@ export function createBackend() {
     return worker.call(call, args, signal, tell);
   };
   /** @param {typeof wanted} what @param {import("../backend.js").LoadOptions} options */
-  const load = async ({ source, by }, { onProgress, signal }) => {
+  const load = async (what, { onProgress, signal }) => {
+    const { source, by } = what;
     const asked = withBase(source);
     const address = await worker.load(asked, signal, onProgress);
     loaded = asked;
+    before = what;
     // A link is one visit's: whoever follows it has chosen nothing for the next ones.
     if (by !== "address") keep(address);
     showInAddress(address);
@@ -60,7 +66,9 @@ export function createBackend() {
       try {
         await load(first, options);
       } catch (error) {
-        if (options.signal?.aborted || wanted !== first || first.by !== "kept") throw error;
+        if (options.signal?.aborted || wanted !== first) throw error;
+        if ("files" in first.source) wanted = before; // another try is not for what cannot be loaded
+        if (first.by !== "kept") throw error;
         failed = true; // the page's own package is offered
         if (!("url" in first.source) || !fromDisk(first.source.url)) throw error;
         // It was kept nowhere else: to try it again would be in vain.
@@ -95,6 +103,7 @@ function firstWanted() {
 
 function keptAddress() {
   try {
+    localStorage.removeItem(ADDRESS_BEFORE);
     return localStorage.getItem(storageKey());
   } catch {
     return null;
@@ -112,7 +121,7 @@ function keep(address) {
 
 /** Other playgrounds of the same site have their own. */
 function storageKey() {
-  return ADDRESS + new URL(".", document.baseURI).pathname;
+  return ADDRESS + new URL(".", document.baseURI).pathname.slice(1);
 }
 
 /** Where the page's address names a package, it is the one that is loaded. @param {string} address */

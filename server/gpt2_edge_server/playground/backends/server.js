@@ -172,9 +172,15 @@ async function request(path, body, signal) {
     options.headers = { ...options.headers, "Content-Type": "application/json" };
     options.body = JSON.stringify(body);
   }
+  const url = new URL(path, document.baseURI);
   let response;
   try {
-    response = await fetch(new URL(path, document.baseURI), options);
+    // A kept connection may end just when it is used, and not every browser then takes another one
+    // for a POST. Nothing that is asked here changes anything, so that it can be asked twice.
+    response = await fetch(url, options).catch((error) => {
+      if (signal?.aborted) throw error;
+      return fetch(url, options);
+    });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new Error("The server does not answer. Is it still running?");

@@ -53,7 +53,9 @@ export function attentionView(page) {
     void page.attempt(ask);
   });
   const point = el("p", { class: "help" });
-  point.append("Point at a word, or tap it: the darker another one, the more it looks at it.");
+  point.append(
+    "Point at a word, or tap it: the stronger another one’s colour, the more it looks at it.",
+  );
   const fit = el("p", { class: "help" });
   const details = el("div", { class: "details" });
   const aside = el("aside", { class: "panel", "aria-label": "What this token looks at" }, details);
@@ -214,6 +216,7 @@ export function attentionView(page) {
     },
     textChanged() {
       wantsExample = false;
+      if (page.info?.attention) element.setAttribute("aria-busy", "true");
       soon.soon();
     },
     settingsChanged() {},

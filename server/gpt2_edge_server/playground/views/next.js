@@ -18,8 +18,9 @@ export function nextView(page) {
   const calls = new Latest();
   /** @type {import("../backend.js").Next | undefined} */
   let next;
-  /** The text that `next` goes on from. */
+  /** The text that `next` goes on from, and the model that says so. */
   let asked = "";
+  let info = page.info;
   const rows = Array.from({ length: COUNT }, (_, index) => optionRow(index, () => take(index)));
   const list = el("ol", { class: "options", "aria-label": "Likely next words" });
   list.append(...rows.map((row) => el("li", {}, row.element)));
@@ -47,15 +48,19 @@ export function nextView(page) {
   const main = el("div", { class: "main" }, slot, hint, list, actions, reading, keys);
   const element = el("section", { class: "view next" }, main, aside);
   const soon = settled(60, () => void page.attempt(ask));
+  /** What is shown is of another text, or of other settings, from now on. */
+  const later = () => {
+    if (page.info && store.text.trim()) element.setAttribute("aria-busy", "true");
+    soon.soon();
+  };
 
   async function ask() {
     const { text } = store;
     if (!page.info || !text.trim()) {
-      next = undefined;
-      calls.stop();
-      element.removeAttribute("aria-busy");
+      forget();
       return draw();
     }
+    info = page.info;
     element.setAttribute("aria-busy", "true");
     const drawing = settings.drawing();
     const answer = await calls
@@ -70,6 +75,12 @@ export function nextView(page) {
     draw();
   }
 
+  function forget() {
+    next = undefined;
+    calls.stop();
+    element.removeAttribute("aria-busy");
+  }
+
   function draw() {
     const options = next?.options ?? [];
     const highest = Math.max(
@@ -77,7 +88,10 @@ export function nextView(page) {
       0.01,
     );
     for (const [i, row] of rows.entries()) row.show(options[i], next?.draw?.id, highest);
-    const empty = page.info ? "Write a few words: what may follow them appears here." : "";
+    const empty =
+      page.info && !store.text.trim()
+        ? "Write a few words: what may follow them appears here."
+        : "";
     hint.textContent = options.length ? "" : empty;
     hint.hidden = options.length > 0;
     list.hidden = actions.hidden = reading.hidden = keys.hidden = options.length === 0;
@@ -117,16 +131,21 @@ export function nextView(page) {
     element,
     show() {
       slot.append(editor.element);
+      if (info !== page.info) forget();
       draw();
-      soon.soon();
+      later();
     },
     hide() {
       soon.cancel();
       calls.stop();
     },
-    textChanged: () => soon.soon(),
-    settingsChanged: () => soon.soon(),
-    modelChanged: () => soon.soon(),
+    textChanged: later,
+    settingsChanged: later,
+    modelChanged() {
+      forget();
+      draw();
+      later();
+    },
     key(event) {
       if (event.ctrlKey || event.metaKey || event.altKey || event.target === editor.area)
         return false;

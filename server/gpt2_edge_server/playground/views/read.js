@@ -181,7 +181,11 @@ export function readView(page) {
       soon.cancel();
       calls.stop();
     },
-    textChanged: () => soon.soon(),
+    textChanged() {
+      // What is shown is of another text from now on.
+      if (page.info && store.text.trim()) element.setAttribute("aria-busy", "true");
+      soon.soon();
+    },
     settingsChanged() {},
     modelChanged() {
       score = undefined;

@@ -212,7 +212,10 @@ export function writeView(page) {
       fit.soon();
     },
     settingsChanged() {},
-    modelChanged: () => fit.soon(),
+    modelChanged() {
+      suggestions.close(); // they are the other one's
+      fit.soon();
+    },
     key(event) {
       if ((event.ctrlKey || event.metaKey) && event.key === "Enter") {
         toggleWriting();
