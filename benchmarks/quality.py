@@ -37,6 +37,7 @@ ROWS = {
     "int4, blocks of 32": ExportOptions(recipe="int4", block_size=32),
     "int4, plain": dataclasses.replace(PLAIN, recipe="int4"),
     "int4": ExportOptions(recipe="int4"),
+    "int4, blocks of 64": ExportOptions(recipe="int4", block_size=64),
     "int4, blocks of 128": ExportOptions(recipe="int4", block_size=128),
     "int4-small, plain": dataclasses.replace(PLAIN, recipe="int4-small"),
     "int4-small": ExportOptions(recipe="int4-small"),

@@ -26,15 +26,22 @@ from gpt2_edge_export.quantize import (
     input_width,
 )
 from gpt2_edge_export.quantize.recipe import MATRICES
-from gpt2_edge_export.quantize.weights import TensorSource, as_rows
+from gpt2_edge_export.quantize.weights import (
+    EMBEDDING_SCALE,
+    HEAD_BIAS,
+    TensorSource,
+    as_rows,
+)
 
 Floats = npt.NDArray[np.float32]
 
-# Both take blocks, so that the calibration folds the same scales into the norms for either.
+# Both take blocks, so that the calibration folds the same scales into the norms for either; but
+# for the head's, which goes with its table.
 _FINE = Recipe("fine", MatrixFormat(8, 32), MatrixFormat(8, 32))
 _COARSE = Recipe("coarse", MatrixFormat(4, 32), MatrixFormat(4, 64))
 _WINDOWS = 2  # of the calibration text, on which sensitivities are measured
 _TABLE, _HEAD = _TABLES = ("wte.weight", "lm_head.weight")
+_WITH_HEAD = ("ln_f.weight", "ln_f.bias", HEAD_BIAS, EMBEDDING_SCALE)
 
 
 @dataclass(frozen=True)
@@ -126,7 +133,10 @@ def _bytes_saved(name: str, config: GPT2Config) -> int:
 
 
 class _Mixture:
-    """`fine` weights as floats, but for some matrices and their biases, which are `coarse`."""
+    """`fine` weights as floats, but for some matrices and what goes with them, which are `coarse`.
+
+    That is a matrix's bias, and a head's norm, bias and scale of the embedding.
+    """
 
     def __init__(
         self, fine: CalibratedWeights, coarse: CalibratedWeights, changed: set[str]
@@ -138,7 +148,10 @@ class _Mixture:
         return self._fine.has(name)
 
     def tensor(self, name: str) -> Floats:
-        matrix = f"{name.removesuffix('.bias')}.weight" if name.endswith(".bias") else name
+        if name in _WITH_HEAD:
+            matrix = _TABLE if self.config.tie_word_embeddings else _HEAD
+        else:
+            matrix = f"{name.removesuffix('.bias')}.weight" if name.endswith(".bias") else name
         weights = self._coarse if matrix in self._changed else self._fine
         quantized = weights.quantized(name)
         if quantized is None:

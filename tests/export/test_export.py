@@ -70,7 +70,8 @@ def test_manifest_describes_the_model(sample_int4: Path) -> None:
     assert (architecture.hidden_size, architecture.vocab_size) == (256, 8192)
     assert architecture.context_length == 512
     assert (manifest.bos_token_id, manifest.eos_token_ids) == (0, (0,))
-    assert manifest.recipe["attn.c_attn"] == {"bits": 4, "block_size": 64}
+    assert manifest.recipe["attn.c_attn"] == {"bits": 4, "block_size": 32}
+    assert manifest.recipe["mlp.c_proj"] == {"bits": 4, "block_size": 128}
     assert manifest.tokenizer == "tokenizer.json"
 
 

@@ -45,7 +45,7 @@ def test_a_block_size_leaves_the_bits_of_the_table() -> None:
     [
         ("int8", MatrixFormat(8, 32), MatrixFormat(8, 16), MatrixFormat(8)),
         ("int8-row", MatrixFormat(8, 32), MatrixFormat(8), MatrixFormat(8)),
-        ("int4", MatrixFormat(8, 64), MatrixFormat(4, 64), MatrixFormat(4, 64)),
+        ("int4", MatrixFormat(8, 128), MatrixFormat(4, 32), MatrixFormat(4, 128)),
         ("int4-small", MatrixFormat(4, 32), MatrixFormat(4, 64), MatrixFormat(4, 64)),
         ("fp16", MatrixFormat(16), MatrixFormat(16), MatrixFormat(16)),
         ("fp32", MatrixFormat(32), MatrixFormat(32), MatrixFormat(32)),

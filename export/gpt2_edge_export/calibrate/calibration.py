@@ -9,7 +9,8 @@ outputs that the original gives. Before it is rounded,
   where activations are rounded to 8 bits (Xiao et al. 2022, arXiv:2211.10438, section 4, whose
   scales these are; shifting as in Wei et al. 2023, arXiv:2304.09145);
 - the weights are refitted to the inputs of the quantized stream (ridge regression towards the
-  original ones), which makes up for part of what the layers before it lost.
+  original ones), which makes up for part of what the layers before it lost: in what they compute,
+  and, where they add to the residual stream, for half of what that stream has lost so far.
 
 Then `gptq.py` rounds it, and what is left of the mean goes into the bias. In float32 all of that
 is the same function, so a model whose channels were scaled apart gives the same package.
@@ -43,11 +44,16 @@ from gpt2_edge_export.quantize.weights import (
 Floats = npt.NDArray[np.float32]
 
 # How much of the outliers moves from activations to weights (the alpha of SmoothQuant). One scale
-# for a whole row of activations wants more of it than one for every block.
-_ROW_MIGRATION, _BLOCK_MIGRATION, _HEAD_MIGRATION = 0.6, 0.3, 0.35
+# for a whole row of activations wants more of it than one for every block, and so does a head in 8
+# bits, whose weights have some to spare.
+_ROW_MIGRATION, _BLOCK_MIGRATION = 0.6, 0.3
+_HEAD_MIGRATION = {8: 0.6, 4: 0.35}
 # The embedding reads the rows of a tied head as they are: this share of the mean variance is
 # counted as an input of its own for every channel.
 _EMBEDDING_SHARE = 0.3
+# The share of the residual stream's error that a layer is asked to take back. All of it would fit
+# the calibration text's noise: models/sample then does worse than with none.
+_RESIDUAL_SHARE = np.float32(0.5)
 _SWEEPS = 2  # of fitting scales and integers after GPTQ
 
 
@@ -158,7 +164,7 @@ class _Calibration:
                 np.zeros(config.vocab_size, np.float32),
                 self.forward.norm(self.original, weight, bias),
             )
-            shift, scale = head.fold(_HEAD_MIGRATION)
+            shift, scale = head.fold(_HEAD_MIGRATION[form.bits])
             self.tensors["ln_f.weight"] = weight / scale
             self.tensors["ln_f.bias"] = (bias - shift) / scale
             self.tensors[HEAD_BIAS] = shift @ self.source.tensor(name).T
@@ -213,13 +219,16 @@ class _Calibration:
 
     def _add_to_streams(self, name: str, linear: Linear) -> None:
         outputs = linear.outputs()
+        wanted = self.original - self.quantized
+        wanted *= _RESIDUAL_SHARE
+        wanted += outputs
         self.original += outputs
-        self.quantized += self._quantize(name, linear, outputs)
+        self.quantized += self._quantize(name, linear, wanted, more=True)
 
-    def _quantize(self, name: str, linear: Linear, wanted: Floats) -> Floats:
+    def _quantize(self, name: str, linear: Linear, wanted: Floats, more: bool = False) -> Floats:
         """Quantize `linear` so that it gives `wanted`; what it gives then.
 
-        Inputs and `wanted` are used up.
+        more: whether that is more than the original gives. Inputs and `wanted` are used up.
         """
         form = self._format(name)
         input_mean, wanted_mean = centre(linear.inputs), mean(wanted)
@@ -227,7 +236,7 @@ class _Calibration:
         if form.quantized:
             own = covariance(linear.inputs)
             compensation = InputCovariance(own)  # which looks whether all of it is finite
-            weight = refitted(weight, own, linear.covariance_with(wanted))
+            weight = refitted(weight, own, linear.covariance_with(wanted, more))
             matrix = self._rounded(name, weight, compensation, form)
             self.matrices[f"{name}.weight"] = matrix
             weight = dequantize(matrix).T

@@ -46,14 +46,15 @@ class Linear:
         self._scale = scale
         return shift, scale
 
-    def covariance_with(self, wanted: Floats) -> Floats:
+    def covariance_with(self, wanted: Floats, more: bool) -> Floats:
         """Covariance [in, out] of inputs of mean zero and `wanted`.
 
-        That has to be what `weight` makes of the original inputs, but for a constant. Either of
-        them is used up: inputs that hardly move need both sides to have a mean of zero.
+        Without `more` that has to be what `weight` makes of the original inputs, but for a
+        constant. Either of them is used up: inputs that hardly move need both sides to have a mean
+        of zero.
         """
         inputs, (n_in, n_out) = as_matrix(self.inputs), self.weight.shape
-        other = self.original if n_in < n_out else wanted  # the narrower
+        other = self.original if n_in < n_out and not more else wanted  # the narrower
         centre(other)
         covariance: Floats = inputs.T @ as_matrix(other) / np.float32(len(inputs))
         if other is self.original:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ def flavour_recipe(flavour: str, name: str, block_size: int | None = None) -> Re
             raise ExportError(f"--flavour {flavour} has int8 by row; leave out --block-size")
         return Recipe("int8", _BY_ROW, _BY_ROW)
     if flavour == "portable" and name == "int4":
-        return Recipe("int4", _BY_ROW, recipe.linear)
+        return dataclasses.replace(recipe, table=_BY_ROW)
     known = {"portable": "fp32, fp16, int8 or int4", "static": "fp32, fp16 or int8"}[flavour]
     raise ExportError(f"--flavour {flavour} takes --recipe {known}, not {name}")
 

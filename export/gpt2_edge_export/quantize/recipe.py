@@ -146,7 +146,12 @@ _DEFAULTS = {
     for recipe in (
         Recipe("int8", _BY_BLOCK, _BY_ROW, {"attn.c_attn": MatrixFormat(8, 16)}),
         Recipe("int8-row", _BY_BLOCK, _BY_ROW),
-        Recipe("int4", MatrixFormat(8, 64), MatrixFormat(4, 64)),
+        Recipe(
+            "int4",
+            MatrixFormat(8, 128),
+            MatrixFormat(4, 128),
+            {"attn.c_attn": MatrixFormat(4, 32)},
+        ),
         Recipe("int4-small", MatrixFormat(4, 32), MatrixFormat(4, 64)),
     )
 }
