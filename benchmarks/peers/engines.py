@@ -122,7 +122,9 @@ def _ctranslate2(formats: Formats, environments: Environments) -> Runner:
 
 
 def _executorch() -> Runner:
-    raise SetupError("its wheels want the torch of PyPI, 2.7 GB with CUDA; Debian's is another")
+    # executorch 1.5.1 (cp313) on Debian's torch 2.6: undefined symbol
+    # c10::TensorImpl::decref_pyobject.
+    raise SetupError("its wheels need a torch newer than Debian's 2.6; PyPI's is 2.7 GB, with CUDA")
 
 
 def _config(formats: Formats) -> dict[str, Any]:

@@ -137,7 +137,8 @@ def random_checkpoint(shape: str, folder: Path) -> Path:
         print(f"writing a random {shape} checkpoint to {folder}", flush=True)
         write_random_checkpoint(shape, folder)
         write_random_tokenizer(50257, folder / "tokenizer.json")
-        config = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": END, "bos_token": END}
+        config = {"tokenizer_class": "PreTrainedTokenizerFast"}
+        config |= dict.fromkeys(("bos_token", "eos_token", "unk_token"), END)  # as GPT-2's
         text = json.dumps(config | {"model_max_length": 1024})
         (folder / "tokenizer_config.json").write_text(text, "utf-8")
     return folder
