@@ -35,7 +35,9 @@ LLAMA_OPTIONS = (
     "-DLLAMA_OPENSSL=OFF", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_EXAMPLES=OFF",
     "-DLLAMA_BUILD_UI=OFF",
 )  # fmt: skip
-NO_AMX = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
+LLAMA_FLAGS = (
+    "for llama.cpp's compilers (where AMX fails: -mno-amx-tile -mno-amx-int8 -mno-amx-bf16)"
+)
 
 
 class SetupError(Exception):
@@ -43,13 +45,14 @@ class SetupError(Exception):
 
 
 class Environments:
-    """The folders under `work`; each method returns a Python once what it needs is there.
+    """The folders under `work`; `python` returns an environment's once what it needs is there.
 
-    They raise SetupError, and the same again without another try when they are asked again.
+    It raises SetupError, and the same again without another try when it is asked again.
+    llama_flags: for the compilers of llama.cpp, beside GGML_NATIVE's.
     """
 
-    def __init__(self, work: Path) -> None:
-        self.work = work
+    def __init__(self, work: Path, llama_flags: str = "") -> None:
+        self.work, self._llama_flags = work, llama_flags
         self._failed: dict[str, str] = {}
 
     def python(self, name: str) -> Path:
@@ -116,17 +119,18 @@ class Environments:
                 run([str(folder / "bin" / "python"), "-m", "pip", *download, *source])
                 (archive,) = folder.glob("llama_cpp_python-*.tar.gz")
                 shutil.unpack_archive(archive, folder, filter="data")
-            self.build_llama()
+            self._build_llama()
 
-        self._once(name, (LLAMA_CPP, *LLAMA_OPTIONS, *LLAMA_NEEDS), make)
+        flags = (self._llama_flags,) if self._llama_flags else ()
+        self._once(name, (LLAMA_CPP, *LLAMA_OPTIONS, *LLAMA_NEEDS, *flags), make)
 
-    def build_llama(self, flags: str = "") -> None:
+    def _build_llama(self) -> None:
         """Build the library and the tools; what is built already stays."""
         if not shutil.which("cmake"):
             raise SetupError("building llama.cpp needs cmake and a C++ compiler")
         build = self.work / "llama" / "build"
         source = self.llama_source / "vendor" / "llama.cpp"
-        given = [f"-DCMAKE_{language}_FLAGS={flags}" for language in ("C", "CXX")]
+        given = [f"-DCMAKE_{language}_FLAGS={self._llama_flags}" for language in ("C", "CXX")]
         run(["cmake", "-S", str(source), "-B", str(build), *LLAMA_OPTIONS, *given])
         jobs = f"-j{os.cpu_count() or 1}"
         run(["cmake", "--build", str(build), jobs, "--target", *LLAMA_TARGETS])

@@ -27,7 +27,7 @@ from gpt2_edge import Generator
 from gpt2_edge_export.measure.quality import Softmax
 from gpt2_edge_export.texts import CALIBRATION_TEXT, REPORT_TEXT
 from peers.engines import WORKERS, llama_variables
-from peers.environments import ROOT, Environments, SetupError, outside_variables
+from peers.environments import LLAMA_FLAGS, ROOT, Environments, SetupError, outside_variables
 from peers.formats import OURS, Formats, size
 from peers.table import markdown
 
@@ -66,9 +66,10 @@ def main() -> None:
     parser.add_argument("--calibration", type=Path, default=CALIBRATION_TEXT)
     parser.add_argument("--tokens", type=int, default=20_480, help="of the text, at most")
     parser.add_argument("--work", type=Path, default=ROOT / ".bench" / "peers")
+    parser.add_argument("--llama-flags", default="", metavar="FLAGS", help=LLAMA_FLAGS)
     arguments = parser.parse_args()
-    environments = Environments(arguments.work)
-    folder = arguments.work / f"quality-{arguments.checkpoint.resolve().name}"
+    environments = Environments(arguments.work.resolve(), arguments.llama_flags)
+    folder = environments.work / f"quality-{arguments.checkpoint.resolve().name}"
     formats = Formats(arguments.checkpoint.resolve(), folder, environments)
     try:
         ids, context = windows(formats, arguments.text, arguments.tokens)

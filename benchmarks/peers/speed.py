@@ -23,7 +23,7 @@ from random_checkpoint import SHAPES
 from run import processor
 
 from peers.engines import Row, all_rows
-from peers.environments import ROOT, Environments
+from peers.environments import LLAMA_FLAGS, ROOT, Environments
 from peers.formats import Formats, random_checkpoint
 from peers.rounds import Measured, measure
 from peers.table import pairs_table, speed_table
@@ -52,6 +52,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", metavar="A,B", help="rows whose names begin with one of these")
     parser.add_argument("--work", type=Path, default=ROOT / ".bench" / "peers")
+    parser.add_argument("--llama-flags", default="", metavar="FLAGS", help=LLAMA_FLAGS)
     parser.add_argument("--add", action="store_true", help="to the rounds that are there already")
     parser.add_argument("--table", type=Path, metavar="FILE", help="print what was measured before")
     arguments = parser.parse_args()
@@ -60,9 +61,9 @@ def main() -> None:
         return
     if arguments.rounds < 1 or arguments.threads < 1:
         parser.error("--rounds and --threads are at least 1")
-    environments = Environments(arguments.work)
-    checkpoint = random_checkpoint(arguments.shape, arguments.work / f"random-{arguments.shape}")
-    formats = Formats(checkpoint, arguments.work / arguments.shape, environments)
+    environments = Environments(arguments.work.resolve(), arguments.llama_flags)
+    checkpoint = random_checkpoint(arguments.shape, environments.work / f"random-{arguments.shape}")
+    formats = Formats(checkpoint, environments.work / arguments.shape, environments)
     rows = chosen(all_rows(formats, environments), arguments.only)
     if not rows:
         parser.error(f"--only {arguments.only} is no row's beginning")
