@@ -7,7 +7,7 @@ import math
 import os
 import shlex
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,16 @@ class Measured:
     failed: str | None = None
 
 
-def measure(rows: Sequence[Row], work: Mapping[str, Any], rounds: int) -> dict[str, Measured]:
-    """Run every row once a round. A row that fails keeps what it said first and is run no more."""
+def measure(
+    rows: Sequence[Row],
+    work: Mapping[str, Any],
+    rounds: int,
+    keep: Callable[[dict[str, Measured]], object] = lambda measured: None,
+) -> dict[str, Measured]:
+    """Run every row once a round. A row that fails keeps what it said first and is run no more.
+
+    keep: is told of what there is after every run, for somebody who ends it before its end.
+    """
     measured = {row.name: Measured(row.bits, row.ours) for row in rows}
     runners: dict[str, Runner] = {}
     for row in rows:
@@ -51,6 +59,7 @@ def measure(rows: Sequence[Row], work: Mapping[str, Any], rounds: int) -> dict[s
                     result.failed = figures
                 else:
                     result.rounds.append(figures)
+                keep(measured)
     return measured
 
 

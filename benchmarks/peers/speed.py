@@ -67,13 +67,16 @@ def main() -> None:
     rows = chosen(all_rows(formats, environments), arguments.only)
     if not rows:
         parser.error(f"--only {arguments.only} is no row's beginning")
-    measured = measure(rows, WORK | {"threads": arguments.threads}, arguments.rounds)
-    results = arguments.work / f"{arguments.shape}.json"
-    if arguments.add and results.is_file():
-        measured = together(read(results)[0], measured)
+    results = environments.work / f"{arguments.shape}.json"
+    before = read(results)[0] if arguments.add and results.is_file() else {}
     machine = describe(arguments.threads)
-    write(results, measured, machine)
-    print_tables(measured, machine)
+
+    def keep(measured: dict[str, Measured]) -> None:
+        write(results, together(before, measured), machine)
+
+    measured = measure(rows, WORK | {"threads": arguments.threads}, arguments.rounds, keep)
+    keep(measured)  # where nothing could be run
+    print_tables(together(before, measured), machine)
 
 
 def chosen(rows: list[Row], only: str | None) -> list[Row]:

@@ -143,7 +143,9 @@ def test_rounds_take_turns_and_a_row_that_fails_is_left(
         row("none", 4, False, missing),
         row("b", 4, False, lambda: runner("b")),
     ]
-    measured = rounds.measure(rows, {}, 4)
+    kept: list[int] = []
+    measured = rounds.measure(rows, {}, 4, lambda now: kept.append(len(now["a"].rounds)))
+    assert kept == [1, 1, 2, 2, 3, 4]  # after every run
     assert runs == ["a", "b", "a", "b", "a", "a"]
     assert [each["load"] for each in measured["a"].rounds] == [1, 3, 5, 6]
     assert measured["a"].megabytes == 2.5
