@@ -105,12 +105,14 @@ def _llama(formats: Formats, environments: Environments, form: str) -> Runner:
 
 
 def llama_variables(environments: Environments) -> dict[str, str]:
-    """Where the bindings find what was built, and how its threads wait."""
+    """Where the bindings find what was built.
+
+    Its threads wait in a loop, as is the default: asleep (OMP_WAIT_POLICY=passive) they decode half
+    as fast where the machine has nothing else to do, and faster where it has.
+    """
     return {
         "LLAMA_CPP_LIB_PATH": str(environments.llama_bin),
         "PYTHONPATH": str(environments.llama_source),
-        # Threads that wait in a loop take the processor from those that they wait for.
-        "OMP_WAIT_POLICY": "passive",
     }
 
 
