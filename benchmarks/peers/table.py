@@ -109,7 +109,7 @@ def _best(measured: Mapping[str, Measured], bits: int) -> Iterator[str]:
         found: dict[bool, list[tuple[float, str]]] = {True: [], False: []}
         for name, result in measured.items():
             figure = value(result, column)
-            if result.bits == bits and result.failed is None and math.isfinite(figure):
+            if result.bits == bits and result.rounds and math.isfinite(figure):
                 found[result.ours].append((figure, name))
         pick: Callable[[list[tuple[float, str]]], tuple[float, str]]
         pick = max if column.more_is_better else min
