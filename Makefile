@@ -13,6 +13,9 @@
 #   make bench           one table: fp32, int8, int4 of a 124M shape (OPTIMUM=1 adds the stock path)
 #   make bench-server    the server with one client and with eight (BENCH_SERVER="--soak 10": ten minutes
 #                        of mixed and of wrong requests)
+#   make bench-peers     the same model in llama.cpp, OpenVINO, CTranslate2, ... beside ours: builds and
+#                        downloads 1 GB, then minutes (BENCH_PEERS="--rounds 3 --only ours,llama.cpp")
+#   make bench-peers-quality   what quantizing costs, ours beside llama.cpp's
 #   make test-providers  tests and tables on OpenVINO and on WebGPU without a GPU: 8 minutes
 #   make test-optimum    the tests against transformers and optimum (torch from Debian, where there is one)
 PYTHON ?= python3
@@ -20,13 +23,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OPTIMUM_VENV ?= .venv-optimum
 MINIMUM_VENV ?= .venv-minimum
+PEERS_PATH := benchmarks$(if $(PYTHONPATH),:$(PYTHONPATH))
 BENCH_VENV := $(if $(OPTIMUM),$(OPTIMUM_VENV),$(VENV))
 
 # The tests' matrices are small, and threads of OpenBLAS and ONNX Runtime get in each other's way.
 ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
 .PHONY: demo test test-minimum test-readme test-arm64 test-ecosystem test-openvino test-web android \
-  test-android check bench bench-server test-optimum test-providers clean
+  test-android check bench bench-server bench-peers bench-peers-quality test-optimum test-providers clean
 
 demo: $(VENV)/ready
 	@$(BIN)/python tools/demo.py
@@ -83,6 +87,13 @@ bench: $(BENCH_VENV)/ready
 
 bench-server: $(VENV)/ready
 	$(BIN)/python benchmarks/server.py $(BENCH_SERVER)
+
+# BENCH_WRAP: a command in front of each measurement's, such as "taskset -c 0,1".
+bench-peers: $(VENV)/ready
+	@PYTHONPATH=$(PEERS_PATH) $(BIN)/python -m peers.speed $(BENCH_PEERS)
+
+bench-peers-quality: $(VENV)/ready
+	@PYTHONPATH=$(PEERS_PATH) $(BIN)/python -m peers.quality $(BENCH_PEERS)
 
 test-optimum: $(OPTIMUM_VENV)/ready
 	$(ONE_THREAD) $(OPTIMUM_VENV)/bin/python -m pytest -q -m optimum

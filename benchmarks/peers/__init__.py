@@ -1,0 +1,1 @@
+"""The same model in other engines, measured beside ours: docs/PERFORMANCE.md's tables."""
