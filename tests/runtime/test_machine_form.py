@@ -251,7 +251,7 @@ def test_what_onnxruntime_cannot_save_is_tried_once(
         tries.append(1)
         raise RuntimeError(why)
 
-    monkeypatch.setattr(machine_form, "_save", fail)
+    monkeypatch.setattr(machine_form, "save_form", fail)
     for _ in range(3):
         assert not loaded(Generator.load(package))
         finish_all()
