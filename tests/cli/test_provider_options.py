@@ -25,7 +25,7 @@ ABSENT = next(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--provider", ABSENT], f"which has .*: {PROVIDERS[ABSENT].source}"),
+        (["--provider", ABSENT], f"which has .*: {re.escape(PROVIDERS[ABSENT].source)}"),
         (["--provider", "gpu"], "provider 'gpu' is not one of auto, cpu, cuda"),
         (["--provider", "cpu", "--provider-option", "a=b"], "provider cpu takes no options"),
         (["--provider", "auto", "--provider-option", "a=b"], "by name, not with auto"),
