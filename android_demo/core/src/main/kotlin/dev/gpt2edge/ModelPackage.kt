@@ -38,14 +38,18 @@ private constructor(
      *
      * Weights inside the graph are there three times while it loads: as read, as tensors, and in the
      * layout that the kernels like. Those in a file of their own are mapped, which costs nothing that
-     * the system could not take back, and only their layout counts. A chunk of a prompt takes four
+     * the system could not take back, and only their layout counts; of quantized ones also what is
+     * made of them on loading: scales in float32, and the table that embeds, once more beside the
+     * head's. A chunk of a prompt takes four
      * times its attention scores, all else included. (Measured on Linux; a test measures again.)
      */
     fun memoryBytes(tokens: Int): Long {
         val graph = manifest.files.getValue(manifest.graph.file).bytes
         val chunk = minOf(tokens, PREFILL_CHUNK).toDouble()
         val scores = manifest.architecture.numHeads * chunk * tokens * Float.SIZE_BYTES
-        return (3.0 * graph + (modelBytes - graph) + cacheBytes(tokens) + 4 * scores).toLong()
+        val isQuantized = manifest.recipe.formats.values.any { it.bits <= Byte.SIZE_BITS }
+        val outside = (if (isQuantized) 2.0 else 1.0) * (modelBytes - graph)
+        return (3.0 * graph + outside + cacheBytes(tokens) + 4 * scores).toLong()
     }
 
     /** The files that a runtime reads: graph, external weights, tokenizer, generation defaults. */
