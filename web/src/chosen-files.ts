@@ -38,6 +38,7 @@ export function chosenPackage(files: readonly File[]): ChosenPackage {
   return {
     url,
     fetch: async (asked) => {
+      if (!asked.startsWith(DISK)) return fetch(asked); // ONNX Runtime's own files
       const name = decodeURIComponent(asked.slice(url.length));
       const file = asked.startsWith(url) ? beside.get(name) : undefined;
       if (!file) throw new PackageError(`${shown(name)} is not among the files that were chosen`);

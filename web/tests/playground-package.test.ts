@@ -25,11 +25,12 @@ import {
   textOf,
   view,
   visitor,
+  WAIT,
   type Visitor,
 } from "./playground.js";
 import { PACKAGES } from "./support.js";
 
-const LACKS = /^"model\.onnx" is not among the files that were chosen\.$/;
+const LACKS = '"model.onnx" is not among the files that were chosen.';
 const TEXT = "The old man sat by the fire and";
 
 let folder: string;
@@ -74,6 +75,14 @@ async function visiting(
 
 /** Until the page has said that the package made by `recipe` took the model's place. */
 const now = (page: Page, recipe: string) => said(page, new RegExp(`^The model is now .*${recipe}`));
+
+/** Until the page warns with `words`. */
+const alerted = (page: Page, words: string) =>
+  page.waitForFunction(
+    (wanted) => document.querySelector('[role="alert"]')?.textContent?.startsWith(wanted),
+    words,
+    WAIT,
+  );
 
 /** Drops `paths` somewhere on the page, beside everything. */
 async function drop(page: Page, ...paths: string[]): Promise<void> {
@@ -134,8 +143,7 @@ test("what is no package changes nothing, not even a load; a damaged one gives w
   assert.equal(await page.locator("#notice").isVisible(), false);
   assert.equal(await page.locator("#loading").isVisible(), true);
   await drop(page, damaged);
-  const alert = page.getByRole("alert");
-  await alert.getByText(LACKS).waitFor();
+  await alerted(page, LACKS);
   release();
   await page.getByRole("button", { name: "Try again" }).click();
   await ready(page);
@@ -145,7 +153,7 @@ test("what is no package changes nothing, not even a load; a damaged one gives w
   const words = () => page.locator(".next .option:not([hidden]) .word").allTextContents();
   const before = await words();
   await drop(page, damaged);
-  await alert.getByText(LACKS).waitFor();
+  await alerted(page, LACKS);
   assert.equal(await page.getByRole("button", { name: "Try again" }).count(), 0);
   await assertAccessible(page, "a damaged package");
   await page.getByRole("button", { name: "Close this message" }).click();
