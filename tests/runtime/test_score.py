@@ -116,8 +116,9 @@ def test_what_comes_later_changes_nothing(
     expected = token_logprobs(generator, text_ids)[: length - 1]
     # A single token is fed as in decoding, and 4-bit kernels take the last of an odd number of rows
     # by other instructions: these are the same but for rounding noise.
-    odd = (length - 1) % 2
-    np.testing.assert_allclose(found[-1:], expected[-1:], rtol=0, atol=0.3 if odd else 1e-5)
+    four_bits = generator.manifest.recipe["name"] == "int4"
+    noisy = length == 2 or (four_bits and (length - 1) % 2)
+    np.testing.assert_allclose(found[-1:], expected[-1:], rtol=0, atol=0.3 if noisy else 1e-5)
     np.testing.assert_allclose(found[:-1], expected[:-1], rtol=0, atol=1e-5)
 
 

@@ -41,7 +41,7 @@ _LARGEST = 900 << 20
 # It is not loaded where it would take more than this part of the memory that is free.
 _SHARE = 4
 _TRIED_TOKENS, _ROUNDS, _GAIN = 128, 5, 1.1
-# Standard deviations that a logit may differ by, as in session.py.
+# Standard deviations that a logit may differ by, as in trial.py.
 _TOLERATED = 0.25
 
 
