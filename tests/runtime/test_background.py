@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import _thread
+import errno
+import mmap
 import threading
 
 import pytest
@@ -39,6 +41,20 @@ def test_without_room_for_a_thread_the_caller_does_it(
     threads: list[int] = []
     Beside(lambda: threads.append(threading.get_ident())).result()
     assert threads == [threading.get_ident()]
+
+
+def test_none_begins_where_its_first_line_would_find_no_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    begun: list[object] = []
+    monkeypatch.setattr(mmap, "mmap", refuse)
+    monkeypatch.setattr(_thread, "start_new_thread", lambda *call: begun.append(call))
+    done: list[int] = []
+    Beside(lambda: done.append(1)).result()
+    assert (begun, done) == ([], [1])
 
 
 def test_a_thread_that_never_begins_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -336,6 +337,25 @@ def test_processes_that_make_it_at_once_find_it_whole(tmp_path: Path) -> None:
     assert an_entry(MachineCache(folder)).make(writer())
     assert an_entry(MachineCache(folder)).open(hashes=True) is not None
     assert not list(folder.glob(f"{MAKING}*"))
+
+
+def test_what_comes_into_an_entry_while_it_is_removed_goes_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = an_entry(MachineCache(tmp_path / "cache"))
+    assert entry.make(writer())
+    removed = shutil.rmtree
+
+    def while_a_reader_writes(path: Path, **settings: bool) -> None:
+        # rmtree has its list of the files when a reader's record comes
+        monkeypatch.setattr(shutil, "rmtree", removed)
+        with monkeypatch.context() as listed:
+            listed.setattr(os, "rmdir", lambda *_, **__: (path / RECORD).touch())
+            removed(path, **settings)
+
+    monkeypatch.setattr(shutil, "rmtree", while_a_reader_writes)
+    entry.remove()
+    assert not list((tmp_path / "cache").iterdir())
 
 
 def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

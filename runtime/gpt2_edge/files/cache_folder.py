@@ -11,6 +11,7 @@ from pathlib import Path
 VARIABLE = "GPT2_EDGE_CACHE"
 MAKING = ".making-"  # what the names of unfinished files and folders begin with
 _NAME = "gpt2-edge"
+_REMOVALS = 4
 
 
 class CacheUnusableError(Exception):
@@ -95,4 +96,9 @@ def remove(path: Path, looked_at: os.stat_result | None = None) -> None:
             path.unlink()
     import shutil
 
-    shutil.rmtree(path, ignore_errors=True)
+    # Again where something came into it meanwhile: whoever had found the place under its old name,
+    # as a reader does who puts a record there, may put a file here still.
+    for _ in range(_REMOVALS):
+        shutil.rmtree(path, ignore_errors=True)
+        if not os.path.lexists(path):
+            break

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import _thread
+import mmap
 from collections.abc import Callable
 from contextlib import suppress
+
+_ROOM = 1 << 20  # bytes that a thread takes before the first line of its own is run, and some more
 
 
 class Beside:
     """`work`, begun in a thread of its own where there is room for one.
 
     Not threading.Thread: where memory ends while a thread begins, its `start` never returns.
-    Whoever comes first does the work, the thread or `result`.
+    Whoever comes first does the work, the thread or `result`. Python prints on stderr what ends a
+    thread before its first line, so none begins where there is no room for that line.
     """
 
     def __init__(self, work: Callable[[], object]) -> None:
@@ -20,7 +24,8 @@ class Beside:
         self._done = _thread.allocate_lock()
         self._failure: BaseException | None = None
         self._done.acquire()
-        with suppress(RuntimeError, MemoryError):  # no room for a thread: `result` does it
+        with suppress(RuntimeError, MemoryError, OSError):  # no room for a thread: `result` does it
+            mmap.mmap(-1, _ROOM).close()
             _thread.start_new_thread(self._run, ())
 
     def result(self) -> None:
