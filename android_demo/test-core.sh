@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tests android_demo/core on the JVM, against ONNX Runtime's own jar and the Python runtime.
+# Tests android_demo/core and coroutines on the JVM, against ONNX Runtime's own jar and the Python runtime.
 #
 #   PYTHON=.venv/bin/python android_demo/test-core.sh [options of JUnit's console runner]
 #   ... android_demo/test-core.sh --include-classname '.*TokenizerTest'
@@ -21,5 +21,6 @@ python core/src/test/python/make_vectors.py core/build/testdata "${shared[@]}"
 shown_if_it_fails core/build/tests.log 'tests (found|skipped|successful|failed)' \
   java -Xmx64m \
   "-Dgpt2edge.testdata=$PWD/core/build/testdata" "-Dgpt2edge.repository=$(cd .. && pwd)" \
-  -jar "$JUNIT_JAR" execute -cp "$CORE_TEST_CP" --scan-classpath "$CORE_TEST_CLASSES" \
+  -jar "$JUNIT_JAR" execute -cp "$COROUTINES_TEST_CP" \
+  --scan-classpath "$CORE_TEST_CLASSES:$COROUTINES_TEST_CLASSES" \
   --disable-banner --details summary --fail-if-no-tests "$@"
