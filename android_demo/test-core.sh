@@ -15,6 +15,9 @@ build_core_tests
 shared=()
 [[ -d ../../shared/data/tokenizer ]] && shared=(--shared ../../shared)
 python core/src/test/python/make_vectors.py core/build/testdata "${shared[@]}"
+packages=core/build/testdata/packages
+python reduced/operators.py --check reduced/required_operators.config ../runtime/gpt2_edge/graph/int8_probe.onnx \
+  "$packages"/{int4,int8,int8-row,int4-float16-cache,int4-int8-cache,mixed,large,large-int4}
 
 # 64 MB: what the tests show is that neither model nor cache is on the Java heap. ONNX Runtime itself
 # writes to stderr what is wrong with the damaged graphs that the tests make: of no interest if they pass.

@@ -58,7 +58,7 @@ cp -r library/example build/example
 echo "building library/example with Maven" >&2
 _mvn -f build/example/pom.xml "-Dmaven.repo.local=$local_repository" "-Dgpt2edge.repository=file://$PWD/build/maven" \
   "-Dgpt2edge.version=$LIBRARY_VERSION" "-Dkotlin.version=$KOTLIN_VERSION" "-Donnxruntime.version=$ONNXRUNTIME_VERSION" \
-  compile
+  -Dkotlin.compiler.daemon=false compile
 text=$(mvn --batch-mode --quiet -f build/example/pom.xml "-Dmaven.repo.local=$local_repository" \
   "-Dgpt2edge.repository=file://$PWD/build/maven" "-Dgpt2edge.version=$LIBRARY_VERSION" \
   "-Donnxruntime.version=$ONNXRUNTIME_VERSION" exec:java "-Dexec.args='$package' 'It was'" | sed 's/\x1b\[[0-9;]*m//g') # Maven's colours
