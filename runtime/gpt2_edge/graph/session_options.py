@@ -15,10 +15,10 @@ from gpt2_edge.untrusted import shown
 # Or one for each processor of a larger machine. Far more than there are processors only wait for
 # each other: 256 on two take half a minute to load the sample.
 _MOST_THREADS = 64
-# Microseconds that a thread waits in a loop for more work before it sleeps: longer than Python takes
+# Microseconds that a thread waits in a loop for work before it sleeps: longer than Python takes
 # between two steps. ONNX Runtime's own measure is a number of rounds, which keeps a processor busy
 # for 16 ms to half a second after the last token, as long as its instruction for a pause takes
-# (PR 27916; earlier versions know no other).
+# (its PR 27916; earlier versions know no other).
 _SPIN_MICROSECONDS = 2000
 _FATAL_ONLY = 4  # errors come as exceptions, whose words end in ours
 
