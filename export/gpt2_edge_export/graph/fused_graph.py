@@ -85,25 +85,27 @@ class _FusedGraph:
     def _inputs(self) -> tuple[str, str, tuple[str, str]]:
         """Declare all inputs and the cache outputs; the operator's lengths come from the mask."""
         add, config = self.builder.input, self.config
-        input_ids = add(NAMES.input_ids, np.int64, ["batch", "seq"])
-        mask = add(NAMES.attention_mask, np.int64, ["batch", "total"])
+        # transformers.js knows the first size of an empty cache by this name, and takes 0 for others.
+        batch = "batch_size"
+        input_ids = add(NAMES.input_ids, np.int64, [batch, "seq"])
+        mask = add(NAMES.attention_mask, np.int64, [batch, "total"])
         assert NAMES.position_ids
         assert NAMES.logits_to_keep
-        position_ids = add(NAMES.position_ids, np.int64, ["batch", "seq"])
+        position_ids = add(NAMES.position_ids, np.int64, [batch, "seq"])
         # Declared as they are by default, one position: onnxruntime-genai reads that and allocates
         # no more. A client that sets logits_to_keep gets as many as it asks for.
-        self.builder.output(NAMES.logits, np.float32, ["batch", 1, config.vocab_size])
+        self.builder.output(NAMES.logits, np.float32, [batch, 1, config.vocab_size])
         for layer in range(config.n_layer):
             heads = (config.n_head, self.head_size)
             for past, present in (
                 (NAMES.past_key, NAMES.present_key),
                 (NAMES.past_value, NAMES.present_value),
             ):
-                add(past.format(i=layer), self.cache_dtype, ["batch", heads[0], "past", heads[1]])
+                add(past.format(i=layer), self.cache_dtype, [batch, heads[0], "past", heads[1]])
                 self.builder.output(
                     present.format(i=layer),
                     self.cache_dtype,
-                    ["batch", heads[0], "present", heads[1]],
+                    [batch, heads[0], "present", heads[1]],
                 )
         # An initializer that is also an input has a default: clients that do not know it get the
         # last position's logits.
