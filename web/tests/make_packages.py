@@ -344,7 +344,7 @@ def main() -> None:
     for name, options in PACKAGES.items():
         export(out / name, options)
     # As large models are written: the weights in a file of their own.
-    changed(out / "int4", out / "external", no_change, "model.onnx.data")
+    changed(out / "int4", out / "external", no_change, "model.onnx_data")
     changed(out / "int4", out / "renamed", no_change, "weights.bin")
     changed(out / "int4", out / "no-numbers", without_numbers)
     changed(out / "int4", out / "hidden-positions", with_hidden_positions)
