@@ -85,7 +85,7 @@ class _FusedGraph:
     def _inputs(self) -> tuple[str, str, tuple[str, str]]:
         """Declare all inputs and the cache outputs; the operator's lengths come from the mask."""
         add, config = self.builder.input, self.config
-        # transformers.js knows the first size of an empty cache by this name, and takes 0 for others.
+        # The name by which transformers.js knows this size of an empty cache; others become 0.
         batch = "batch_size"
         input_ids = add(NAMES.input_ids, np.int64, [batch, "seq"])
         mask = add(NAMES.attention_mask, np.int64, [batch, "total"])
