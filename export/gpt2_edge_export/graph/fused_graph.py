@@ -15,6 +15,7 @@ from onnx import TensorProto
 
 from gpt2_edge.errors import ExportError
 from gpt2_edge.files.manifest import GraphNames
+from gpt2_edge_export.graph.embedding import rows_of_blocks, rows_of_bytes
 from gpt2_edge_export.graph.linear import LinearOperators
 from gpt2_edge_export.graph.onnx_builder import MICROSOFT, OnnxBuilder
 from gpt2_edge_export.graph.operators import takes_bias, write_activation
@@ -132,23 +133,12 @@ class _FusedGraph:
             table = self.linear.floats("wte.weight")
             return self.builder.node("Gather", [table, input_ids], "tokens")
         packed, scales = self.linear.packed("wte.weight", form)
-        # The head's MatMulNBits reads [V, blocks, bytes]; the embedding reads the same bytes as
-        # rows, so that the table is stored once.
-        rows = self.builder.node(
-            "Reshape",
-            [packed, self.builder.weight("table_shape", np.array([config.vocab_size, -1]))],
-            "wte.rows",
-        )
-        tokens = self.builder.node(
-            "GatherBlockQuantized",
-            [rows, input_ids, scales],
-            "tokens",
-            domain=MICROSOFT,
-            bits=form.bits,
-            block_size=form.block_size,
-            gather_axis=0,
-            quantize_axis=1,
-        )
+        if form.bits == 8 and not self.halves:
+            tokens = rows_of_bytes(self.builder, packed, scales, input_ids)
+        else:
+            tokens = rows_of_blocks(
+                self.builder, packed, scales, input_ids, form, config.vocab_size
+            )
         if not form.divides(config.n_embd):
             constant = self.builder.weight
             tokens = self.builder.node(
