@@ -34,9 +34,9 @@ export interface RuntimeOptions {
    */
   worker?: boolean;
   /**
-   * On the processor, turn the 4-bit matrices of a portable graph into floats on loading. They then
-   * take 8 times the memory and decode several times as fast, because WebAssembly's kernel for
-   * 4 bits does the same at every step. Default: true where the floats take up to 640 MB.
+   * On WebAssembly, turn matrices in blocks of 4 or 8 bits into floats on loading. They then take up
+   * to 8 times the memory and decode several times as fast, because WebAssembly's kernel for few
+   * bits does the same at every step. Default: true where the floats take up to 640 MB.
    */
   floatWeights?: boolean;
   /** Where onnxruntime-web's .wasm and .mjs files lie, if not beside its script. */
@@ -127,7 +127,7 @@ async function importInNode(): Promise<OrtModule> {
   return (await importNative()) as OrtModule;
 }
 
-/** Whether 4-bit matrices are to become floats on loading; see RuntimeOptions.floatWeights. */
+/** Whether matrices are to become floats on loading; see RuntimeOptions.floatWeights. */
 export function wantsFloatWeights(
   { architecture, graph, groups }: Manifest,
   provider: Provider,
