@@ -2,11 +2,12 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { pathToFileURL } from "node:url";
 
-import { Generator } from "../src/index.js";
+import { Generator, PackageError } from "../src/index.js";
 import { signedWeightsOverflow } from "../src/int8-overflow.js";
 import type { OrtModule } from "../src/runtime.js";
-import { loading, readExpected } from "./support.js";
+import { assertOneLine, loading, PACKAGES, readExpected } from "./support.js";
 
 const expected = readExpected();
 const { load, packageUrl } = loading("cpu");
@@ -111,6 +112,20 @@ test("auto takes it, with as many threads as asked for", async () => {
   const { ids } = await generator.generate(greedy.prompt, config);
   assert.deepEqual(ids, greedy.ids.slice(0, 10));
   await generator.dispose();
+});
+
+test("packages on the disk have file: addresses", async () => {
+  const folder = pathToFileURL(`${PACKAGES}external`);
+  const generator = await Generator.load(folder, { provider: "cpu" });
+  const { greedy } = expected.packages["external"]!;
+  const { ids } = await generator.generate(greedy.prompt, { maxNewTokens: 5, ignoreEos: true });
+  assert.deepEqual(ids, greedy.ids.slice(0, 5));
+  await generator.dispose();
+  for (const missing of [`${PACKAGES}nothing`, `${PACKAGES}int4/model.onnx`]) {
+    await assert.rejects(Generator.load(pathToFileURL(missing)), (error) =>
+      assertOneLine(error, PackageError, /^file:.* has no manifest\.json; is it a package/),
+    );
+  }
 });
 
 test("whether signed weights overflow is what the largest sum tells", async () => {
