@@ -8,6 +8,7 @@
 #   make test-openvino   portable and static packages on the OpenVINO provider
 #   make test-web        the browser module in Node and Chromium
 #   make android         a signed debug APK, and what is in it; no Gradle, no Android SDK
+#   make publish-local   the Kotlin library into a Maven repository, android_demo/build/maven
 #   make test-android    its Kotlin core on the JVM, and its DEX on stand-ins for Android's classes
 #   make check           all of these, as CI does
 #   make bench           one table: fp32, int8, int4 of a 124M shape (OPTIMUM=1 adds the stock path)
@@ -30,7 +31,7 @@ BENCH_VENV := $(if $(OPTIMUM),$(OPTIMUM_VENV),$(VENV))
 ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
 .PHONY: demo test test-minimum test-readme test-arm64 test-ecosystem test-openvino test-web android \
-  test-android check bench bench-server bench-peers bench-peers-quality test-optimum test-providers clean
+  test-android publish-local check bench bench-server bench-peers bench-peers-quality test-optimum test-providers clean
 
 demo: $(VENV)/ready
 	@$(BIN)/python tools/demo.py
@@ -65,8 +66,12 @@ android: $(VENV)/ready
 	PYTHON=$(BIN)/python android_demo/build.sh
 	PYTHON=$(BIN)/python android_demo/verify.sh
 
+publish-local:
+	android_demo/publish-local.sh
+
 test-android: android
 	PYTHON=$(BIN)/python android_demo/test-core.sh
+	PYTHON=$(BIN)/python android_demo/library/test.sh
 	PYTHON=$(BIN)/python android_demo/test-app.sh
 
 # Two suites run at a time (the slow ones have one thread), each one's output in one piece; every

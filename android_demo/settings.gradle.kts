@@ -16,4 +16,4 @@ dependencyResolutionManagement {
 
 rootProject.name = "gpt2-edge-demo"
 
-include(":core", ":app")
+include(":core", ":coroutines", ":app")

@@ -5,10 +5,14 @@ import org.jetbrains.kotlin.gradle.dsl.JvmTarget
 
 plugins {
     kotlin("jvm") // its version is the root project's
+    `maven-publish`
 }
 
 val pins = Properties().apply { file("../tools/versions.env").inputStream().use(::load) }
 val onnxRuntime = "com.microsoft.onnxruntime:onnxruntime:${pins["ONNXRUNTIME_VERSION"]}"
+
+group = "dev.gpt2edge"
+version = pins.getProperty("LIBRARY_VERSION")
 
 dependencies {
     compileOnly(onnxRuntime)
@@ -21,6 +25,17 @@ dependencies {
 java {
     sourceCompatibility = JavaVersion.VERSION_1_8
     targetCompatibility = JavaVersion.VERSION_1_8
+    withSourcesJar()
+}
+
+// As publish-local.sh does, which also has the KDoc: ./gradlew publishToMavenLocal
+publishing {
+    publications {
+        create<MavenPublication>("library") {
+            artifactId = "gpt2-edge"
+            from(components["java"])
+        }
+    }
 }
 
 kotlin {
@@ -33,6 +48,10 @@ kotlin {
 }
 
 tasks.processResources {
+    from("../library/consumer-rules.pro") {
+        into("META-INF/proguard")
+        rename { "gpt2-edge.pro" }
+    }
     from("../../runtime/gpt2_edge/graph/int8_probe.onnx") { into("dev/gpt2edge") }
 }
 

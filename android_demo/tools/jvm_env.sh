@@ -3,6 +3,7 @@
 #   ANDROID_DEMO, TOOLS   android_demo/ and android_demo/.tools/
 #   KOTLINC               array: the compiler's command line; kotlinc ARGS... runs it
 #   KOTLIN_STDLIB         kotlin-stdlib.jar
+#   COROUTINES_JAR        kotlinx.coroutines, which only coroutines/ needs
 #   ORT_JAR               ONNX Runtime's Java API with natives for this machine
 #   JUNIT_JAR             JUnit 5's console runner, one jar
 #   CORE_CP               class path to compile android_demo/core against
@@ -23,7 +24,8 @@ _require_command() { # command, Debian package
     echo "installing $2" >&2
     local log
     log=$(mktemp)
-    { apt-get update -qq && apt-get install -y -qq --no-install-recommends "$2"; } >"$log" 2>&1 || {
+    # Another installation may be under way.
+    { apt-get update -qq && apt-get install -y -qq -o DPkg::Lock::Timeout=300 --no-install-recommends "$2"; } >"$log" 2>&1 || {
       cat "$log" >&2
       rm -f "$log"
       return 2
@@ -112,11 +114,14 @@ _set_up_jvm() {
   fetch_jars "$TOOLS/kotlin" "org.jetbrains.kotlin:kotlin-stdlib:$KOTLIN_VERSION" || return
   fetch_jars "$TOOLS/onnxruntime" \
     "com.microsoft.onnxruntime:onnxruntime:$ONNXRUNTIME_VERSION" || return
+  fetch_jars "$TOOLS/coroutines" \
+    "org.jetbrains.kotlinx:kotlinx-coroutines-core-jvm:$COROUTINES_VERSION" || return
   fetch_jars "$TOOLS/junit" \
     "org.junit.platform:junit-platform-console-standalone:$JUNIT_PLATFORM_VERSION" || return
   KOTLIN_STDLIB=$TOOLS/kotlin/kotlin-stdlib-$KOTLIN_VERSION.jar
   ORT_JAR=$TOOLS/onnxruntime/onnxruntime-$ONNXRUNTIME_VERSION.jar
   JUNIT_JAR=$TOOLS/junit/junit-platform-console-standalone-$JUNIT_PLATFORM_VERSION.jar
+  COROUTINES_JAR=$TOOLS/coroutines/kotlinx-coroutines-core-jvm-$COROUTINES_VERSION.jar
   CORE_CP=$KOTLIN_STDLIB:$ORT_JAR
   KOTLINC=(java -Xmx1g -cp "$TOOLS/kotlinc/*" org.jetbrains.kotlin.cli.jvm.K2JVMCompiler
     -no-stdlib -no-reflect)

@@ -28,7 +28,11 @@ internal class DecodeLoop(
         val processors = makeProcessors(decoding, eosIds, prompt.size, vocabulary)
         // The model's own logits stay as they are for log-probabilities.
         val processed = if (processors.isEmpty()) null else FloatArray(vocabulary)
-        if (!sequence.prefill(prompt, ::isInterrupted)) return broken(onEvent)
+        // A prompt cache may hold its beginning; the last token is read for its logits.
+        val stays = minOf(commonPrefix(sequence.ids(), prompt), prompt.size - 1)
+        sequence.trim(stays)
+        val unread = prompt.copyOfRange(stays, prompt.size)
+        if (!sequence.prefill(unread, ::isInterrupted)) return broken(onEvent)
         while (true) {
             val logits = processed?.also { process(processors, text, it) } ?: sequence.logits
             if (!areNumbers(logits)) throw sequence.notNumbers()
@@ -51,7 +55,8 @@ internal class DecodeLoop(
         for (processor in processors) processor.process(text, logits)
         if (logits.all { it == Float.NEGATIVE_INFINITY }) {
             throw GenerationException(
-                "every token is forbidden here: the settings of this generation rule each other out"
+                "every token is forbidden here: the settings of this generation rule each other out",
+                Problem.EveryTokenForbidden,
             )
         }
     }

@@ -43,7 +43,10 @@ internal class Decoding(private val own: GenerationConfig, private val theirs: G
     fun requireTokens(size: Int) {
         fun check(name: String, ids: Iterable<Int>) {
             val wrong = ids.firstOrNull { it >= size } ?: return
-            throw GenerationException("$name has token id $wrong, which is outside the vocabulary of $size")
+            throw GenerationException(
+                "$name has token id $wrong, which is outside the vocabulary of $size",
+                Problem.UnknownToken(wrong, size),
+            )
         }
         check("sequenceBias", sequenceBias.keys.flatten())
         check("logitBias", logitBias.keys)

@@ -56,7 +56,8 @@ internal fun File.requireHash(actual: String, expected: String) {
     if (actual == expected) return
     throw PackageException(
         "$this is damaged: its SHA-256 is ${actual.take(12)}…, the manifest says " +
-            "${expected.take(12)}…; copy or export the package again"
+            "${expected.take(12)}…; copy or export the package again",
+        Problem.FileDamaged(this),
     )
 }
 

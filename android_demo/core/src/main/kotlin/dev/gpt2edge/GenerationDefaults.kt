@@ -16,12 +16,16 @@ internal fun readGenerationDefaults(file: File, sha256: String?): GenerationConf
         } catch (error: UnreadableException) {
             throw PackageException(
                 "$file cannot be read as JSON (${error.message}); copy the package again",
+                Problem.FileDamaged(file),
                 error,
             )
         }
-    val members = content as? Map<*, *> ?: throw PackageException("$file holds no JSON object; copy the package again")
+    val members = content as? Map<*, *>
+            ?: throw PackageException("$file holds no JSON object; copy the package again", Problem.FileDamaged(file))
     fun <T : Any> of(rule: Rule<T>): T? =
-        rule.read(members) { problem -> PackageException("$file: $problem; export the package again") }
+        rule.read(members) { problem ->
+            PackageException("$file: $problem; export the package again", Problem.FileDamaged(file))
+        }
     val found =
         GenerationConfig(
             maxNewTokens = of(SettingRules.maxNewTokens),

@@ -21,7 +21,8 @@ private constructor(
 
     /**
      * Continues [prompt]; [onText] gets pieces of the new text as they become certain, never half a
-     * character. [cancelled] is asked before every step; the result then has the text so far.
+     * character. [cancelled] is asked before every step; the result then has the text so far. With a
+     * [cache] of [newCache], what it holds of the prompt is not read again.
      *
      * Raises GenerationException and ContextOverflowException for a prompt that cannot be taken, and
      * GenerationException for settings that this package cannot meet, and for a model whose logits are
@@ -31,137 +32,180 @@ private constructor(
         prompt: String,
         config: GenerationConfig,
         cancelled: () -> Boolean = { false },
+        cache: PromptCache? = null,
         onText: (String) -> Unit,
     ): GenerationResult =
-        streamEvents(prompt, config, cancelled) { if (it.text.isNotEmpty()) onText(it.text) }
+        streamEvents(prompt, config, cancelled, cache) { if (it.text.isNotEmpty()) onText(it.text) }
 
     /** Like [stream] with token ids in and out; works without a tokenizer, and with one gives text. */
     fun streamIds(
         promptIds: IntArray,
         config: GenerationConfig,
         cancelled: () -> Boolean = { false },
+        cache: PromptCache? = null,
         onToken: (Int) -> Unit = {},
-    ): GenerationResult = streamEvents(promptIds, config, cancelled) { it.ids.forEach(onToken) }
+    ): GenerationResult = streamEvents(promptIds, config, cancelled, cache) { it.ids.forEach(onToken) }
 
     /** Like [stream], with the ids and log-probabilities behind the text. */
     fun streamEvents(
         prompt: String,
         config: GenerationConfig,
         cancelled: () -> Boolean = { false },
+        cache: PromptCache? = null,
         onEvent: (TextEvent) -> Unit,
-    ): GenerationResult = generate(encoded(prompt), Decoding(config, generationConfig), cancelled, onEvent)
+    ): GenerationResult = streamEvents(encode(prompt), config, cancelled, cache, onEvent)
 
     /** Like [streamIds], with the text and log-probabilities of the ids. */
     fun streamEvents(
         promptIds: IntArray,
         config: GenerationConfig,
         cancelled: () -> Boolean = { false },
+        cache: PromptCache? = null,
         onEvent: (TextEvent) -> Unit,
-    ): GenerationResult = generate(promptIds, Decoding(config, generationConfig), cancelled, onEvent)
+    ): GenerationResult = write(promptIds, Decoding(config, generationConfig), cancelled, cache, onEvent)
 
-    /** The [k] most likely next tokens after [prompt], most likely first. */
-    fun nextTokens(prompt: String, k: Int): List<NextToken> {
-        if (k < 1) throw GenerationException("k is $k; it must be at least 1")
-        val tokenizer = requireTokenizer()
-        val promptIds = fitting(encoded(prompt))
-        return session.whileOpen {
-            session.start(promptIds.size).use { sequence ->
-                sequence.prefill(promptIds)
-                if (!areNumbers(sequence.logits)) throw sequence.notNumbers()
-                val largest = Largest().apply { find(sequence.logits, k) }
-                val ids = largest.ids.copyOf(largest.size)
-                val likely = probabilities(sequence.logits, ids)
-                ids.indices.map { NextToken(ids[it], tokenizer.label(ids[it]), likely[it]) }
-            }
-        }
+    /** Like [stream], with all of the text at the end. */
+    fun generate(
+        prompt: String,
+        config: GenerationConfig = GenerationConfig(),
+        cancelled: () -> Boolean = { false },
+        cache: PromptCache? = null,
+    ): GenerationResult = streamEvents(prompt, config, cancelled, cache) {}
+
+    /**
+     * The [k] tokens that most likely come next after [prompt], most likely first. Their probabilities are
+     * the model's, over the whole vocabulary; with temperature, topK or topP (as in GenerationConfig; what
+     * is null changes nothing) those that a token is drawn with, and there may be fewer than [k] left.
+     * cache: of [newCache]; of the prompt, only what it does not hold is read, and one more token costs
+     * one step (which in quantized packages rounds otherwise than a prompt read at once).
+     */
+    fun nextTokens(
+        prompt: String,
+        k: Int = 10,
+        temperature: Float? = null,
+        topK: Int? = null,
+        topP: Float? = null,
+        cache: PromptCache? = null,
+    ): List<NextToken> = nextTokens(encode(prompt), k, temperature, topK, topP, cache)
+
+    /** Like the other one, after token ids; works without a tokenizer. */
+    fun nextTokens(
+        promptIds: IntArray,
+        k: Int = 10,
+        temperature: Float? = null,
+        topK: Int? = null,
+        topP: Float? = null,
+        cache: PromptCache? = null,
+    ): List<NextToken> {
+        val choose = likeliestChooser(k, GenerationConfig(temperature = temperature, topK = topK, topP = topP))
+        val logits = logits(promptIds, cache)
+        if (!areNumbers(logits)) throw session.notNumbers(promptIds.size)
+        val found = choose(logits)
+        return found.ids.indices.map { NextToken(found.ids[it], tokenLabel(found.ids[it]), found.probabilities[it]) }
     }
+
+    /** Logits after [promptIds], one for each token of the vocabulary; cache as in [nextTokens]. */
+    fun logits(promptIds: IntArray, cache: PromptCache? = null): FloatArray {
+        val prompt = fitting(promptIds)
+        if (cache != null) return session.whileOpen { cache.logitsAfter(session, prompt).copyOf() }
+        return logits(prompt, PREFILL_CHUNK)
+    }
+
+    /** An empty cache, with room for the whole context. */
+    fun newCache() = PromptCache(session)
+
+    /**
+     * Each of [ids], two or more, with its log-probability and rank. bos: the first is predicted too, from
+     * the package's bos token, unless that is what the ids begin with. The first call that scores loads
+     * the graph a second time, from the same files. Raises GenerationException and
+     * ContextOverflowException.
+     */
+    fun scoreTokens(ids: IntArray, bos: Boolean = false): List<ScoredToken> = scoring { tokens(ids, bos) }
+
+    /**
+     * How likely [continuationIds] are after [contextIds]: of a context that does not fit the beginning
+     * is dropped, and an empty one becomes the bos token. Raises as [scoreTokens].
+     */
+    fun continuation(contextIds: IntArray, continuationIds: IntArray): Continuation =
+        scoring { continuation(contextIds, continuationIds) }
+
+    /**
+     * Perplexity of [ids], however many: a window of [window] tokens (the context length) moves on by
+     * [stride] (half the window), and the tokens that were in no window before are predicted. bos as in
+     * [scoreTokens]. Raises GenerationException for fewer than two ids or a window out of range.
+     */
+    fun perplexity(ids: IntArray, window: Int? = null, stride: Int? = null, bos: Boolean = false): Perplexity =
+        scoring { perplexity(ids, window, stride, bos) }
+
+    /** Perplexity of a text, with its bits per byte. */
+    fun perplexity(text: String, window: Int? = null, stride: Int? = null, bos: Boolean = false): Perplexity =
+        scoring { perplexity(text, window, stride, bos) }
+
+    /** Token ids of [text], as [Tokenizer.encode] has them; GenerationException without a tokenizer. */
+    fun encode(text: String): IntArray = requireTokenizer().encode(text)
+
+    /** One token as text for people; without a tokenizer, its number. */
+    fun tokenLabel(id: Int): String = tokenizer?.label(id) ?: id.toString()
 
     /** Runs the manifest's self-test; its message is one line. */
-    fun selfTest(): SelfTestReport {
-        val test =
-            modelPackage.manifest.selfTest
-                ?: return SelfTestReport(false, "the manifest has no self-test")
-        val problems = ArrayList<String>()
-        val logits = logits(test.promptIds)
-        for ((id, expected) in test.logits) {
-            val found = logits.getOrNull(id) ?: Float.NaN
-            if (!(Math.abs(found - expected) <= test.tolerance)) {
-                problems.add("logit of token $id is $found; expected $expected within ${test.tolerance}")
-            }
-        }
-        if (test.expectedIds.isNotEmpty()) {
-            val count = test.expectedIds.size
-            val wanted = GenerationConfig(maxNewTokens = count, doSample = false, ignoreEos = true)
-            val plain = Decoding(wanted, GenerationConfig()) // whatever the package's own settings are
-            try {
-                val ids = generate(test.promptIds, plain, { false }) {}.ids
-                if (!ids.contentEquals(test.expectedIds)) {
-                    problems.add(
-                        "greedy tokens are ${ids.contentToString()}; " +
-                            "expected ${test.expectedIds.contentToString()}"
-                    )
-                }
-            } catch (error: GenerationException) { // logits that are not numbers
-                problems.add(error.message.orEmpty())
-            }
-        }
-        if (problems.isNotEmpty()) return SelfTestReport(false, oneLine(problems.joinToString("; ")))
-        return SelfTestReport(
-            true,
-            "${test.logits.size} logits within ${test.tolerance} and ${test.expectedIds.size} tokens " +
-                "as on the machine that exported the package",
-        )
-    }
+    fun selfTest(): SelfTestReport = runSelfTest(this)
 
     override fun close() = session.close()
 
-    /** Logits after [promptIds]. */
-    internal fun logits(promptIds: IntArray, chunk: Int = PREFILL_CHUNK): FloatArray =
+    /** Logits after [prompt], read in parts of at most [chunk] tokens. */
+    internal fun logits(prompt: IntArray, chunk: Int): FloatArray =
         session.whileOpen {
-            session.start(fitting(promptIds).size).use { sequence ->
-                sequence.prefill(promptIds, chunk)
+            session.start(prompt.size).use { sequence ->
+                sequence.prefill(prompt, chunk)
                 sequence.logits
             }
         }
 
-    private fun encoded(prompt: String): IntArray = requireTokenizer().encode(prompt)
+    private fun <T> scoring(work: Scoring.() -> T): T = session.whileOpen { Scoring(this, session).work() }
 
-    private fun requireTokenizer(): Tokenizer =
+    internal fun requireTokenizer(): Tokenizer =
         tokenizer
             ?: throw GenerationException(
-                "${modelPackage.folder} has no tokenizer; give the prompt as token ids"
+                "${modelPackage.folder} has no tokenizer; give the prompt as token ids",
+                Problem.NoTokenizer,
             )
+
+    /** [ids], of which none is outside the vocabulary. */
+    internal fun inVocabulary(ids: IntArray): IntArray {
+        val wrong = ids.firstOrNull { it !in 0 until architecture.vocabSize } ?: return ids
+        throw GenerationException(
+            "token id $wrong is outside the vocabulary of ${architecture.vocabSize}",
+            Problem.UnknownToken(wrong, architecture.vocabSize),
+        )
+    }
 
     private fun checked(promptIds: IntArray): IntArray {
         if (promptIds.isEmpty()) {
             throw GenerationException(
                 "the prompt is empty; give at least one token (to write from nothing, " +
-                    "'<|endoftext|>' in most GPT-2 vocabularies)"
+                    "'<|endoftext|>' in most GPT-2 vocabularies)",
+                Problem.NoPrompt,
             )
         }
-        val wrong = promptIds.firstOrNull { it !in 0 until architecture.vocabSize }
-        if (wrong != null) {
-            throw GenerationException(
-                "token id $wrong is outside the vocabulary of ${architecture.vocabSize}"
-            )
-        }
-        return promptIds
+        return inVocabulary(promptIds)
     }
 
     private fun fitting(promptIds: IntArray): IntArray {
         if (checked(promptIds).size > architecture.contextLength) {
             throw ContextOverflowException(
                 "the prompt has ${promptIds.size} tokens; the model's context holds " +
-                    "${architecture.contextLength}: shorten it"
+                    "${architecture.contextLength}: shorten it",
+                Problem.PromptTooLong(promptIds.size, architecture.contextLength),
             )
         }
         return promptIds
     }
 
-    private fun generate(
+    internal fun write(
         promptIds: IntArray,
         decoding: Decoding,
-        cancelled: () -> Boolean,
+        cancelled: () -> Boolean = { false },
+        cache: PromptCache? = null,
         onEvent: (TextEvent) -> Unit,
     ): GenerationResult {
         if (decoding.stopStrings.isNotEmpty()) requireTokenizer()
@@ -174,7 +218,7 @@ private constructor(
             val progress = Progress(prompt.size, decoding, seed)
             val writer = TextWriter(tokenizer?.detokenizer(), decoding.stopStrings, decoding.includeStopStr)
             val room = prompt.size.toLong() + decoding.maxNewTokens - 1
-            session.start(minOf(room, context.toLong()).toInt()).use { sequence ->
+            val write = { sequence: TokenSequence ->
                 val eosIds = decoding.eosIds(modelPackage.manifest.eosTokenIds)
                 val loop =
                     DecodeLoop(sequence, decoding, eosIds, seed ?: 0, writer) {
@@ -187,6 +231,8 @@ private constructor(
                     }
                 progress.result(reason)
             }
+            if (cache != null) cache.use(session, write)
+            else session.start(minOf(room, context.toLong()).toInt()).use(write)
         }
     }
 
@@ -210,7 +256,8 @@ private constructor(
         ): Generator {
             if (threads !in 0..MOST_THREADS) {
                 throw GenerationException(
-                    "threads is $threads; it must be 0 (one for each big core) to $MOST_THREADS"
+                    "threads is $threads; it must be 0 (one for each big core) to $MOST_THREADS",
+                    Problem.OutOfRange("threads", "$threads"),
                 )
             }
             val opened = ModelPackage.open(folder, verifyHashes = false)
@@ -229,7 +276,8 @@ private constructor(
             if (needed > available) {
                 throw MemoryException(
                     "${opened.folder} needs ${megabytes(needed)} of memory, ${megabytes(available)} " +
-                        "are free: close other applications, or export a smaller recipe"
+                        "are free: close other applications, or export a smaller recipe",
+                    Problem.TooLarge(needed, available),
                 )
             }
         }

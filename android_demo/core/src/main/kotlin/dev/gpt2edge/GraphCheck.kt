@@ -14,7 +14,8 @@ internal fun checkOnnxRuntime(modelPackage: ModelPackage, version: String) {
     if (thisMajor < major || thisMajor == major && thisMinor < minor) {
         throw PackageException(
             "${modelPackage.folder} needs ONNX Runtime $minimum or later, this is $version: " +
-                "upgrade the application"
+                "upgrade the application",
+            Problem.OlderOnnxRuntime(minimum, version),
         )
     }
 }
@@ -140,7 +141,7 @@ internal class GraphCheck(private val modelPackage: ModelPackage, private val ou
     private fun Declared.isOne(index: Int, expected: Long): Boolean =
         expected == ANY && shape[index] == 1L && (index == 0 || index == 1 && type == FLOAT && shape.size == 3)
 
-    private fun fail(problem: String): Nothing = throw PackageException("$path $problem")
+    private fun fail(problem: String): Nothing = throw PackageException("$path $problem", Problem.FileDamaged(path))
 }
 
 internal fun String.forLayer(layer: Int): String = replace(LAYER, layer.toString())

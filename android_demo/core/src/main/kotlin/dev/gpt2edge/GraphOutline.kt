@@ -178,6 +178,10 @@ internal class GraphOutline private constructor(private val proto: ProtoFile) {
             }
 
         private fun unreadable(file: File, error: Exception) =
-            PackageException("$file is no ONNX file that can be read (${error.firstLine()}); export the package again", error)
+            PackageException(
+                "$file is no ONNX file that can be read (${error.firstLine()}); export the package again",
+                Problem.FileDamaged(file),
+                error,
+            )
     }
 }

@@ -22,11 +22,12 @@ private val VERSION = Regex("[0-9]{1,6}(\\.[0-9]{1,6}){0,3}")
 
 /** The manifest of the package in [folder]; PackageException in one line if it cannot be used. */
 internal fun readManifest(folder: File): Manifest {
-    if (!folder.isDirectory) throw PackageException("$folder: no such package folder")
+    if (!folder.isDirectory) throw PackageException("$folder: no such package folder", Problem.NoPackage(folder))
     val path = File(folder, MANIFEST_FILE)
     if (!path.exists()) {
         throw PackageException(
-            "$folder has no $MANIFEST_FILE; is it a package that gpt2-edge export wrote?"
+            "$folder has no $MANIFEST_FILE; is it a package that gpt2-edge export wrote?",
+            Problem.NoPackage(folder),
         )
     }
     val raw =
@@ -35,6 +36,7 @@ internal fun readManifest(folder: File): Manifest {
         } catch (error: UnreadableException) {
             throw PackageException(
                 "$path cannot be read as JSON (${error.message}); copy the package again",
+                Problem.FileDamaged(path),
                 error,
             )
         }
@@ -43,16 +45,17 @@ internal fun readManifest(folder: File): Manifest {
         try {
             Fields(raw as Map<*, *>, "manifest").manifest()
         } catch (error: FieldException) {
-            throw PackageException("$path is damaged (${error.message}); copy the package again")
+            throw damaged(path, "is damaged (${error.message}); copy the package again")
         } catch (error: UnknownValueException) {
-            throw PackageException("$path has ${error.message}: upgrade the application")
+            throw PackageException("$path has ${error.message}: upgrade the application", Problem.NewerPackage(path))
         }
     val graph = manifest.graph
     if (graph.flavour != FLAVOUR || graph.cache != SHARED_CACHE) {
         throw PackageException(
             "$path is of the flavour ${shown(graph.flavour)} (graph.cache ${shown(graph.cache)}); " +
                 "this application runs the flavour $FLAVOUR (cache '$SHARED_CACHE') only: export the " +
-                "model with --flavour $FLAVOUR"
+                "model with --flavour $FLAVOUR",
+            Problem.OtherFlavour(graph.flavour),
         )
     }
     return manifest
@@ -60,15 +63,16 @@ internal fun readManifest(folder: File): Manifest {
 
 private fun requireVersion(path: File, found: Any?) {
     val version = found as? Long
-        ?: throw PackageException("$path has no format_version that is a number; copy the package again")
+        ?: throw damaged(path, "has no format_version that is a number; copy the package again")
     if (version > FORMAT_VERSION) {
         throw PackageException(
             "$path has format version $version; this gpt2-edge reads up to $FORMAT_VERSION: " +
-                "upgrade the application, or export the model with an older gpt2-edge"
+                "upgrade the application, or export the model with an older gpt2-edge",
+            Problem.NewerPackage(path),
         )
     }
     if (version < 1) {
-        throw PackageException("$path has format version $version, which there never was; copy the package again")
+        throw damaged(path, "has format version $version, which there never was; copy the package again")
     }
 }
 
@@ -284,3 +288,5 @@ internal fun isPlainName(name: String): Boolean =
         name.getOrNull(1) != ':' && // a drive
         name.none { it == '/' || it == '\\' || it.isISOControl() } &&
         name == name.withoutLoneSurrogates()
+
+private fun damaged(path: File, what: String) = PackageException("$path $what", Problem.FileDamaged(path))

@@ -69,7 +69,7 @@ private constructor(
                 try {
                     file.sha256()
                 } catch (error: IOException) {
-                    throw PackageException("$file cannot be read (${error.firstLine()})", error)
+                    throw PackageException("$file cannot be read (${error.firstLine()})", Problem.FileUnreadable(file), error)
                 }
             file.requireHash(actual, manifest.files.getValue(name).sha256)
         }
@@ -89,7 +89,10 @@ private constructor(
             for ((name, record) in manifest.files) checkFile(File(folder, name), record, inside)
             for (needed in listOfNotNull(manifest.graph.file, manifest.tokenizer)) {
                 if (needed !in manifest.files) {
-                    throw PackageException("$folder: the manifest uses ${shown(needed)} but does not list it")
+                    throw PackageException(
+                        "$folder: the manifest uses ${shown(needed)} but does not list it",
+                        Problem.FileDamaged(File(folder, MANIFEST_FILE)),
+                    )
                 }
             }
             val outline = GraphOutline.read(File(folder, manifest.graph.file))
@@ -97,7 +100,8 @@ private constructor(
                 if (name !in manifest.files) {
                     throw PackageException(
                         "$folder: the graph has weights in ${shown(name)}, which the manifest does not " +
-                            "list; copy or export the package again"
+                            "list; copy or export the package again",
+                        Problem.FileDamaged(File(folder, MANIFEST_FILE)),
                     )
                 }
             }
@@ -110,13 +114,17 @@ private constructor(
 
         /** A regular file of the listed size, in the folder itself: [inside] is its path, links resolved. */
         private fun checkFile(file: File, record: FileRecord, inside: String) {
-            if (!file.exists()) throw PackageException("$file is missing; copy or export the package again")
-            if (!file.canonicalPathOf().startsWith(inside)) {
-                throw PackageException("$file is a link to a file outside the package; copy the file itself")
+            fun damaged(message: String) = PackageException(message, Problem.FileDamaged(file))
+            if (!file.exists()) {
+                val message = "$file is missing; copy or export the package again"
+                throw PackageException(message, Problem.FileMissing(file))
             }
-            if (!file.isFile) throw PackageException("$file is no regular file; copy or export the package again")
+            if (!file.canonicalPathOf().startsWith(inside)) {
+                throw damaged("$file is a link to a file outside the package; copy the file itself")
+            }
+            if (!file.isFile) throw damaged("$file is no regular file; copy or export the package again")
             if (file.length() != record.bytes) {
-                throw PackageException(
+                throw damaged(
                     "$file has ${file.length()} bytes, the manifest says ${record.bytes}; " +
                         "copy or export the package again"
                 )
@@ -127,7 +135,7 @@ private constructor(
             try {
                 canonicalPath
             } catch (error: IOException) {
-                throw PackageException("$this cannot be read (${error.firstLine()})", error)
+                throw PackageException("$this cannot be read (${error.firstLine()})", Problem.FileUnreadable(this), error)
             }
     }
 }

@@ -42,6 +42,7 @@ internal class NativeZeros(private val environment: OrtEnvironment, type: CacheT
                 throw MemoryException(
                     "there is no memory for a cache of ${shape[2]} tokens ($elements values): " +
                         "ask for fewer tokens, or close other applications",
+                    Problem.OutOfMemory,
                     error,
                 )
             }

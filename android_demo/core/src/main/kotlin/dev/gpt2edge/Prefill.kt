@@ -13,7 +13,7 @@ package dev.gpt2edge
 // Attention's scores take heads x chunk x context floats, and a caller can stop between two parts.
 internal const val PREFILL_CHUNK = 256
 
-private const val TOKEN_GROUP = 16
+internal const val TOKEN_GROUP = 16
 private const val TOKEN_TILE = 128
 
 /** The most tokens that a part of [chunk] new ones feeds. */

@@ -1,5 +1,6 @@
 package dev.gpt2edge
 
+import ai.onnxruntime.OnnxTensor
 import ai.onnxruntime.OrtEnvironment
 import ai.onnxruntime.OrtException
 import ai.onnxruntime.OrtLoggingLevel
@@ -9,13 +10,22 @@ import kotlin.concurrent.read
 import kotlin.concurrent.write
 
 /** A package loaded into ONNX Runtime; it holds no sequence, so threads may share it. */
-internal class Session(val modelPackage: ModelPackage, threads: Int) : AutoCloseable {
+internal class Session(val modelPackage: ModelPackage, private val threads: Int) : AutoCloseable {
     val environment: OrtEnvironment = OrtEnvironment.getEnvironment()
     val onnx: OrtSession
     val zeros: NativeZeros
     private val options: OrtSession.SessionOptions
     private val lock = ReentrantReadWriteLock()
     private var closed = false
+
+    private val allPositions by lazy { OnnxTensor.createTensor(environment, longArrayOf(0)) } // outlives the session
+    private val everyPositionLoaded = lazy { loadEveryPosition() }
+
+    /**
+     * The same graph with the logits of every position, for scoring. The Java API cannot feed an input
+     * that has a default, so the default is another one here: loaded by the first who asks.
+     */
+    val everyPosition: OrtSession by everyPositionLoaded
 
     init {
         checkOnnxRuntime(modelPackage, environment.version)
@@ -44,6 +54,18 @@ internal class Session(val modelPackage: ModelPackage, threads: Int) : AutoClose
         }
     }
 
+    private fun loadEveryPosition(): OrtSession {
+        val keep = checkNotNull(modelPackage.manifest.graph.names.logitsToKeep) // GraphCheck wants it
+        try {
+            sessionOptions(threads).use { options ->
+                options.addInitializer(keep, allPositions)
+                return environment.createSession(modelPackage.modelFile.path, options)
+            }
+        } catch (error: OrtException) {
+            throw notLoaded(error)
+        }
+    }
+
     /** A new empty sequence with room for [capacity] tokens (at most the context length). */
     fun start(capacity: Int) = TokenSequence(this, capacity)
 
@@ -51,10 +73,18 @@ internal class Session(val modelPackage: ModelPackage, threads: Int) : AutoClose
     fun <T> whileOpen(work: () -> T): T =
         lock.read {
             if (closed) {
-                throw GPT2EdgeException("${modelPackage.folder} was closed; load it again")
+                throw GPT2EdgeException("${modelPackage.folder} was closed; load it again", Problem.Closed)
             }
             work()
         }
+
+    /** What to throw for logits after [tokens] of which no token can be chosen. */
+    fun notNumbers(tokens: Int) =
+        GenerationException(
+            "${modelPackage.modelFile} gives logits that are not numbers after $tokens tokens; " +
+                "export the model again with another recipe",
+            Problem.NotNumbers(modelPackage.modelFile),
+        )
 
     /** Waits for what is running, then frees the model. */
     override fun close() =
@@ -62,6 +92,10 @@ internal class Session(val modelPackage: ModelPackage, threads: Int) : AutoClose
             if (!closed) {
                 closed = true
                 zeros.close()
+                if (everyPositionLoaded.isInitialized()) {
+                    everyPosition.close()
+                    allPositions.close()
+                }
                 onnx.close()
                 options.close()
             }
@@ -78,6 +112,7 @@ internal class Session(val modelPackage: ModelPackage, threads: Int) : AutoClose
             throw PackageException(
                 "${modelPackage.modelFile} cannot compute position $last, which the manifest's " +
                     "context_length promises: ${error.message}",
+                Problem.GraphFailed(modelPackage.modelFile),
                 error,
             )
         }
@@ -98,12 +133,14 @@ internal class Session(val modelPackage: ModelPackage, threads: Int) : AutoClose
                 "there is no memory to load ${modelPackage.modelFile} " +
                     "(${megabytes(modelPackage.modelBytes)}): close other applications, or export a " +
                     "smaller recipe",
+                Problem.OutOfMemory,
                 error,
             )
         }
         return PackageException(
             "${modelPackage.modelFile} cannot be loaded by ONNX Runtime ${environment.version}: " +
                 error.firstLine(),
+            Problem.GraphFailed(modelPackage.modelFile),
             error,
         )
     }

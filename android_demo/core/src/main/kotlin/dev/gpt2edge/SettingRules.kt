@@ -16,7 +16,9 @@ internal class Rule<T : Any>(
     /** GenerationException if [config] gives it a value that is not allowed. */
     fun check(config: GenerationConfig) {
         val value = get(config)
-        if (value != null && !kind.allowed(value)) throw GenerationException("$property ${problem(value)}")
+        if (value != null && !kind.allowed(value)) {
+            throw GenerationException("$property ${problem(value)}", Problem.OutOfRange(property, shown(value)))
+        }
     }
 
     /** What the [members] of a JSON object give it, null where they do not; [wrong] makes the error. */

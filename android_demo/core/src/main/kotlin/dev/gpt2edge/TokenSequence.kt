@@ -35,6 +35,7 @@ internal class TokenSequence(private val session: Session, capacity: Int) : FedS
     private val positionBuffer = longs(idBuffer.capacity())
     private val mask = longs(this.capacity).also { for (place in 0 until this.capacity) it.put(place, 1) }
     private val logitsBuffer: FloatBuffer = bytes(4 * architecture.vocabSize).asFloatBuffer()
+    private var rows: FloatBuffer? = null // the logits of every position of the last feed that asked for them
     private val oneId: OnnxTensor
     private val onePosition: OnnxTensor
 
@@ -81,22 +82,32 @@ internal class TokenSequence(private val session: Session, capacity: Int) : FedS
         feed(length, length + 1)
     }
 
+    /** Feeds [tokens] in one run, SCORED_ROWS at most. everyPosition: for [readLogits]; else [logits] are the last's. */
+    fun feed(tokens: IntArray, everyPosition: Boolean) {
+        requireRoom(tokens.size)
+        tokens.copyInto(ids, length)
+        feed(length, length + tokens.size, everyPosition = everyPosition)
+    }
+
+    /** [logits] become those after token number [row] of the last feed of every position. */
+    fun readLogits(row: Int) {
+        val all = checkNotNull(rows)
+        all.position(row * architecture.vocabSize)
+        all.get(logits)
+    }
+
     override fun trim(length: Int) {
         require(length in 0..this.length) { "length is $length; it must be 0 to ${this.length}" }
         this.length = length
     }
 
-    override fun notNumbers() =
-        GenerationException(
-            "${session.modelPackage.modelFile} gives logits that are not numbers after $length tokens; " +
-                "export the model again with another recipe"
-        )
+    override fun notNumbers() = session.notNumbers(length)
 
     /** Computes one token at [position] in an empty cache: the sequence is of no use after that. */
-    fun probe(position: Int) = feed(0, 1, position)
+    fun probe(position: Int) = feed(0, 1, firstPosition = position)
 
     /** One step: feeds `ids[start, end)`, where the cache holds the tokens before. */
-    private fun feed(start: Int, end: Int, firstPosition: Int = start) {
+    private fun feed(start: Int, end: Int, firstPosition: Int = start, everyPosition: Boolean = false) {
         val tokens = end - start
         for (index in 0 until tokens) {
             idBuffer.put(index, ids[start + index].toLong())
@@ -110,14 +121,24 @@ internal class TokenSequence(private val session: Session, capacity: Int) : FedS
             names.positionIds?.let {
                 inputs[it] = if (tokens == 1) onePosition else shaped(positionBuffer, tokens)
             }
-            session.onnx.run(inputs, outputs).close() // the outputs are ours and stay open
+            if (everyPosition) runForEveryPosition()
+            else session.onnx.run(inputs, outputs).close() // the outputs are ours and stay open
         } catch (error: OrtException) {
             throw stepFailed(error, end)
         } finally {
             perStep.forEach { it.close() }
         }
         length = end
-        logitsBuffer.duplicate().get(logits)
+        if (!everyPosition) logitsBuffer.duplicate().get(logits)
+    }
+
+    /** ONNX Runtime allocates the logits here: the graph declares one position, which it believes of given memory. */
+    private fun runForEveryPosition() {
+        rows = null // before the next ones are there
+        val fed = inputs - listOfNotNull(names.logitsToKeep)
+        session.everyPosition.run(fed, setOf(names.logits), outputs - names.logits).use { found ->
+            rows = (found.get(names.logits).get() as OnnxTensor).floatBuffer
+        }
     }
 
     override fun close() = owned.forEach { it.close() }
@@ -155,7 +176,8 @@ internal class TokenSequence(private val session: Session, capacity: Int) : FedS
     private fun requireRoom(tokens: Int) {
         if (tokens !in 1..capacity - length) {
             throw ContextOverflowException(
-                "$tokens more tokens do not fit behind $length in a cache of $capacity"
+                "$tokens more tokens do not fit behind $length in a cache of $capacity",
+                Problem.PromptTooLong(length + tokens, capacity),
             )
         }
     }
@@ -165,11 +187,13 @@ internal class TokenSequence(private val session: Session, capacity: Int) : FedS
             return MemoryException(
                 "there is no memory left to compute token $end: close other applications, or shorten " +
                     "the text",
+                Problem.OutOfMemory,
                 error,
             )
         }
         return GPT2EdgeException(
             "${session.modelPackage.modelFile} failed at token $end: ${error.firstLine()}",
+            Problem.GraphFailed(session.modelPackage.modelFile),
             error,
         )
     }

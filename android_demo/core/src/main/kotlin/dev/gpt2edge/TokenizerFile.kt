@@ -25,7 +25,11 @@ internal class TokenizerFile(private val file: File) {
                 build()
             }
         } catch (error: UnreadableException) {
-            throw PackageException("$file is no tokenizer that can be read: ${error.message}", error)
+            throw PackageException(
+                "$file is no tokenizer that can be read: ${error.message}",
+                Problem.FileDamaged(file),
+                error,
+            )
         }
 
     private fun readMember(json: JsonReader, name: String) {
@@ -202,7 +206,8 @@ internal class TokenizerFile(private val file: File) {
     private fun unsupported(what: String): Nothing =
         throw PackageException(
             "$file has $what; this application reads GPT-2's kind, byte-level BPE: use the Python " +
-                "runtime, or export with --no-tokenizer"
+                "runtime, or export with --no-tokenizer",
+            Problem.OtherTokenizer(file),
         )
 
     private companion object {

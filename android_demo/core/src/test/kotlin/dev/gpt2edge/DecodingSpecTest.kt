@@ -142,5 +142,5 @@ private class ScriptedSequence(override val capacity: Int, vocabulary: Int) : Fe
 
     override fun trim(length: Int) = held.truncate(length)
 
-    override fun notNumbers() = GenerationException("not numbers")
+    override fun notNumbers() = GenerationException("not numbers", Problem.NotNumbers(File("model.onnx")))
 }

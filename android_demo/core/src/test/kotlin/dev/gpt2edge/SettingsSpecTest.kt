@@ -81,7 +81,7 @@ class SettingsSpecTest {
 
     private fun takes(setting: Map<String, Any?>, value: Any?): Boolean =
         try {
-            rule(setting).read(mapOf(setting["name"] to value)) { GenerationException(it) } != null
+            rule(setting).read(mapOf(setting["name"] to value)) { outOfRange(it) } != null
         } catch (error: GenerationException) {
             false
         }

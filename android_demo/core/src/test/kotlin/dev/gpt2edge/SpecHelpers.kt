@@ -17,7 +17,7 @@ internal fun specCases(file: String, key: String, test: (Map<String, Any?>) -> U
 /** The settings that a spec file gives in Python's names; GenerationException for one that cannot be. */
 internal fun configOf(settings: Map<String, Any?>): GenerationConfig {
     assertTrue(settings.keys.all { name -> SettingRules.all.any { it.name == name } }, "${settings.keys}")
-    fun <T : Any> of(rule: Rule<T>): T? = rule.read(settings) { GenerationException(it) }
+    fun <T : Any> of(rule: Rule<T>): T? = rule.read(settings) { outOfRange(it) }
     return GenerationConfig(
         maxNewTokens = of(SettingRules.maxNewTokens),
         minNewTokens = of(SettingRules.minNewTokens),
@@ -48,6 +48,8 @@ internal fun configOf(settings: Map<String, Any?>): GenerationConfig {
         topLogprobs = of(SettingRules.topLogprobs) ?: 0,
     )
 }
+
+internal fun outOfRange(message: String) = GenerationException(message, Problem.OutOfRange("a setting", ""))
 
 /** What [settings] come to in a package that has no settings of its own. */
 internal fun decodingOf(settings: Map<String, Any?>) = Decoding(configOf(settings), GenerationConfig())

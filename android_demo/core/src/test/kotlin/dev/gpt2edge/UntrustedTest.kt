@@ -23,7 +23,7 @@ class UntrustedTest {
     fun `a message is one line of at most 1,000 characters, with its beginning and its end`() {
         val texts = listOf("x".repeat(100_000), "\n".repeat(1000), "🙂".repeat(600), "a" + "🙂".repeat(600), "short")
         for (text in texts) {
-            val message = PackageException("begin $text end").message!!
+            val message = PackageException("begin $text end", Problem.Closed).message!!
             assertTrue(message.length <= 1000, "${message.length}")
             assertTrue(message.startsWith("begin ") && message.endsWith(" end"), message)
             assertEquals(message, printable(message), "no half character")

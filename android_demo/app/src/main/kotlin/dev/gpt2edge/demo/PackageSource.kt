@@ -1,6 +1,5 @@
 package dev.gpt2edge.demo
 
-import dev.gpt2edge.GPT2EdgeException
 import java.io.InputStream
 import java.util.zip.ZipInputStream
 
@@ -25,6 +24,6 @@ class ZipSource(override val name: String, private val open: () -> InputStream) 
                 }
             }
         }
-        if (files == 0) throw GPT2EdgeException("$name is no zip, or an empty one; choose the zip of a package")
+        if (files == 0) throw DemoException("$name is no zip, or an empty one; choose the zip of a package")
     }
 }

@@ -1,6 +1,5 @@
 package dev.gpt2edge.demo
 
-import dev.gpt2edge.GPT2EdgeException
 import dev.gpt2edge.ModelPackage
 import dev.gpt2edge.PackageException
 import java.io.File
@@ -35,7 +34,7 @@ class PackageStore(
      * Copies a package in and returns it. It is whole or not there: its hashes are compared in a
      * hidden folder, which is renamed at the end. [cancelled] is asked between blocks.
      *
-     * Raises GPT2EdgeException, IOException, and CancellationException once [cancelled].
+     * Raises GPT2EdgeException, DemoException, IOException, and CancellationException once [cancelled].
      */
     fun install(source: PackageSource, cancelled: () -> Boolean = { false }): InstalledPackage {
         val partial = copy(source, cancelled)
@@ -44,7 +43,7 @@ class PackageStore(
             try {
                 ModelPackage.open(folder, verifyHashes = false).checkHashes()
             } catch (error: PackageException) { // names a file of the hidden folder, which is going
-                throw PackageException(error.message.orEmpty().replace(folder.path, source.name), error)
+                throw DemoException(error.message.orEmpty().replace(folder.path, source.name))
             }
             return move(folder, freeName(tidy(source.name)))
         } finally {
@@ -98,7 +97,7 @@ class PackageStore(
             val read = from.read(buffer)
             if (read < 0) return
             if (freeSpace() < RESERVE) {
-                throw GPT2EdgeException(
+                throw DemoException(
                     "$source was not imported: less than ${RESERVE / BYTES_IN_MEGABYTE} MB of storage are left; " +
                         "free some and import it again"
                 )
@@ -112,7 +111,7 @@ class PackageStore(
         val target = File(folder, path)
         val outside = !target.canonicalPath.startsWith(folder.canonicalPath + File.separator)
         if (outside || path.startsWith("/") || '\\' in path || path.split('/').any { it == ".." }) {
-            throw GPT2EdgeException("$source has a file '$path', which points outside it; it was not imported")
+            throw DemoException("$source has a file '$path', which points outside it; it was not imported")
         }
         return target
     }
@@ -120,7 +119,7 @@ class PackageStore(
     private fun packageIn(partial: File, source: String): File {
         val candidates = listOf(partial) + partial.listFiles { file -> file.isDirectory }.orEmpty().sorted()
         return candidates.firstOrNull { File(it, MANIFEST).isFile }
-            ?: throw GPT2EdgeException("$source has no $MANIFEST; choose a folder or zip that gpt2-edge export wrote")
+            ?: throw DemoException("$source has no $MANIFEST; choose a folder or zip that gpt2-edge export wrote")
     }
 
     private fun move(folder: File, name: String): InstalledPackage {

@@ -6,12 +6,17 @@ import dev.gpt2edge.GenerationResult
 import java.io.IOException
 import java.util.concurrent.CancellationException
 
+/** What the application itself refuses. */
+class DemoException(message: String) : Exception(message)
+
 /** What went wrong in [task], in words; null if nothing did. Nothing may end the application. */
 internal fun attempt(task: () -> Unit): String? =
     try {
         task()
         null
     } catch (error: GPT2EdgeException) {
+        error.message
+    } catch (error: DemoException) {
         error.message
     } catch (error: OutOfMemoryError) {
         "this needs more memory than Android gives the application: choose a smaller package"

@@ -1,6 +1,5 @@
 package dev.gpt2edge.demo
 
-import dev.gpt2edge.GPT2EdgeException
 import dev.gpt2edge.GenerationConfig
 
 /** The settings as they stand on the screen, empty or wrong values included. */
@@ -23,7 +22,7 @@ data class Settings(
 
     /**
      * What they ask of the generator. Empty: temperature 0 (always the likeliest token), every token
-     * a candidate, another seed each time, 128 tokens, no penalty. GPT2EdgeException for what is no
+     * a candidate, another seed each time, 128 tokens, no penalty. DemoException for what is no
      * number.
      */
     fun config(): GenerationConfig {
@@ -42,7 +41,7 @@ data class Settings(
     private fun <T> String.number(name: String, expected: String, parse: (String) -> T?): T? {
         val written = trim()
         if (written.isEmpty()) return null
-        return parse(written) ?: throw GPT2EdgeException("$name is '$written'; it must be $expected")
+        return parse(written) ?: throw DemoException("$name is '$written'; it must be $expected")
     }
 
     companion object {

@@ -115,6 +115,8 @@ class WritingModel(
         val config =
             try {
                 state.settings.config()
+            } catch (error: DemoException) {
+                return fail(error.message.orEmpty())
             } catch (error: GPT2EdgeException) {
                 return fail(error.message.orEmpty())
             }
@@ -124,7 +126,7 @@ class WritingModel(
         show(state.copy(options = emptyList(), statistics = null, message = null))
         work(Work.WRITING, finally = { finishStep() }) {
             val pieces = Pieces(::onScreen, ::written)
-            val result = loaded.load(chosen).stream(prompt, config, { ending.asked }, pieces::add)
+            val result = loaded.load(chosen).stream(prompt, config, { ending.asked }) { pieces.add(it) }
             val memory = residentMemory()
             onScreen { finished(result, config, memory) }
         }

@@ -3,7 +3,6 @@ package dev.gpt2edge.demo
 import android.app.Activity
 import android.content.Intent
 import android.net.Uri
-import dev.gpt2edge.GPT2EdgeException
 import java.io.File
 import java.io.InputStream
 import java.util.concurrent.CancellationException
@@ -102,7 +101,7 @@ class ImportTest {
         val source = ZipSource("big.zip") { zipOf(Packages.zip(sample)).inputStream() }
         val folder = temporary.newFolder()
         val error =
-            assertThrows(GPT2EdgeException::class.java) {
+            assertThrows(DemoException::class.java) {
                 PackageStore(folder, null, freeSpace = { 50_000_000 }).install(source)
             }
         assertTrue(error.message, "100 MB of storage" in error.message!!)
