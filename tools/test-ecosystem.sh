@@ -5,6 +5,7 @@
 #   OPTIMUM_VENV    with gpt2-edge[dev,optimum], the one of 'make test-optimum' (default .venv-optimum)
 #   GENAI_VENV      with onnxruntime-genai and nothing of ours (default .venv-genai)
 #
+# Where npm is, transformers.js is installed, too (tests/ecosystem/in_node, 0.5 GB on disk).
 # Environments are made where they are missing, 0.4 GB of downloads where torch comes from Debian
 # (tools/optimum-venv.sh). What follows on the command line goes to pytest.
 set -euo pipefail
@@ -31,6 +32,15 @@ if [ "$(cat "$genai/ready" 2>/dev/null)" != "$wanted" ]; then
   "$genai/bin/python" -m pip install --quiet --disable-pip-version-check $wanted ||
     fail "pip could not install $wanted"
   echo "$wanted" >"$genai/ready"
+fi
+
+# onnxruntime-node would download libraries for CUDA.
+if command -v npm >/dev/null && cd tests/ecosystem/in_node; then
+  if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then
+    ONNXRUNTIME_NODE_INSTALL=skip npm ci --no-audit --no-fund --loglevel=error ||
+      fail "npm could not install transformers.js"
+  fi
+  cd ../../..
 fi
 
 GENAI_PYTHON=$(realpath -s "$genai")/bin/python

@@ -30,10 +30,13 @@ if [ ! -x "${CHROMIUM:=/usr/bin/chromium}" ]; then
 fi
 export CHROMIUM PYTHON
 
-# npm ci takes everything away first; it is needed only when the lock file is newer.
-if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then
-  npm ci --no-audit --no-fund --loglevel=error
-fi
+# npm ci takes everything away first; it is needed only when the lock file is newer. onnxruntime-node
+# would download libraries for CUDA.
+for folder in . examples; do
+  if [ ! "$folder/node_modules/.package-lock.json" -nt "$folder/package-lock.json" ]; then
+    ONNXRUNTIME_NODE_INSTALL=skip npm --prefix "$folder" ci --no-audit --no-fund --loglevel=error
+  fi
+done
 
 npm run --silent lint
 rm -rf build/src build/local build/scripts build/tests build/playground

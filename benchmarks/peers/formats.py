@@ -41,6 +41,19 @@ class Formats:
         name = form.replace(" --block-size ", "-")
         return self._once(f"ours-{name}{'-calibrated' if calibration else ''}", make)
 
+    def cache(self, form: str, prompts: bool) -> Path:
+        """A machine's cache that has what `gpt2-edge optimize` makes of that package.
+
+        prompts: with 8-bit weights to read prompts with, where it makes these.
+        """
+        package = self.ours(form)
+        folder = package.with_name(f"cache-{package.name}{'-prompts' if prompts else ''}")
+        weights = [] if prompts else ["--prompt-weights", "off"]
+        # Each time: what another version of this project or of ONNX Runtime made is stale.
+        optimize = [sys.executable, "-m", "gpt2_edge", "optimize", str(package), *weights]
+        run(optimize, {"GPT2_EDGE_CACHE": str(folder)}, own_path=True)
+        return folder
+
     def gguf(self, form: str, imatrix: Path | None = None) -> Path:
         """llama.cpp's file of the type `form`: "F32", or one that llama-quantize takes."""
         python = self.environments.python("llama")

@@ -46,6 +46,7 @@ PAIRS = tuple(
         ("decode 900", (("ours int4", "llama.cpp Q4_K_M"),
                         ("ours int4 --block-size 128", "llama.cpp Q4_K_M"))),
         ("prefill 512", (("ours int4", "OpenVINO GenAI int4"),
+                         ("ours int4, prompts in 8 bits", "OpenVINO GenAI int4"),
                          ("ours int8-row", "OpenVINO GenAI int8"))),
     )
     for ours, peer in pairs

@@ -37,6 +37,7 @@ from gpt2_edge_export.output.generation_file import GenerationFile, read_generat
 from gpt2_edge_export.output.license_files import license_files
 from gpt2_edge_export.output.model_card import model_card
 from gpt2_edge_export.output.package import file_records, write_json, write_text
+from gpt2_edge_export.output.transformers_js import TRANSFORMERS_JS, transformers_js_config
 from gpt2_edge_export.progress import progress_bar
 from gpt2_edge_export.quantize import (
     Recipe,
@@ -68,9 +69,8 @@ class Draft:
         return read_generation_file(self.checkpoint)
 
     def write_beside(self) -> list[str]:
-        """Everything but the graph and what describes this package; notes on what is left out."""
+        """Everything but the graph and what describes it; notes on what is left out."""
         notes: list[str] = []
-        write_json(self.folder / "config.json", self.checkpoint.raw_config)
         write_json(self.folder / GENERATION_CONFIG_FILE, self.generation.content)
         for name, licence in license_files(self.checkpoint.folder, notes).items():
             (self.folder / name).write_bytes(licence)
@@ -107,6 +107,10 @@ class Draft:
                 graph = export_with_optimum(self.checkpoint, self.folder)
         else:
             graph = self._write_graph(weights, calibration)
+        config = self.checkpoint.raw_config
+        if graph.static is None:
+            config = config | {TRANSFORMERS_JS: transformers_js_config(self.folder)}
+        write_json(self.folder / "config.json", config)
         manifest = self._manifest(graph)
         if graph.static is None:  # onnxruntime-genai has no such loop
             write_json(

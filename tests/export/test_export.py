@@ -103,9 +103,10 @@ def test_self_test_logits_are_those_of_the_graph(sample: Path) -> None:
 def test_source_config_is_kept(sample: Path, sample_checkpoint: Path) -> None:
     for name in ("config.json", "generation_config.json"):
         ours, source = (
-            (folder / name).read_text("utf-8") for folder in (sample, sample_checkpoint)
+            json.loads((folder / name).read_text("utf-8")) for folder in (sample, sample_checkpoint)
         )
-        assert json.loads(ours) == json.loads(source)
+        ours.pop("transformers.js_config", None)
+        assert ours == source
 
 
 def test_generation_config_is_made_up_where_there_is_none(
@@ -239,24 +240,35 @@ def test_large_weights_go_into_a_file_of_their_own(
     package = tmp_path / "package"
     export_package(sample_checkpoint, package, ExportOptions(recipe="fp32", report=False))
     files = read_manifest(package).files
-    assert files["model.onnx.data"].bytes > 27_000_000
+    assert files["model.onnx_data"].bytes > 27_000_000
     assert files["model.onnx"].bytes < 100_000
     graph = onnx.load(package / "model.onnx", load_external_data=False).graph
     stored = [t for t in graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
     entries = [{entry.key: entry.value for entry in t.external_data} for t in stored]
-    assert {entry["location"] for entry in entries} == {"model.onnx.data"}
+    assert {entry["location"] for entry in entries} == {"model.onnx_data"}
     assert all(int(entry["offset"]) % 4096 == 0 for entry in entries)  # pages, to be mapped
     moved = shutil.move(package, tmp_path / "moved")
     logits = Generator.load(moved).logits([1, 2, 3])
     np.testing.assert_array_equal(logits, Generator.load(sample_fp32).logits([1, 2, 3]))
 
 
-def test_portable_graphs_stay_in_one_file(
+def test_config_tells_transformers_js_which_files_there_are(
     random_package: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def told(folder: Path) -> object:
+        config: dict[str, object] = json.loads((folder / "config.json").read_text("utf-8"))
+        return config.get("transformers.js_config")
+
+    assert told(random_package()) == {"dtype": "fp32"}
+    assert told(random_package(flavour="static")) is None
     monkeypatch.setattr(onnx_builder, "EMBED_LIMIT", 0)
-    assert (random_package() / "model.onnx.data").exists()
-    assert not (random_package(flavour="portable") / "model.onnx.data").exists()
+    for flavour in ("fused", "portable"):
+        folder = random_package(flavour=flavour)
+        assert told(folder) == {"dtype": "fp32", "use_external_data_format": True}
+        graph = onnx.load(folder / "model.onnx", load_external_data=False).graph
+        # Sizes that transformers.js gives an empty cache: this name's, and 0 for others.
+        sizes = next(entry for entry in graph.input if entry.name == "past_key_values.0.key")
+        assert sizes.type.tensor_type.shape.dim[0].dim_param == "batch_size"
 
 
 def test_the_same_checkpoint_gives_the_same_bytes(

@@ -150,7 +150,7 @@ def test_a_static_past_is_the_context(random_package: Export, tmp_path: Path) ->
 
 def test_static_weights_are_stored_once(random_package: Export) -> None:
     folder = random_package(flavour="static")
-    weights = (folder / "model.onnx.data").stat().st_size
+    weights = (folder / "model.onnx_data").stat().st_size
     graphs = sum(path.stat().st_size for path in folder.glob("*.onnx"))
     parameters = 4 * sum(array.size for array in random_tensors(random_config()).values())
     assert weights < parameters + 40 * 4096  # each tensor starts at a page

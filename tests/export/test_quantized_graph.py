@@ -117,7 +117,8 @@ def test_manifest_states_the_blocks_of_the_graph(
         for node in onnx.load(package / "model.onnx").graph.node
         if node.op_type in ("MatMulNBits", "GatherBlockQuantized", "MatMulIntegerToFloat")
     ]
-    assert len(nodes) == 2 + 4 * 2  # embedding, head, and four matrices for each of two layers
+    # The embedding in one operator, or else by the head's bytes; the head; four for each layer.
+    assert len(nodes) == 1 + 4 * 2 + any(name == "tokens" for name, _ in nodes)
     for name, attributes in nodes:
         group = name.removesuffix(".product").split(".", 2)[-1]
         stated = described[group if name.startswith("h.") else "embedding_and_head"]

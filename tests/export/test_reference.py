@@ -239,7 +239,7 @@ class TestCompareWithTransformers:
         with tempfile.TemporaryDirectory() as room:  # pytest would keep a gigabyte
             checkpoint = write_random_checkpoint(Path(room) / "checkpoint", config, dtype="float16")
             package = export_package(checkpoint, Path(room) / "package", FP32).package
-            assert (package.folder / "model.onnx.data").stat().st_size > 490_000_000
+            assert (package.folder / "model.onnx_data").stat().st_size > 490_000_000
             comparison = compare_with_transformers(Generator.load(package.folder), checkpoint)
         assert comparison.agrees, comparison.describe()
 

@@ -135,8 +135,8 @@ def test_weights_in_a_file_of_their_own_and_in_a_large_graph(
     inside = Generator.load(sample_fp32)
     np.testing.assert_array_equal(inside.attention(TEXT), expected)  # 28 MB, read where they lie
     folder = Path(shutil.copytree(sample_fp32, tmp_path / "külön fájl"))
-    move_weights(folder, "model.onnx.data")
-    list_file(folder, "model.onnx.data")
+    move_weights(folder, "model.onnx_data")
+    list_file(folder, "model.onnx_data")
     np.testing.assert_array_equal(Generator.load(folder).attention(TEXT), expected)
     monkeypatch.setattr(package_files, "_IN_MEMORY", 1 << 30)
     np.testing.assert_array_equal(Generator.load(sample_fp32).attention(TEXT), expected)

@@ -102,7 +102,7 @@ def test_weights_in_a_file_of_their_own(
 ) -> None:
     monkeypatch.setattr(onnx_builder, "EMBED_LIMIT", 0)
     package = random_package("int4", n_embd=64, n_head=2, vocab_size=600)
-    graph, weights = (package / name for name in ("model.onnx", "model.onnx.data"))
+    graph, weights = (package / name for name in ("model.onnx", "model.onnx_data"))
     monkeypatch.setattr(machine_form, "_SMALLEST", graph.stat().st_size + weights.stat().st_size)
     first, second = load_twice(package)
     assert loaded(second)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,18 @@ def test_texts_of_a_prompt_are_the_same_alone_and_in_a_batch(
     for length in (7, 12, 30):
         fresh = generator.next_tokens(IDS[:length], k=5)
         assert fresh == generator.next_tokens(IDS[:length], k=5, cache=parts)
+
+
+def test_its_threads_leave_the_processors_to_those_that_make_tokens(
+    sample_int4: Path, cache: MachineCache
+) -> None:
+    made(sample_int4, cache)
+    session = Session(open_package(sample_int4), cache=cache, threads=2)
+    assert session.prompts is not None
+    session.start(400).prefill(IDS)  # all of it through the other graph
+    used = time.process_time()
+    time.sleep(0.1)
+    assert time.process_time() - used < 0.01
 
 
 def test_off_is_off(sample_int4: Path, cache: MachineCache) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 
 from gpt2_edge import ContextOverflowError, GenerationError, Generator
@@ -26,6 +28,19 @@ def prefilled(generator: Generator, ids: list[int], chunk: int) -> np.ndarray:
 
 def tolerance(generator: Generator) -> float:
     return FLOAT if generator.manifest.recipe["name"] == "fp32" else QUANTIZED
+
+
+@pytest.mark.skipif(
+    tuple(map(int, ort.__version__.split(".")[:2])) < (1, 32), reason="waits by rounds, not by time"
+)
+def test_after_a_text_no_processor_is_kept_busy(sample_int4: Path) -> None:
+    session = Session(open_package(sample_int4), threads=2)
+    sequence = session.start(64)
+    for token in range(1, 33):
+        sequence.feed([token])
+    used = time.process_time()
+    time.sleep(0.25)
+    assert time.process_time() - used < 0.01
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 13, 16, 39])

@@ -18,7 +18,7 @@ import { PlaygroundModel } from "./model.js";
 
 /** ONNX Runtime's .wasm files beside this one; the build fills it in. */
 declare const WASM_FILES: Readonly<
-  Record<Provider, { file: string; bytes: number; sha256: string }>
+  Record<Exclude<Provider, "cpu">, { file: string; bytes: number; sha256: string }>
 >;
 
 const here = new URL(".", import.meta.url);

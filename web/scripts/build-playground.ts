@@ -17,7 +17,7 @@ import type { Provider } from "../src/index.js";
 const WEB = fileURLToPath(new URL("../..", import.meta.url));
 const PAGE = join(WEB, "../server/gpt2_edge_server/playground");
 const RUNTIME = join(WEB, "node_modules/onnxruntime-web/dist");
-const RUNTIMES: Readonly<Record<Provider, string>> = {
+const RUNTIMES: Readonly<Record<Exclude<Provider, "cpu">, string>> = {
   wasm: "ort-wasm-simd-threaded",
   webgpu: "ort-wasm-simd-threaded.asyncify",
 };

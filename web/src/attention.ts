@@ -1,7 +1,7 @@
 /**
  * Attention's weights: with which each token looks at itself and the ones before it. They come from
  * a session of its own, made of the package's graph when somebody first asks, so that writing pays
- * nothing for them. It runs on WebAssembly, whose kernels have the output on every device.
+ * nothing for them. It runs on the processor, on every device.
  */
 
 import { attentive } from "./graph-edit.js";
@@ -22,12 +22,16 @@ export class Attention {
     private readonly outputs: readonly string[],
   ) {}
 
-  /** GenerationError where the graph of `source` cannot give them. */
-  static async load(source: Package, options: RuntimeOptions): Promise<Attention> {
+  /** On a processor, whose kernels have the output. GenerationError where the graph has not. */
+  static async load(
+    source: Package,
+    provider: "wasm" | "cpu",
+    options: RuntimeOptions,
+  ): Promise<Attention> {
     const { name } = source.manifest;
     try {
       const { graph, outputs } = attentive(source.graph, source.manifest);
-      const choice = { providers: ["wasm"], reason: null } as const;
+      const choice = { providers: [provider], reason: null };
       // Floats would take 8 times the memory for a few runs of whole prompts.
       const small = { ...options, floatWeights: false };
       return new Attention(await Session.load({ ...source, graph }, choice, small), outputs);

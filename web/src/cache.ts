@@ -11,7 +11,7 @@
 import type { Tensor } from "onnxruntime-web";
 
 import { PackageError } from "./errors.js";
-import type { Manifest } from "./manifest.js";
+import type { CacheDtype, Manifest } from "./manifest.js";
 import type { OrtModule } from "./runtime.js";
 import { shown } from "./untrusted.js";
 
@@ -19,6 +19,9 @@ import { shown } from "./untrusted.js";
 const COPY_SRC = 0x04;
 const COPY_DST = 0x08;
 const STORAGE = 0x80;
+
+// Tokens that a cache on the processor has room for, beyond those that are there.
+const LEAST_ROOM = 64;
 
 type Tensors = Record<string, Tensor>;
 /** Keys or values; those of float16 as bits. */
@@ -34,6 +37,8 @@ export interface Cache {
   advance(outputs: Tensors, length: number): void;
   /** Forget all tokens from number `length` on. */
   trim(length: number): Promise<void>;
+  /** `count` rows that all hold what this one does; not on a GPU. */
+  copied?(count: number): Promise<Cache>;
   dispose(): void;
 }
 
@@ -41,6 +46,19 @@ export interface Cache {
 export interface CacheName {
   readonly past: string;
   readonly present: string;
+}
+
+function emptyRows(type: CacheDtype, size: number): Rows {
+  return new { float32: Float32Array, float16: Uint16Array, int8: Int8Array }[type](size);
+}
+
+function requireSizes(tensor: Tensor, dims: readonly number[], name: string, length: number): void {
+  if (dims.some((size, at) => tensor.dims[at] !== size)) {
+    throw new PackageError(
+      `the graph returned ${shown(name)} as ${shown(tensor.dims)} after ${length} tokens, ` +
+        `not as ${shown(dims)}; export the package again`,
+    );
+  }
 }
 
 export function cacheNames({ architecture, graph }: Manifest): CacheName[] {
@@ -74,12 +92,7 @@ export class GrowingCache implements Cache {
     const dims = [count, architecture.numHeads, 0, architecture.headSize];
     for (const { past } of names) {
       // An array each: a worker takes over the memory of what it gets.
-      const empty = {
-        float32: new Float32Array(),
-        float16: new Uint16Array(),
-        int8: new Int8Array(),
-      };
-      this.feeds[past] = new ort.Tensor(graph.cacheDtype, empty[graph.cacheDtype], dims);
+      this.feeds[past] = new ort.Tensor(graph.cacheDtype, emptyRows(graph.cacheDtype, 0), dims);
     }
   }
 
@@ -88,12 +101,7 @@ export class GrowingCache implements Cache {
     const dims = [this.count, numHeads, length, headSize];
     for (const { past, present } of cacheNames(this.manifest)) {
       const tensor = outputs[present]!;
-      if (dims.some((size, at) => tensor.dims[at] !== size)) {
-        throw new PackageError(
-          `the graph returned ${shown(present)} as ${shown(tensor.dims)} after ${length} tokens, ` +
-            `not as ${shown(dims)}; export the package again`,
-        );
-      }
+      requireSizes(tensor, dims, present, length);
       this.feeds[past]?.dispose();
       this.feeds[past] = tensor;
     }
@@ -115,7 +123,6 @@ export class GrowingCache implements Cache {
     }
   }
 
-  /** Rows that all hold what this one row does. */
   async copied(count: number): Promise<GrowingCache> {
     const copies = new GrowingCache(this.ort, this.manifest, count);
     for (const [name, tensor] of Object.entries(this.feeds)) {
@@ -130,6 +137,89 @@ export class GrowingCache implements Cache {
 
   dispose(): void {
     for (const tensor of Object.values(this.feeds)) tensor.dispose();
+  }
+}
+
+/**
+ * Buffers with room for more tokens than there are, on the processor of onnxruntime-node, which
+ * reads them where they lie. A step gives the rows of its tokens only (new-rows.ts), and they are
+ * written behind those that are there.
+ */
+export class AppendedCache implements Cache {
+  readonly feeds: Tensors = {};
+  readonly fetches: Record<string, null>;
+  #length = 0;
+  #room = 0;
+
+  /** For up to `capacity` tokens in each of `count` rows. */
+  constructor(
+    private readonly ort: OrtModule,
+    private readonly manifest: Manifest,
+    private readonly capacity: number,
+    private readonly count = 1,
+  ) {
+    this.fetches = Object.fromEntries(cacheNames(manifest).map(({ present }) => [present, null]));
+    this.#makeRoom(Math.min(capacity, LEAST_ROOM));
+  }
+
+  advance(outputs: Tensors, length: number): void {
+    const { numHeads, headSize } = this.manifest.architecture;
+    const added = length - this.#length;
+    const dims = [this.count, numHeads, added, headSize];
+    if (length > this.#room) {
+      this.#makeRoom(Math.min(this.capacity, length + LEAST_ROOM + (length >> 2)));
+    }
+    for (const { past, present } of cacheNames(this.manifest)) {
+      requireSizes(outputs[present]!, dims, present, length);
+      const from = outputs[present]!.data as Rows;
+      this.#write(past, from, added, this.#length);
+    }
+    this.#length = length;
+  }
+
+  async trim(length: number): Promise<void> {
+    this.#length = length; // what is behind the mask's end does not count
+  }
+
+  async copied(count: number): Promise<AppendedCache> {
+    const copies = new AppendedCache(this.ort, this.manifest, this.capacity, count);
+    copies.#makeRoom(this.#room);
+    for (const [name, tensor] of Object.entries(this.feeds)) {
+      const data = tensor.data as Rows;
+      const all = copies.feeds[name]!.data as Rows;
+      for (let row = 0; row < count; row++) all.set(data, row * data.length);
+    }
+    copies.#length = this.#length;
+    return copies;
+  }
+
+  dispose(): void {
+    for (const tensor of Object.values(this.feeds)) tensor.dispose();
+  }
+
+  /** Buffers for `room` tokens, with what the ones before hold. */
+  #makeRoom(room: number): void {
+    const { architecture, graph } = this.manifest;
+    const dims = [this.count, architecture.numHeads, room, architecture.headSize];
+    const size = dims.reduce((product, dim) => product * dim);
+    const [before, length] = [this.#room, this.#length];
+    this.#room = room;
+    for (const { past } of cacheNames(this.manifest)) {
+      const old = this.feeds[past]?.data as Rows | undefined;
+      const data = emptyRows(graph.cacheDtype, size);
+      this.feeds[past] = new this.ort.Tensor(graph.cacheDtype, data, dims);
+      if (old && length > 0) this.#write(past, old, before, 0, length);
+    }
+  }
+
+  /** The first `count` of `size` tokens of each head in `from`, to `at` and behind. */
+  #write(past: string, from: Rows, size: number, at: number, count = size): void {
+    const { numHeads, headSize } = this.manifest.architecture;
+    const to = this.feeds[past]!.data as Rows;
+    for (let head = 0; head < this.count * numHeads; head++) {
+      const begin = head * size * headSize;
+      to.set(from.subarray(begin, begin + count * headSize), (head * this.#room + at) * headSize);
+    }
   }
 }
 

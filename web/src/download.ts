@@ -1,6 +1,7 @@
 /** Getting a file: from where it is kept or from the network, as long as it is to be, and checked. */
 
 import { PackageError } from "./errors.js";
+import { fetchLocal } from "./local-files.js";
 import type { BegunFile, FileStore } from "./kept-files.js";
 import { reason } from "./untrusted.js";
 
@@ -176,7 +177,8 @@ export async function get(
   signal?: AbortSignal,
   from = 0,
 ): Promise<Response> {
-  const request = options.fetch ?? ((address, init) => globalThis.fetch(address, init));
+  const request =
+    options.fetch ?? ((address, init) => fetchLocal(address) ?? globalThis.fetch(address, init));
   const init = {
     signal: signal ?? new AbortController().signal,
     ...(from > 0 && { headers: { range: `bytes=${from}-` } }),

@@ -79,8 +79,9 @@ export class Generator {
     const { onProgress: _, signal: __, ...quiet } = options;
     // ONNX Runtime has its own copy of the package, and the one in memory is given up.
     const loadAttention = async (): Promise<Attention> => {
-      const again = await fetchPackage(url, manifest, quiet, runtimeFile("wasm", options));
-      return Attention.load(again, options);
+      const processor = session.provider === "cpu" ? "cpu" : "wasm";
+      const again = await fetchPackage(url, manifest, quiet, runtimeFile(processor, options));
+      return Attention.load(again, processor, options);
     };
     const { defaults, groups } = source;
     return new Generator(manifest, session, tokenizer, defaults, groups, loadAttention);

@@ -12,14 +12,14 @@ type Entry = InferenceSession.ValueMetadata;
 /** A size that must be; null: any, or one that is not fixed. */
 type Sizes = readonly (number | null)[];
 
-/** PackageError if this ONNX Runtime, `version`, is older than the package needs. */
-export function checkVersion({ name, graph }: Manifest, version: string): void {
-  const [major = 0, minor = 0] = numbers(version);
+/** PackageError if `library`, an ONNX Runtime with its version, is older than the package needs. */
+export function checkVersion({ name, graph }: Manifest, library: string): void {
+  const [major = 0, minor = 0] = numbers(library);
   const [leastMajor = 0, leastMinor = 0] = numbers(graph.minOnnxruntime);
   if (major < leastMajor || (major === leastMajor && minor < leastMinor)) {
     throw new PackageError(
-      `${shown(name)} needs ONNX Runtime ${graph.minOnnxruntime} or later, this is ` +
-        `onnxruntime-web ${version}: upgrade it`,
+      `${shown(name)} needs ONNX Runtime ${graph.minOnnxruntime} or later, this is ${library}: ` +
+        "upgrade it",
     );
   }
 }

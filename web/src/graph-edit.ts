@@ -10,20 +10,20 @@ import { bytesOf, fieldOf, fieldsOf, joined, numberField, text, textOf } from ".
 import { UnreadableError } from "./untrusted.js";
 
 const MODEL = { graph: 7 };
-const GRAPH = { node: 1, initializer: 5, output: 12 };
+export const GRAPH = { node: 1, initializer: 5, input: 11, output: 12 };
 const NODE = { output: 2, attribute: 5 };
 const ATTRIBUTE = { name: 1, value: 3, type: 20 };
 const INTEGER = 2; // AttributeProto.INT
 const TENSOR_NAME = 8;
-const VALUE = { name: 1, type: 2, tensor: 1, element: 1 };
+export const VALUE = { name: 1, type: 2, tensor: 1, element: 1 };
 const FLOAT = 1; // TensorProto.FLOAT
 // GroupQueryAttention: its fourth output holds the scores, here those after the softmax.
 const SCORES = 3;
 const AFTER_SOFTMAX = 2;
 
-type Part = readonly Uint8Array[];
+export type Part = readonly Uint8Array[];
 /** What becomes of a field; undefined: it stays as it is. */
-type Change = (field: number, value: Uint8Array) => Part | undefined;
+export type Change = (field: number, value: Uint8Array) => Part | undefined;
 
 /**
  * `content`, with the default of the input `name` taken away. onnxruntime-web neither lists nor
@@ -123,14 +123,18 @@ function layersOf(manifest: Manifest): { key: string; value: string }[] {
   }));
 }
 
-function graphsOf(content: Uint8Array): Uint8Array[] {
+export function graphsOf(content: Uint8Array): Uint8Array[] {
   return [...fieldsOf(content)]
     .filter(([number]) => number === MODEL.graph)
     .map(([, value]) => bytesOf(value));
 }
 
 /** `content` with `change` made to the fields of its graph, and `added` behind them. */
-function changed(content: Uint8Array, change: Change, added: Part = []): Uint8Array<ArrayBuffer> {
+export function changed(
+  content: Uint8Array,
+  change: Change,
+  added: Part = [],
+): Uint8Array<ArrayBuffer> {
   if (graphsOf(content).length !== 1) throw new UnreadableError("it has no graph, or several");
   return joined(
     rewritten(content, (number, value) =>
@@ -142,7 +146,7 @@ function changed(content: Uint8Array, change: Change, added: Part = []): Uint8Ar
 }
 
 /** The bytes of a message, with what `change` makes of its fields. */
-function rewritten(bytes: Uint8Array, change: Change): Uint8Array[] {
+export function rewritten(bytes: Uint8Array, change: Change): Uint8Array[] {
   const parts: Uint8Array[] = [];
   let copied = 0;
   for (const [number, value, begin, end] of fieldsOf(bytes)) {
@@ -155,7 +159,13 @@ function rewritten(bytes: Uint8Array, change: Change): Uint8Array[] {
   return parts;
 }
 
-function nameOf(tensor: Uint8Array): string | undefined {
+export function nameOf(tensor: Uint8Array): string | undefined {
   const found = [...fieldsOf(tensor)].find(([number]) => number === TENSOR_NAME);
+  return found && textOf(found[1]);
+}
+
+/** The name of an input or output. */
+export function nameOfValue(value: Uint8Array): string | undefined {
+  const found = [...fieldsOf(value)].find(([number]) => number === VALUE.name);
   return found && textOf(found[1]);
 }

@@ -36,7 +36,8 @@ const PARTS: Readonly<Record<Message, Readonly<Record<number, Message | Leaf>>>>
   attribute: { 5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse" },
   sparse: { 1: "tensor", 2: "tensor" },
 };
-const NODE = { input: 1, output: 2, operator: 4 };
+const NODE = { input: 1, output: 2, operator: 4, attribute: 5 };
+const ATTRIBUTE = { name: 1, integer: 3 };
 const TENSOR = { dims: 1, type: 2, name: 8, external: 13 };
 const ENTRY = { key: 1, value: 2 };
 const DEPTH = 100; // of messages, as protobuf itself has it
@@ -119,9 +120,26 @@ export function readNode(bytes: Uint8Array): GraphNode {
   return { operator, inputs, outputs };
 }
 
-function readTensor(
+/** The attributes of a node that are integers. */
+export function integersOf(bytes: Uint8Array): ReadonlyMap<string, number> {
+  const integers = new Map<string, number>();
+  for (const [field, value] of fieldsOf(bytes)) {
+    if (field !== NODE.attribute) continue;
+    let name = "";
+    let integer: number | undefined;
+    for (const [inner, content] of fieldsOf(bytesOf(value))) {
+      if (inner === ATTRIBUTE.name) name = textOf(content);
+      else if (inner === ATTRIBUTE.integer && typeof content === "number") integer = content;
+    }
+    if (integer !== undefined) integers.set(name, integer);
+  }
+  return integers;
+}
+
+/** What a tensor is; names of files with weights go into `locations`. */
+export function readTensor(
   bytes: Uint8Array,
-  locations: Set<string>,
+  locations = new Set<string>(),
 ): TensorRecord & { readonly name: string } {
   const dims: number[] = [];
   let name = "";

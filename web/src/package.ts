@@ -69,7 +69,8 @@ async function readManifest(address: string, options: DownloadOptions): Promise<
   const response = await get(address, options, options.signal);
   if (response.status === 404) {
     throw new PackageError(
-      `${address.slice(0, -MANIFEST_FILE.length)} has no ${MANIFEST_FILE} (HTTP 404); ` +
+      `${address.slice(0, -MANIFEST_FILE.length)} has no ${MANIFEST_FILE}` +
+        `${address.startsWith("file:") ? "" : " (HTTP 404)"}; ` +
         "is it a package that gpt2-edge export wrote?",
     );
   }

@@ -5,11 +5,14 @@ import type * as Ort from "onnxruntime-web";
 import type { RemoteFile } from "./download.js";
 import { ProviderError } from "./errors.js";
 import type { Manifest } from "./manifest.js";
-import { shown } from "./untrusted.js";
+import { reason as reasonOf, shown } from "./untrusted.js";
 
-/** An execution provider: "wasm" is the processor. */
-export type Provider = "wasm" | "webgpu";
-export const PROVIDERS: readonly Provider[] = ["wasm", "webgpu"];
+/**
+ * An execution provider: "wasm" is the processor by WebAssembly, "cpu" the processor by Node's
+ * onnxruntime-node.
+ */
+export type Provider = "wasm" | "webgpu" | "cpu";
+export const PROVIDERS: readonly Provider[] = ["wasm", "webgpu", "cpu"];
 
 /** A .wasm file, and what it is for. */
 export interface RuntimeFile extends RemoteFile {
@@ -20,9 +23,9 @@ export type OrtModule = typeof Ort;
 
 export interface RuntimeOptions {
   /**
-   * Threads on the processor. Default: 1 where the page is not cross-origin isolated (browsers
-   * then have no shared memory) and outside of browsers, else half of the logical processors, at
-   * most 4.
+   * Threads on the processor. Default of WebAssembly: 1 where the page is not cross-origin isolated
+   * (browsers then have no shared memory) and outside of browsers, else half of the logical
+   * processors, at most 4; of onnxruntime-node: one for each core.
    */
   threads?: number;
   /**
@@ -31,9 +34,9 @@ export interface RuntimeOptions {
    */
   worker?: boolean;
   /**
-   * On the processor, turn the 4-bit matrices of a portable graph into floats on loading. They then
-   * take 8 times the memory and decode several times as fast, because WebAssembly's kernel for
-   * 4 bits does the same at every step. Default: true where the floats take up to 640 MB.
+   * On WebAssembly, turn matrices in blocks of 4 or 8 bits into floats on loading. They then take up
+   * to 8 times the memory and decode several times as fast, because WebAssembly's kernel for few
+   * bits does the same at every step. Default: true where the floats take up to 640 MB.
    */
   floatWeights?: boolean;
   /** Where onnxruntime-web's .wasm and .mjs files lie, if not beside its script. */
@@ -42,7 +45,7 @@ export interface RuntimeOptions {
    * The .wasm file of each provider: it is then loaded with the package, counted in its progress,
    * compared with its hash and kept like the package's own files.
    */
-  wasmFiles?: Readonly<Partial<Record<Provider, RemoteFile>>>;
+  wasmFiles?: Readonly<Partial<Record<Exclude<Provider, "cpu">, RemoteFile>>>;
 }
 
 const LOG_LEVEL = "fatal"; // errors are thrown, and need not be printed too
@@ -55,6 +58,7 @@ const started = new Map<Provider, { threads: number; worker: boolean; wasmPaths:
 
 /** The .wasm file that `provider` still needs, if it is to come with the package. */
 export function runtimeFile(provider: Provider, { wasmFiles }: RuntimeOptions): RuntimeFile | null {
+  if (provider === "cpu") return null;
   const file = started.has(provider) ? undefined : wasmFiles?.[provider];
   return file ? { provider, ...file } : null;
 }
@@ -65,7 +69,8 @@ export async function loadRuntime(
   options: RuntimeOptions,
   binary: Uint8Array | null = null,
 ): Promise<OrtModule> {
-  const threads = wantedThreads(options.threads);
+  const threads = wantedThreads(options.threads, provider);
+  if (provider === "cpu") return nativeRuntime();
   const wanted = {
     threads,
     worker: provider === "wasm" && (options.worker ?? false) && "document" in globalThis,
@@ -95,14 +100,44 @@ export async function loadRuntime(
   return ort;
 }
 
-/** Whether 4-bit matrices are to become floats on loading; see RuntimeOptions.floatWeights. */
+let native: Promise<OrtModule> | null = null;
+
+/** onnxruntime-node, set up. ProviderError where it is not installed, or this is not Node. */
+function nativeRuntime(): Promise<OrtModule> {
+  native ??= importInNode().then(
+    (ort) => {
+      ort.env.logLevel = LOG_LEVEL;
+      return ort;
+    },
+    (error: unknown) => {
+      native = null; // it may be installed meanwhile
+      throw new ProviderError(
+        `provider cpu is not there (${reasonOf(error)}); it needs Node and the package ` +
+          "onnxruntime-node; use provider wasm or auto",
+        { cause: error },
+      );
+    },
+  );
+  return native;
+}
+
+async function importInNode(): Promise<OrtModule> {
+  if (!globalThis.process?.versions?.node) throw new Error("this is not Node");
+  const { importNative } = await import("#native");
+  return (await importNative()) as OrtModule;
+}
+
+/** Whether matrices are to become floats on loading; see RuntimeOptions.floatWeights. */
 export function wantsFloatWeights(
   { architecture, graph, groups }: Manifest,
   provider: Provider,
   options: RuntimeOptions,
 ): boolean {
-  const isFourBit = groups.some((group) => group.bits === 4);
-  if (provider !== "wasm" || graph.flavour !== "portable" || !isFourBit) return false;
+  // 8 bits by row go through integer products, which are in every flavour what they are.
+  const inBlocks = groups.some(({ bits, blockSize }) => blockSize !== null && bits <= 8);
+  if (provider !== "wasm" || !["fused", "portable"].includes(graph.flavour) || !inBlocks) {
+    return false;
+  }
   const { numLayers, hiddenSize, vocabSize } = architecture;
   // A block's four matrices, with GPT-2's usual inner size, and the table of tokens.
   const weights = 12 * numLayers * hiddenSize ** 2 + vocabSize * hiddenSize;
@@ -121,7 +156,13 @@ export async function providersFor(
   manifest: Manifest,
 ): Promise<ProviderChoice> {
   if (asked === "wasm") return { providers: ["wasm"], reason: null };
+  if (asked === "cpu") {
+    await nativeRuntime();
+    return { providers: ["cpu"], reason: null };
+  }
   if (asked === "auto") {
+    const isNative = await nativeRuntime().catch(() => null);
+    if (isNative) return { providers: ["cpu"], reason: "in Node, onnxruntime-node computes" };
     const reason = whyNotWebGpu(manifest) ?? whyNotAuto(manifest) ?? (await whyNoAdapter(true));
     return { providers: reason === null ? ["webgpu", "wasm"] : ["wasm"], reason };
   }
@@ -168,10 +209,11 @@ function isSoftware({ info }: GPUAdapter): boolean {
   return info.isFallbackAdapter || FALLBACK_ARCHITECTURES.includes(info.architecture);
 }
 
-function wantedThreads(asked: number | undefined): number {
+function wantedThreads(asked: number | undefined, provider: Provider): number {
   if (asked !== undefined && !(Number.isInteger(asked) && asked >= 1)) {
     throw new ProviderError(`threads is ${shown(asked)}; it must be a whole number of at least 1`);
   }
+  if (provider === "cpu") return asked ?? 0; // ONNX Runtime's own choice
   const shared = globalThis.crossOriginIsolated ?? false; // not defined outside of browsers
   if (asked !== undefined && asked > 1 && !shared) {
     const advice =
@@ -179,7 +221,7 @@ function wantedThreads(asked: number | undefined): number {
         ? "the page is not cross-origin isolated; serve it with the headers " +
           "Cross-Origin-Opener-Policy: same-origin and " +
           "Cross-Origin-Embedder-Policy: require-corp, or take 1 thread"
-        : "onnxruntime-web/wasm starts threads in browsers only; take 1 thread";
+        : "onnxruntime-web/wasm starts threads in browsers only; take 1 thread, or provider cpu";
     throw new ProviderError(`threads is ${asked}, but ${advice}`);
   }
   const processors = globalThis.navigator?.hardwareConcurrency ?? 1;

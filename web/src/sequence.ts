@@ -2,7 +2,7 @@
 
 import type { Tensor } from "onnxruntime-web";
 
-import { GrowingCache, type Cache } from "./cache.js";
+import type { Cache } from "./cache.js";
 import type { Rows, Sequence } from "./decode.js";
 import { ContextOverflowError, PackageError } from "./errors.js";
 import type { Manifest } from "./manifest.js";
@@ -140,8 +140,8 @@ export class TokenSequence implements Sequence {
   /** See Sequence. */
   get fork(): ((count: number) => Promise<TokenRows>) | undefined {
     const { session, cache } = this;
-    if (!(cache instanceof GrowingCache) || !session.batches) return undefined;
-    return async (count) => new TokenRows(session, await cache.copied(count), count, this.length);
+    if (!cache.copied || !session.batches) return undefined;
+    return async (count) => new TokenRows(session, await cache.copied!(count), count, this.length);
   }
 
   dispose(): void {
@@ -153,7 +153,7 @@ export class TokenSequence implements Sequence {
 export class TokenRows implements Rows {
   constructor(
     private readonly session: Runner,
-    private readonly cache: GrowingCache,
+    private readonly cache: Cache,
     private readonly count: number,
     private length: number,
   ) {}

@@ -2,11 +2,14 @@
 
 import type { InferenceSession, Tensor } from "onnxruntime-web";
 
-import { cacheNames, GrowingCache, SharedGpuCache, type Cache } from "./cache.js";
+import { AppendedCache, cacheNames, GrowingCache, SharedGpuCache, type Cache } from "./cache.js";
 import { PackageError, ProviderError } from "./errors.js";
 import { checkGraph, checkPositions, checkVersion } from "./graph-check.js";
+import { withFloatWeights } from "./float-weights.js";
 import { withoutDefault } from "./graph-edit.js";
+import { signedWeightsOverflow } from "./int8-overflow.js";
 import type { Manifest } from "./manifest.js";
+import { namingNewRows, withNewRows } from "./new-rows.js";
 import { fileUrl, type Package } from "./package.js";
 import { loadRuntime, wantsFloatWeights, type OrtModule, type Provider } from "./runtime.js";
 import type { ProviderChoice, RuntimeOptions } from "./runtime.js";
@@ -67,15 +70,19 @@ export class Session {
     const { runtime } = source;
     const binary = runtime?.provider === provider ? runtime.binary : null;
     const ort = await loadRuntime(provider, options, binary);
-    checkVersion(manifest, ort.env.versions.web ?? "0");
+    const library = provider === "cpu" ? "onnxruntime-node" : "onnxruntime-web";
+    const version = ort.env.versions[provider === "cpu" ? "node" : "web"] ?? "0";
+    checkVersion(manifest, `${library} ${version}`);
     const onGpu = cacheNames(manifest).map(({ present }) => [present, "gpu-buffer"] as const);
     const floatWeights = wantsFloatWeights(manifest, provider, options);
     const { logitsToKeep } = manifest.graph.names;
+    const appends = provider === "cpu" && manifest.graph.cache === "shared";
     let onnx: InferenceSession;
     try {
       // onnxruntime-web neither lists nor takes an input that has a default.
-      const graph =
-        logitsToKeep === null ? source.graph : withoutDefault(source.graph, logitsToKeep);
+      let graph = logitsToKeep === null ? source.graph : withoutDefault(source.graph, logitsToKeep);
+      if (appends) graph = withNewRows(graph, manifest);
+      if (floatWeights && manifest.graph.flavour === "fused") graph = withFloatWeights(graph);
       onnx = await ort.InferenceSession.create(graph, {
         executionProviders: [provider],
         externalData: [...source.weights].map(([path, data]) => ({ path, data })),
@@ -83,19 +90,20 @@ export class Session {
         logSeverityLevel: FATAL,
         // So constant folding takes the DequantizeLinear of weights, and no fusion does.
         ...(floatWeights && { extra: { session: { disable_quant_qdq: "1" } } }),
+        ...(provider === "cpu" && (await nativeOptions(ort, manifest, options))),
         ...(provider === "webgpu" && { preferredOutputLocation: Object.fromEntries(onGpu) }),
       });
     } catch (error) {
-      const kind = provider === "wasm" ? PackageError : ProviderError;
+      const kind = provider === "webgpu" ? ProviderError : PackageError;
       throw new kind(
-        `${url} cannot be loaded by onnxruntime-web ${ort.env.versions.web} on ${provider}: ` +
-          reasonOf(error),
+        `${url} cannot be loaded by ${library} ${version} on ${provider}: ${reasonOf(error)}`,
         { cause: error },
       );
     }
-    const session = new Session(ort, onnx, manifest, provider, reason);
+    const named = appends ? namingNewRows(manifest) : manifest;
+    const session = new Session(ort, onnx, named, provider, reason);
     try {
-      checkGraph(onnx, manifest, url);
+      checkGraph(onnx, named, url);
       if (!source.positions) await tryPosition(session, url);
       // Only steps tell whether a GPU has what the graph needs, and computes it.
       if (provider === "webgpu") session.#stepLimit = await tryStepLimit(session);
@@ -133,7 +141,7 @@ export class Session {
   get batches(): boolean {
     const { names } = this.manifest.graph;
     const entry = this.onnx.inputMetadata.find(({ name }) => name === names.inputIds);
-    return this.provider === "wasm" && !!entry?.isTensor && typeof entry.shape[0] !== "number";
+    return this.provider !== "webgpu" && !!entry?.isTensor && typeof entry.shape[0] !== "number";
   }
 
   /**
@@ -170,9 +178,11 @@ export class Session {
   }
 
   async #newCache(capacity: number): Promise<Cache> {
-    return this.provider === "webgpu" && this.manifest.graph.cache === "shared"
-      ? SharedGpuCache.make(this.ort, this.manifest, capacity)
-      : new GrowingCache(this.ort, this.manifest);
+    if (this.manifest.graph.cache === "shared") {
+      if (this.provider === "webgpu") return SharedGpuCache.make(this.ort, this.manifest, capacity);
+      if (this.provider === "cpu") return new AppendedCache(this.ort, this.manifest, capacity);
+    }
+    return new GrowingCache(this.ort, this.manifest);
   }
 
   /** Free the graph's memory; nothing can be run afterwards. */
@@ -180,4 +190,18 @@ export class Session {
     await this.#last;
     await this.onnx.release();
   }
+}
+
+/** What a session of onnxruntime-node is made with. */
+async function nativeOptions(
+  ort: OrtModule,
+  { groups }: Manifest,
+  { threads }: RuntimeOptions,
+): Promise<InferenceSession.SessionOptions> {
+  const byRow = groups.some(({ bits, blockSize }) => bits === 8 && blockSize === null);
+  return {
+    ...(threads !== undefined && { intraOpNumThreads: threads }),
+    ...(byRow &&
+      (await signedWeightsOverflow(ort)) && { extra: { session: { x64quantprecision: "1" } } }),
+  };
 }

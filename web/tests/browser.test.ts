@@ -121,6 +121,21 @@ test("without isolation from other sites, several threads are refused in a line"
   await plain.close();
 });
 
+test("the processor of the build for WebGPU, which transformers.js loads, has all operators", async () => {
+  const page = await emptyPage(browser);
+  const inputs = await page.evaluate(async () => {
+    const library = "/node_modules/onnxruntime-web/dist/ort.webgpu.min.mjs";
+    const ort = (await import(library)) as typeof import("onnxruntime-web");
+    ort.env.wasm.numThreads = 1;
+    const graph = await (await fetch("/packages/int4/model.onnx")).arrayBuffer();
+    const options = { executionProviders: ["wasm"] } as const;
+    const session = await ort.InferenceSession.create(new Uint8Array(graph), options);
+    return session.inputNames.length;
+  });
+  assert.ok(inputs > 3);
+  await page.close();
+});
+
 test("WebGPU gives Python's tokens", { timeout: 600_000 }, async (t) => {
   const gpu = await startBrowser(SOFTWARE_WEBGPU);
   try {

@@ -2,24 +2,27 @@
 
 import assert from "node:assert/strict";
 import { execFile, execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
+import { gzipSync } from "node:zlib";
 
+import { build } from "esbuild";
+
+import { installPacked, type Packed } from "./packed.js";
 import { readExpected, serveAll, WEB } from "./support.js";
 
-interface Packed {
-  readonly filename: string;
-  readonly files: { readonly path: string }[];
-}
-
+// Kilobytes, compressed; ONNX Runtime and the tokenizers come on top.
+const PAGE_BUDGET = 30;
+const PACK_BUDGET = 110;
 const PROGRAM = `
-import { Generator, GPT2EdgeError, type GenerationResult } from "@gpt2-edge/web";
+import { Generator, GPT2EdgeError, type GenerationResult, type Provider } from "@gpt2-edge/web";
 
 try {
-  const generator = await Generator.load(process.argv[2]!, { provider: "auto", threads: 1 });
+  const provider = process.argv[4] as Provider | "auto";
+  const generator = await Generator.load(process.argv[2]!, { provider, threads: 1 });
   const stream = generator.stream(process.argv[3]!, { maxNewTokens: 8, ignoreEos: true });
   let text = "";
   for await (const piece of stream) text += piece;
@@ -50,23 +53,7 @@ const run = (command: string, ...args: string[]) =>
 
 before(() => {
   project = mkdtempSync(join(tmpdir(), "gpt2-edge-consumer-"));
-  const options = ["--json", "--pack-destination", project];
-  const said = execFileSync("npm", ["pack", ...options], { cwd: WEB, encoding: "utf8" });
-  [packed] = JSON.parse(said) as [Packed];
-  const installed = join(project, "node_modules/@gpt2-edge/web");
-  mkdirSync(installed, { recursive: true });
-  run("tar", "-xzf", packed.filename, "-C", installed, "--strip-components=1");
-  const { dependencies } = JSON.parse(readFileSync(join(installed, "package.json"), "utf8"));
-  for (const name of [
-    ...Object.keys(dependencies),
-    "onnxruntime-common",
-    "@types",
-    "undici-types",
-  ]) {
-    const link = join(project, "node_modules", name);
-    mkdirSync(dirname(link), { recursive: true });
-    symlinkSync(join(WEB, "node_modules", name), link);
-  }
+  packed = installPacked(project, ["onnxruntime-common", "@types", "undici-types"]);
 });
 after(() => rmSync(project, { recursive: true, force: true }));
 
@@ -85,6 +72,20 @@ test("the package has the module and its types, and nothing of tests or playgrou
   assert.deepEqual(others, []);
 });
 
+test("the module is small: what a page downloads of it, and what npm does", async () => {
+  const { outputFiles } = await build({
+    stdin: { contents: 'export * from "@gpt2-edge/web"', resolveDir: project },
+    external: ["onnxruntime-web", "@huggingface/tokenizers"],
+    bundle: true,
+    minify: true,
+    format: "esm",
+    write: false,
+  });
+  const bundled = gzipSync(outputFiles[0]!.contents).length;
+  assert.ok(bundled < 1024 * PAGE_BUDGET, `${bundled} bytes in a page`);
+  assert.ok(packed.size < 1024 * PACK_BUDGET, `${packed.size} bytes in the archive`);
+});
+
 test("a TypeScript project elsewhere compiles against it and gets Python's tokens", async () => {
   writeFileSync(join(project, "package.json"), '{"type": "module", "private": true}');
   writeFileSync(join(project, "program.mts"), PROGRAM);
@@ -92,8 +93,8 @@ test("a TypeScript project elsewhere compiles against it and gets Python's token
   run(process.execPath, join(WEB, "node_modules/typescript/bin/tsc"), "-p", ".");
   const served = await serveAll();
   const { greedy } = readExpected().packages["int4"]!;
-  const program = async (url: string): Promise<string> => {
-    const args = ["program.mjs", url, greedy.prompt];
+  const program = async (url: string, provider = "auto"): Promise<string> => {
+    const args = ["program.mjs", url, greedy.prompt, provider];
     const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: project });
     return stdout.trim();
   };
@@ -103,6 +104,8 @@ test("a TypeScript project elsewhere compiles against it and gets Python's token
       same: true,
     });
     assert.equal(await program(`${served.url}/packages/nothing`), "PackageError");
+    // onnxruntime-node is not installed there.
+    assert.equal(await program(`${served.url}/packages/int4`, "cpu"), "ProviderError");
   } finally {
     await served.close();
   }

@@ -166,7 +166,7 @@ const CASES: Case[] = [
     "other sizes than the graph's",
     withManifest((m) => (m.architecture.head_size = 32)),
     PackageError,
-    /has "past_key_values.0.key" as \["batch",4,"past",64\], the manifest says \[1,4,null,32\]: other heads or/,
+    /has "past_key_values.0.key" as \["batch_size",4,"past",64\], the manifest says \[1,4,null,32\]: other heads or/,
   ],
   [
     "an input that the graph lacks",
@@ -184,7 +184,7 @@ const CASES: Case[] = [
     "a newer ONNX Runtime",
     withManifest((m) => (m.graph.min_onnxruntime = "99.1")),
     PackageError,
-    /needs ONNX Runtime 99.1 or later, this is onnxruntime-web 1\.\d+/,
+    /needs ONNX Runtime 99.1 or later, this is onnxruntime-node 1\.\d+/,
   ],
   [
     "a flavour for phones",
@@ -205,12 +205,12 @@ const CASES: Case[] = [
     "a provider nobody knows",
     { provider: "cuda" as never },
     ProviderError,
-    /provider "cuda" is not one of auto, wasm, webgpu/,
+    /provider "cuda" is not one of auto, wasm, webgpu, cpu/,
   ],
   ["threads that cannot be", { threads: 0 }, ProviderError, /threads is 0; it must be/],
   [
     "several threads in Node",
-    { threads: 2 },
+    { provider: "wasm", threads: 2 },
     ProviderError,
     /threads is 2, but onnxruntime-web\/wasm starts threads in browsers only; take 1/,
   ],

@@ -141,20 +141,23 @@ for (const name of ["fp32", "int8", "int4", "int8-row"]) {
   });
 }
 
-test("portable int4 becomes floats on loading, unless that is not wanted", async () => {
-  const url = packageUrl("portable");
-  // Long enough for a last bit to differ.
-  const prompt = Array.from({ length: 40 }, (_, i) => (i * 37 + 11) % 8000);
-  const usual = await (await load("portable")).logits(prompt);
-  const apart: number[] = [];
-  for (const floatWeights of [true, false]) {
-    const generator = await Generator.load(url, { floatWeights });
-    const logits = await generator.logits(prompt);
-    apart.push(Math.max(...logits.map((logit, id) => Math.abs(logit - usual[id]!))));
-    await generator.dispose();
-  }
-  // WebAssembly's kernel for 4 bits makes floats of them too, and sums in another order.
-  const [asFloats, asFourBits] = apart;
-  assert.equal(asFloats, 0);
-  assert.ok(asFourBits! > 0 && asFourBits! < 1e-3, `${asFourBits}`);
-});
+for (const name of ["int4", "int8", "portable"]) {
+  test(`${name} becomes floats on loading, unless that is not wanted`, async () => {
+    const url = packageUrl(name);
+    // Long enough for a last bit to differ.
+    const prompt = Array.from({ length: 40 }, (_, i) => (i * 37 + 11) % 8000);
+    const usual = await (await load(name)).logits(prompt);
+    const apart: number[] = [];
+    for (const floatWeights of [true, false]) {
+      const generator = await Generator.load(url, { provider: "wasm", floatWeights });
+      const logits = await generator.logits(prompt);
+      apart.push(Math.max(...logits.map((logit, id) => Math.abs(logit - usual[id]!))));
+      assert.deepEqual(await generator.selfTest(), []);
+      await generator.dispose();
+    }
+    // WebAssembly's kernel for few bits makes floats of them too, and sums in another order.
+    const [asFloats, asBits] = apart;
+    assert.equal(asFloats, 0);
+    assert.ok(asBits! > 0 && asBits! < 1e-3, `${asBits}`);
+  });
+}

@@ -7,6 +7,7 @@ import type { AddressInfo } from "node:net";
 import { after, before, test } from "node:test";
 
 import { DEFAULTS } from "../src/config.js";
+import { withFloatWeights } from "../src/float-weights.js";
 import { attentive, withoutDefault } from "../src/graph-edit.js";
 import { readGraphFile } from "../src/graph-file.js";
 import { GenerationError, Generator, GPT2EdgeError, PackageError } from "../src/index.js";
@@ -43,7 +44,7 @@ test("weights lie in whatever files the graph names, hashed as all others", asyn
 
 test("weights that are not listed, or lie elsewhere, are refused by name", async () => {
   for (const name of ["renamed", "external"]) {
-    const file = name === "renamed" ? "weights.bin" : "model.onnx.data";
+    const file = name === "renamed" ? "weights.bin" : "model.onnx_data";
     const memory = inMemory(name, (manifest) => delete manifest.files[file]);
     await refuses(memory, new RegExp(`has weights in "${file}", which the manifest does not list`));
     assert.ok(!memory.asked.includes(file));
@@ -73,6 +74,7 @@ test("a graph cut anywhere is no graph, and reading it ends", () => {
     for (let flips = draw(4); flips > 0; flips--) changed[draw(changed.length)] = draw(256);
     try {
       readGraphFile(changed, "position_ids");
+      withFloatWeights(changed);
       attentive(withoutDefault(changed, "logits_to_keep"), good.manifest);
     } catch (error) {
       assert.ok(error instanceof UnreadableError, `${error}`);

@@ -29,6 +29,9 @@ from gpt2_edge.measure.score import score_tokens
 from gpt2_edge.sampling import SplitMix64, candidates, largest, make_chooser, top_p_truncation
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests"))
+from helpers import random_config, write_random_checkpoint  # noqa: E402
+
 SAMPLE = ROOT / "models" / "sample"
 TOKENS = 60
 SEEDS = 150
@@ -80,8 +83,8 @@ PACKAGES: dict[str, tuple[str, ...]] = {
 }
 
 
-def export(folder: Path, options: Sequence[str]) -> None:
-    command = (sys.executable, "-m", "gpt2_edge", "export", str(SAMPLE), "-o", str(folder))
+def export(folder: Path, options: Sequence[str], checkpoint: Path = SAMPLE) -> None:
+    command = (sys.executable, "-m", "gpt2_edge", "export", str(checkpoint), "-o", str(folder))
     subprocess.run((*command, *options, "--no-report", "--force"), check=True)
 
 
@@ -337,6 +340,25 @@ def _attend(package: Path, *arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout
 
 
+# Random models with blocks that are not full, padded heads, a table in 4 bits, a head that is a
+# matrix of its own.
+ODD: dict[str, tuple[str, dict[str, Any]]] = {
+    "odd-int4": ("int4", {"n_embd": 100, "n_head": 4}),
+    "odd-int8": ("int8", {"n_embd": 48, "n_head": 2, "n_inner": 72}),
+    "odd-int4-small": ("int4-small", {"n_embd": 100, "n_head": 4}),
+    "odd-untied": ("int4", {"tie_word_embeddings": False}),
+}
+
+
+def odd_packages(out: Path) -> None:
+    for name, (recipe, config) in ODD.items():
+        checkpoint = out / f"{name}-checkpoint"
+        shutil.rmtree(checkpoint, ignore_errors=True)
+        write_random_checkpoint(checkpoint, random_config(**config))
+        options = ("--recipe", recipe, "--no-calibration", "--no-tokenizer")
+        export(out / name, options, checkpoint)
+
+
 def main() -> None:
     out = Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
@@ -344,11 +366,12 @@ def main() -> None:
     for name, options in PACKAGES.items():
         export(out / name, options)
     # As large models are written: the weights in a file of their own.
-    changed(out / "int4", out / "external", no_change, "model.onnx.data")
+    changed(out / "int4", out / "external", no_change, "model.onnx_data")
     changed(out / "int4", out / "renamed", no_change, "weights.bin")
     changed(out / "int4", out / "no-numbers", without_numbers)
     changed(out / "int4", out / "hidden-positions", with_hidden_positions)
     attention_pages(out / "int4", out)
+    odd_packages(out)
     packages: dict[str, dict[str, Any]] = {
         name: expected(out / name) for name in PACKAGES if name != "static"
     }

@@ -6,7 +6,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { after, before } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { Generator, type GPT2EdgeError, type LoadOptions } from "../src/index.js";
+import { Generator, type GPT2EdgeError, type LoadOptions, type Provider } from "../src/index.js";
 import { serve, type Served } from "../scripts/static-server.js";
 
 export const WEB = fileURLToPath(new URL("../..", import.meta.url));
@@ -61,8 +61,8 @@ export function spec<T>(name: string): T {
   return JSON.parse(readFileSync(`${ROOT}spec/${name}.json`, "utf8")) as T;
 }
 
-/** The packages, served while the tests of a file run; each is loaded once. */
-export function loading(): {
+/** The packages, served while the tests of a file run; each is loaded once, with `provider`. */
+export function loading(provider: Provider = "wasm"): {
   load(name: string): Promise<Generator>;
   packageUrl(name: string): string;
 } {
@@ -74,7 +74,7 @@ export function loading(): {
   after(() => served.close());
   const packageUrl = (name: string): string => `${served.url}/packages/${name}`;
   const load = (name: string): Promise<Generator> => {
-    const known = loaded.get(name) ?? Generator.load(packageUrl(name), { threads: 1 });
+    const known = loaded.get(name) ?? Generator.load(packageUrl(name), { provider, threads: 1 });
     loaded.set(name, known);
     return known;
   };
@@ -126,7 +126,7 @@ export function inMemory(
     // A copy: tests change what they get.
     return content ? new Response(content.slice()) : new Response("", { status: 404 });
   };
-  return { options: { fetch, threads: 1 }, asked };
+  return { options: { fetch, threads: 1, provider: "wasm" }, asked };
 }
 
 /** Asserts that `error` is of `kind`, in one printable line of bounded length. */

@@ -99,7 +99,7 @@ def write_graph(
             )
         if flavour == "portable":
             StandardGraph(builder, weights, StandardLinear(builder, weights, recipe)).build()
-            builder.save("gpt2", __version__, one_file=True)
+            builder.save("gpt2", __version__)
             return Graph(
                 file=MODEL_FILE,
                 cache="concat",

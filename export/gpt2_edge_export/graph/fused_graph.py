@@ -15,6 +15,7 @@ from onnx import TensorProto
 
 from gpt2_edge.errors import ExportError
 from gpt2_edge.files.manifest import GraphNames
+from gpt2_edge_export.graph.embedding import rows_of_blocks, rows_of_bytes
 from gpt2_edge_export.graph.linear import LinearOperators
 from gpt2_edge_export.graph.onnx_builder import MICROSOFT, OnnxBuilder
 from gpt2_edge_export.graph.operators import takes_bias, write_activation
@@ -85,25 +86,27 @@ class _FusedGraph:
     def _inputs(self) -> tuple[str, str, tuple[str, str]]:
         """Declare all inputs and the cache outputs; the operator's lengths come from the mask."""
         add, config = self.builder.input, self.config
-        input_ids = add(NAMES.input_ids, np.int64, ["batch", "seq"])
-        mask = add(NAMES.attention_mask, np.int64, ["batch", "total"])
+        # The name by which transformers.js knows this size of an empty cache; others become 0.
+        batch = "batch_size"
+        input_ids = add(NAMES.input_ids, np.int64, [batch, "seq"])
+        mask = add(NAMES.attention_mask, np.int64, [batch, "total"])
         assert NAMES.position_ids
         assert NAMES.logits_to_keep
-        position_ids = add(NAMES.position_ids, np.int64, ["batch", "seq"])
+        position_ids = add(NAMES.position_ids, np.int64, [batch, "seq"])
         # Declared as they are by default, one position: onnxruntime-genai reads that and allocates
         # no more. A client that sets logits_to_keep gets as many as it asks for.
-        self.builder.output(NAMES.logits, np.float32, ["batch", 1, config.vocab_size])
+        self.builder.output(NAMES.logits, np.float32, [batch, 1, config.vocab_size])
         for layer in range(config.n_layer):
             heads = (config.n_head, self.head_size)
             for past, present in (
                 (NAMES.past_key, NAMES.present_key),
                 (NAMES.past_value, NAMES.present_value),
             ):
-                add(past.format(i=layer), self.cache_dtype, ["batch", heads[0], "past", heads[1]])
+                add(past.format(i=layer), self.cache_dtype, [batch, heads[0], "past", heads[1]])
                 self.builder.output(
                     present.format(i=layer),
                     self.cache_dtype,
-                    ["batch", heads[0], "present", heads[1]],
+                    [batch, heads[0], "present", heads[1]],
                 )
         # An initializer that is also an input has a default: clients that do not know it get the
         # last position's logits.
@@ -130,23 +133,12 @@ class _FusedGraph:
             table = self.linear.floats("wte.weight")
             return self.builder.node("Gather", [table, input_ids], "tokens")
         packed, scales = self.linear.packed("wte.weight", form)
-        # The head's MatMulNBits reads [V, blocks, bytes]; the embedding reads the same bytes as
-        # rows, so that the table is stored once.
-        rows = self.builder.node(
-            "Reshape",
-            [packed, self.builder.weight("table_shape", np.array([config.vocab_size, -1]))],
-            "wte.rows",
-        )
-        tokens = self.builder.node(
-            "GatherBlockQuantized",
-            [rows, input_ids, scales],
-            "tokens",
-            domain=MICROSOFT,
-            bits=form.bits,
-            block_size=form.block_size,
-            gather_axis=0,
-            quantize_axis=1,
-        )
+        if form.bits == 8 and not self.halves:
+            tokens = rows_of_bytes(self.builder, packed, scales, input_ids)
+        else:
+            tokens = rows_of_blocks(
+                self.builder, packed, scales, input_ids, form, config.vocab_size
+            )
         if not form.divides(config.n_embd):
             constant = self.builder.weight
             tokens = self.builder.node(

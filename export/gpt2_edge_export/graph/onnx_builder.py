@@ -15,12 +15,10 @@ from onnx import TensorProto, helper, numpy_helper
 OPSET = 21
 IR_VERSION = 10  # what ONNX Runtime 1.23, the oldest supported, reads
 MODEL_FILE = "model.onnx"
-DATA_FILE = "model.onnx.data"
+DATA_FILE = "model.onnx_data"  # the name that optimum writes and transformers.js looks for
 # Weights up to this size are put into model.onnx itself: one file is easier to ship. Larger ones
 # load faster memory-mapped, without a copy of what is read as it is (docs/ARCHITECTURE.md).
 EMBED_LIMIT = 32 << 20
-# Of graphs for readers that look for one file, such as transformers.js; protobuf ends at 2 GB.
-ONE_FILE_LIMIT = 256 << 20
 # Weights smaller than this (shape constants, biases of tiny models) never leave the graph.
 _INLINE_BYTES = 1024
 _ALIGNMENT = 4096  # of external tensors, so that they can be memory-mapped page by page
@@ -126,12 +124,11 @@ class OnnxBuilder:
         file: str = MODEL_FILE,
         *,
         embed: bool = True,
-        one_file: bool = False,
     ) -> list[str]:
         """Write `file`, and DATA_FILE where the weights are too large to be put into it.
 
-        embed: False leaves the weights in DATA_FILE whatever their size. one_file: larger weights
-        than otherwise are put into the graph. Returns the names of the files written.
+        embed: False leaves the weights in DATA_FILE whatever their size. Returns the names of the
+        files written.
         """
         self._data.flush()
         used = {name for node in self._nodes for name in node.input}
@@ -150,8 +147,7 @@ class OnnxBuilder:
             producer_version=producer_version,
         )
         data_path = self._folder / DATA_FILE
-        limit = ONE_FILE_LIMIT if one_file else EMBED_LIMIT
-        embedded = embed and data_path.stat().st_size <= limit
+        embedded = embed and data_path.stat().st_size <= EMBED_LIMIT
         if embedded:
             self._data.close()
             onnx.load_external_data_for_model(model, str(self._folder))

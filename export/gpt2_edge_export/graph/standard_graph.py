@@ -87,7 +87,7 @@ class StandardGraph:
         names, config, static = self._names, self._config, self._static
         add, output = self._builder.input, self._builder.output
         assert names.position_ids
-        batch: str | int = 1 if static else "batch"
+        batch: str | int = 1 if static else "batch_size"  # see fused_graph.py
         tokens: str | int = static.tokens if static else "seq"
         # NNAPI and Core ML take indices of 32 bits only.
         kind = np.int32 if static else np.int64
@@ -97,7 +97,7 @@ class StandardGraph:
             bias_shape = [1, 1, static.tokens, static.past + static.tokens]
             bias = add(names.attention_mask, np.float32, bias_shape)
         else:
-            mask = add(names.attention_mask, np.int64, ["batch", "total"])
+            mask = add(names.attention_mask, np.int64, [batch, "total"])
         if not static or static.head:
             output(names.logits, np.float32, [batch, 1, config.vocab_size])
         head = (config.n_head, self._head_size)

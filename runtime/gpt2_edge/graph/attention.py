@@ -91,7 +91,7 @@ class AttentionGraph:
         finally:
             if self._verify:  # a wrong hash is the better message
                 files.check_hashes(read)
-        options = session_options(self._threads)
+        options = session_options(self._threads, beside=True)
         # Without it a run's memory, which grows with the square of the text, goes back at its end.
         options.enable_cpu_mem_arena = False
         options.add_session_config_entry(

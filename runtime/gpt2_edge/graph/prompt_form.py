@@ -134,7 +134,7 @@ def _fits(stored: Stored) -> bool:
 
 
 def _session(folder: Path, threads: int | None) -> ort.InferenceSession:
-    return load_form(folder, session_options(threads))
+    return load_form(folder, session_options(threads, beside=True))
 
 
 def _loaded(package: Package, session: ort.InferenceSession) -> LoadedGraph:
@@ -148,7 +148,9 @@ def _loaded(package: Package, session: ort.InferenceSession) -> LoadedGraph:
 def _compared(package: Package, files: PackageFiles, folder: Path, least_gain: float) -> str:
     """Why the graph in `folder` is not to be used, it is no faster or wrong; empty if it is."""
     own = ort.InferenceSession(
-        files.source(package.manifest.graph.file), session_options(None), providers=[CPU]
+        files.source(package.manifest.graph.file),
+        session_options(None, beside=True),
+        providers=[CPU],
     )
     architecture = package.manifest.architecture
     tokens = min(_TRIED_TOKENS, architecture.context_length)

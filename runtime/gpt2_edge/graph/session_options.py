@@ -15,17 +15,31 @@ from gpt2_edge.untrusted import shown
 # Or one for each processor of a larger machine. Far more than there are processors only wait for
 # each other: 256 on two take half a minute to load the sample.
 _MOST_THREADS = 64
+# Microseconds that a thread waits in a loop for work before it sleeps: longer than Python takes
+# between two steps. ONNX Runtime's own measure is a number of rounds, which keeps a processor busy
+# for 16 ms to half a second after the last token, as long as its instruction for a pause takes
+# (its PR 27916; earlier versions know no other).
+_SPIN_MICROSECONDS = 2000
 _FATAL_ONLY = 4  # errors come as exceptions, whose words end in ours
 
 
-def session_options(threads: int | None, prepack: bool = True) -> ort.SessionOptions:
-    """threads: of the CPU, None for one per physical core. prepack: see Session."""
+def session_options(
+    threads: int | None, prepack: bool = True, beside: bool = False
+) -> ort.SessionOptions:
+    """threads: of the CPU, None for one per physical core. prepack: see Session.
+
+    beside: the session runs now and then, beside one that makes tokens. Its threads sleep as soon
+    as it has run: in their loops they would take a processor from the other one's.
+    """
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
     options.intra_op_num_threads = threads or 0  # 0: one for each physical core
     options.enable_mem_pattern = False  # plans memory per input shape; ours change every step
     for key, value in config_entries().items():
         options.add_session_config_entry(key, value)
+    options.add_session_config_entry("session.intra_op.spin_duration_us", str(_SPIN_MICROSECONDS))
+    if beside:
+        options.add_session_config_entry("session.force_spinning_stop", "1")
     if not prepack:
         options.add_session_config_entry("session.disable_prepacking", "1")
     return options

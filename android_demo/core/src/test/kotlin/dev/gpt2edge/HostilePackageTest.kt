@@ -92,8 +92,8 @@ class HostilePackageTest {
         changeManifest { it["files"].changeable().remove("weights.bin") }
         assertContains(problem(), "has weights in 'weights.bin', which the manifest does not list")
         use("large")
-        changeManifest { it["files"].changeable().remove("model.onnx.data") }
-        assertContains(problem(verify = false), "'model.onnx.data', which the manifest does not list")
+        changeManifest { it["files"].changeable().remove("model.onnx_data") }
+        assertContains(problem(verify = false), "'model.onnx_data', which the manifest does not list")
     }
 
     @Test
