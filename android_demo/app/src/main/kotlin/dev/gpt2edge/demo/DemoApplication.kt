@@ -7,6 +7,7 @@ import java.io.File
 /** Holds the model, which outlives activities: a text goes on while the screen turns or is left. */
 class DemoApplication : Application() {
     private var model: WritingModel? = null
+    private var leaving: WritingModel? = null
 
     override fun onCreate() {
         super.onCreate()
@@ -25,6 +26,7 @@ class DemoApplication : Application() {
     /** The screen is gone for good: the model goes too. */
     fun forgetModel() {
         model?.close()
+        leaving = model ?: leaving
         model = null
     }
 
@@ -36,6 +38,7 @@ class DemoApplication : Application() {
             { bundledPackage(assets) },
             saved,
             getString(R.string.first_text),
+            leaving.also { leaving = null },
         )
 
     private companion object {

@@ -16,6 +16,7 @@ class MainActivity : Activity() {
     private lateinit var model: WritingModel
     private lateinit var pages: List<Page>
     private var tab = R.id.tab_write
+    private var goesOn = false // without the screen, under the service, which then forgets the model
 
     override fun onCreate(savedInstanceState: Bundle?) {
         super.onCreate(savedInstanceState)
@@ -46,7 +47,7 @@ class MainActivity : Activity() {
 
     override fun onPause() {
         super.onPause()
-        if (WritingService.isBusy(model.state)) WritingService.start(this)
+        goesOn = !isChangingConfigurations && WritingService.isBusy(model.state) && WritingService.start(this)
     }
 
     override fun onSaveInstanceState(outState: Bundle) {
@@ -64,8 +65,8 @@ class MainActivity : Activity() {
     override fun onDestroy() {
         super.onDestroy()
         model.screen = null
-        val goesOn = WritingService.isBusy(model.state) // its service forgets the model when that is done
-        if (!isChangingConfigurations && !goesOn) (application as DemoApplication).forgetModel()
+        val serviceForgets = goesOn && WritingService.isBusy(model.state)
+        if (!isChangingConfigurations && !serviceForgets) (application as DemoApplication).forgetModel()
     }
 
     @Deprecated("The platform's way for an activity without AndroidX")

@@ -56,8 +56,8 @@ data class Settings(
         private const val LENGTH = 128
 
         /** Of what [value] gives for each name; null without the oldest ones. Versions before had fewer. */
-        fun of(value: (String) -> String?): Settings? =
-            Settings(
+        fun of(value: (String) -> String?): Settings? {
+            return Settings(
                 value("temperature") ?: return null,
                 value("topK") ?: return null,
                 value("topP").orEmpty(),
@@ -65,6 +65,7 @@ data class Settings(
                 value("length") ?: return null,
                 value("repetitionPenalty").orEmpty(),
             )
+        }
 
         /**
          * What stands on the screen for a package whose own settings are [own], where the user has

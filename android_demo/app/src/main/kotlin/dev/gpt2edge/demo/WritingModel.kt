@@ -11,6 +11,7 @@ class WritingModel(
     private val findBundled: () -> BundledPackage?,
     private val restored: SavedState? = null,
     private val firstText: String = "",
+    private var before: WritingModel? = null,
 ) : PackagesModel(device, store, restored?.text.orEmpty()) {
     private var history = TextHistory(state.text)
     private var revision = 0L
@@ -21,6 +22,8 @@ class WritingModel(
     /** Finds the text that was kept, installs the bundled package if need be, loads the one used last. */
     fun start() =
         work(Work.LOADING) {
+            before?.awaitClosed(CLOSES) // it may still be saving its text or removing half a copy
+            before = null
             val saved = SavedState.newer(restored, stateFile.read())
             onScreen { restore(saved) }
             store.clean()
@@ -213,6 +216,7 @@ class WritingModel(
     }
 
     private companion object {
+        const val CLOSES = 30L // seconds
         const val OPTIONS = 10
         const val SUGGESTIONS = 3
         const val TYPING_PAUSE = 400L // milliseconds

@@ -15,8 +15,9 @@ class WritingService : Service() {
 
     override fun onStartCommand(intent: Intent?, flags: Int, startId: Int): Int {
         running = this
-        startForeground(NOTIFICATION, notification()) // of the type that the manifest gives it
         val model = (application as DemoApplication).current()
+        // Of the type that the manifest gives it.
+        startForeground(NOTIFICATION, notification(isImport = model?.state?.work == Work.IMPORTING))
         if (intent?.action == STOP) model?.stop()
         // It may have ended between the request to start this and now.
         if (model == null || !isBusy(model.state)) stopSelf()
@@ -30,7 +31,7 @@ class WritingService : Service() {
         if (application.current()?.screen == null) application.forgetModel() // nobody looks any more
     }
 
-    private fun notification(): Notification {
+    private fun notification(isImport: Boolean): Notification {
         val manager = getSystemService(Context.NOTIFICATION_SERVICE) as NotificationManager
         manager.createNotificationChannel(
             NotificationChannel(CHANNEL, getString(R.string.channel), NotificationManager.IMPORTANCE_LOW)
@@ -40,7 +41,7 @@ class WritingService : Service() {
             PendingIntent.getService(this, 1, Intent(this, javaClass).setAction(STOP), PendingIntent.FLAG_IMMUTABLE)
         return Notification.Builder(this, CHANNEL)
             .setSmallIcon(R.drawable.icon_monochrome)
-            .setContentTitle(getString(R.string.going_on))
+            .setContentTitle(getString(if (isImport) R.string.import_going_on else R.string.going_on))
             .setContentIntent(open)
             .setOngoing(true)
             .addAction(Notification.Action.Builder(null, getString(R.string.stop), stop).build())
@@ -58,9 +59,12 @@ class WritingService : Service() {
 
         fun isBusy(state: ScreenState) = state.work == Work.WRITING || state.work == Work.IMPORTING
 
-        /** From an activity that is still in front: behind it Android allows no start. */
-        fun start(context: Context) {
-            context.startForegroundService(Intent(context, WritingService::class.java))
-        }
+        /** From an activity that is still in front: behind another Android may allow no start, and this is false. */
+        fun start(context: Context): Boolean =
+            try {
+                context.startForegroundService(Intent(context, WritingService::class.java)) != null
+            } catch (error: IllegalStateException) {
+                false
+            }
     }
 }
