@@ -16,6 +16,7 @@ class MainActivity : Activity() {
     private lateinit var model: WritingModel
     private lateinit var pages: List<Page>
     private var tab = R.id.tab_write
+    private var asked: String? = null // the text that was last handed to reading
     private var goesOn = false // without the screen, under the service, which then forgets the model
 
     override fun onCreate(savedInstanceState: Bundle?) {
@@ -106,7 +107,15 @@ class MainActivity : Activity() {
             findViewById<View>(page.view).visibility = if (id == next) View.VISIBLE else View.GONE
         }
         findViewById<TextView>(R.id.title).setText(TABS.getValue(next).title)
-        if (next == R.id.tab_read) model.read()
+        asked = null
+        readIfShown(model.state)
+    }
+
+    /** Once for a text: one that cannot be read is not tried again and again. */
+    private fun readIfShown(state: ScreenState) {
+        if (tab != R.id.tab_read || !state.canWrite || state.reading != null || asked == state.text) return
+        asked = state.text
+        model.read()
     }
 
     private fun render(state: ScreenState) {
@@ -120,6 +129,7 @@ class MainActivity : Activity() {
         if (line.text.toString() != words.orEmpty()) line.text = words
         line.setTextColor(getColor(if (state.message?.isError == true) R.color.error else R.color.on_surface_variant))
         line.visibility = if (words == null) View.GONE else View.VISIBLE
+        readIfShown(state)
     }
 
     /** The window goes under the system's bars; what is in it stays clear of them and of the keyboard. */

@@ -1,5 +1,6 @@
 package dev.gpt2edge.demo
 
+import android.content.res.Resources
 import android.graphics.Rect
 import android.view.View
 import android.view.ViewGroup
@@ -66,7 +67,7 @@ class LayoutTest {
         val (english, german) = listOf("en", "de").map { language ->
             org.robolectric.RuntimeEnvironment.setQualifiers("+$language")
             val resources = org.robolectric.RuntimeEnvironment.getApplication().resources
-            R.string::class.java.fields.associate { it.name to resources.getString(it.getInt(null)) }
+            stringIds(resources).associate { resources.getResourceEntryName(it) to resources.getString(it) }
         }
         assertTrue(english.size > 100)
         val places = Regex("%[0-9]\\$[sd]|%%")
@@ -78,6 +79,12 @@ class LayoutTest {
             assertEquals("$name: $other", isSame, words == other)
         }
     }
+
+    /** All of them, without R's fields: R8 leaves only constants of those. */
+    private fun stringIds(resources: Resources): List<Int> =
+        generateSequence(R.string.app_name and -0x10000) { it + 1 }
+            .takeWhile { runCatching { resources.getResourceEntryName(it) }.isSuccess }
+            .toList()
 }
 
 internal fun Screen.layOut() {

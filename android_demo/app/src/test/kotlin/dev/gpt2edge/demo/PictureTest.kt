@@ -54,6 +54,11 @@ class PictureTest {
         fun draw(page: String) {
             faults += Picture(screen, "$name-$page").faults().map { "$page: $it" }
         }
+        screen.type(R.id.text, TEXT.substringBeforeLast(" "))
+        screen.until("options") { screen.model().state.options.isNotEmpty() }
+        screen.press(R.id.tab_next)
+        draw("next")
+        screen.press(R.id.tab_write)
         screen.type(R.id.text, TEXT)
         screen.settings(temperature = "0.9", topK = "40", seed = "3", length = "40")
         screen.press(R.id.suggest)
@@ -64,9 +69,7 @@ class PictureTest {
         screen.until("writing") { screen.text.length > TEXT.length + 60 }
         draw("writing")
         screen.stop()
-        screen.untilReady().untilOptions()
-        screen.press(R.id.tab_next)
-        draw("next")
+        screen.untilReady()
         screen.press(R.id.tab_read)
         screen.until("read") { screen.model().state.reading != null && screen.model().state.work == null }
         draw("read")

@@ -53,12 +53,19 @@ class Picture(private val screen: Screen, name: String) {
         if (view !is EditText && layout.height > height + 1) wrong += "${nameOf(view)} is cut off: ${layout.height} of $height"
         for (line in 0 until layout.lineCount) {
             if (layout.getEllipsisCount(line) > 0) wrong += "${nameOf(view)} ends in an ellipsis"
-            if (layout.getLineWidth(line) > width + 1) wrong += "${nameOf(view)} is wider than its place"
+            if (layout.getLineMax(line) > width + 1) wrong += "${nameOf(view)} is wider than its place"
             val end = layout.getLineEnd(line)
-            if (end in 1 until view.text.length && view.text[end - 1].isLetter() && view.text[end].isLetter()) {
+            if (breaksWord(view.text, end)) {
                 wrong += "${nameOf(view)} breaks a word: …${view.text.substring(maxOf(0, end - 8), end)}|${view.text[end]}"
             }
         }
+    }
+
+    /** Paths are no words: they may break anywhere. */
+    private fun breaksWord(text: CharSequence, end: Int): Boolean {
+        if (end !in 1 until text.length || !text[end - 1].isLetter() || !text[end].isLetter()) return false
+        val around = text.substring(0, end).takeLastWhile { !it.isWhitespace() } + text.substring(end).takeWhile { !it.isWhitespace() }
+        return '/' !in around
     }
 
     /** Of text that can be acted on, measured in the picture: the background is the colour there is most of. */

@@ -174,6 +174,14 @@ class WritingTest {
     }
 
     @Test
+    fun `a page of reading that is opened before the model is loaded fills by itself`() {
+        val screen = Screen()
+        screen.press(R.id.tab_read)
+        screen.until("read") { screen.model().state.reading != null }
+        assertEquals("It was", screen.view<TextView>(R.id.reading).text.toString())
+    }
+
+    @Test
     fun `the text is copied and shared`() {
         val screen = Screen().untilReady()
         screen.press(R.id.copy)
