@@ -72,10 +72,10 @@ sed -e '/tools:node="remove"/d' \
   "$main/AndroidManifest.xml" >"$work/AndroidManifest.xml"
 # Debian's aapt2 does not know a service's <property> yet, hence --warn-manifest-validation.
 # aapt2 warns of parts of the framework's jar that are newer than itself or compressed.
-quietly() { "$@" 2> >(grep -v -e 'Unknown chunk type' -e 'resources.arsc in APK' >&2); }
+quietly() { "$@" 2> >(grep -v -e 'Unknown chunk type' -e 'resources.arsc in APK' -e 'unexpected element <property>' >&2); }
 aapt2 compile --dir "$main/res" -o "$work/resources.zip"
 quietly aapt2 link -o "$work/resources.apk" -I "$ANDROID_LATEST_JAR" \
-  --manifest "$work/AndroidManifest.xml" --java "$work/gen" --proguard "$work/entries.pro" -A "$build/assets" -0 onnx \
+  --manifest "$work/AndroidManifest.xml" --java "$work/gen" -A "$build/assets" -0 onnx \
   --min-sdk-version "$MIN_SDK" --target-sdk-version "$TARGET_SDK" \
   --version-code "$VERSION_CODE" --version-name "$VERSION_NAME" --debug-mode --warn-manifest-validation \
   "$work/resources.zip"
@@ -87,11 +87,28 @@ echo "compiling core and app" >&2
 kotlinc -jvm-target 1.8 -Xjdk-release=8 -Werror -module-name app -cp "$class_path" -d "$work/classes" \
   core/src/main/kotlin "$main/kotlin"
 (cd "$work/classes" && zip -q -r -X "$work/app.jar" . -i '*.class')
-unzip -q -o "$onnxruntime_classes" 'ai/*' -d "$work/onnxruntime"
-(cd "$work/onnxruntime" && zip -q -r -X "$work/onnxruntime.jar" .) # without META-INF, whose rules are for others
-echo "shrinking and dexing" >&2
-r8 "$work/dex.zip" "$work/entries.pro" -- "$work/app.jar" "$KOTLIN_STDLIB" "$work/onnxruntime.jar"
-unzip -q "$work/dex.zip" 'classes*.dex' -d "$work/apk"
+java_home=$(dirname "$(dirname "$(readlink -f "$(command -v javac)")")") # java.lang for D8
+dex() { # jar, zip of classes.dex, further arguments of D8
+  d8 --min-api "$MIN_SDK" --lib "$java_home" --lib "$ANDROID_OLDEST_JAR" --output "$2" "${@:3}" "$1"
+}
+echo "dexing" >&2
+dex "$work/app.jar" "$work/dex/app.zip" --debug --classpath "$KOTLIN_STDLIB" --classpath "$onnxruntime_classes"
+# Libraries do not change: they are dexed once.
+library_dex() { # jar
+  local cached
+  cached=$TOOLS/dex/$(sha256sum "$1" | cut -c1-16)-$R8_VERSION-$MIN_SDK.zip
+  if [[ ! -f $cached ]]; then
+    dex "$1" "$cached.new.zip" --release
+    mv "$cached.new.zip" "$cached"
+  fi
+  echo "$cached"
+}
+n=1
+for dexed in "$work/dex/app.zip" "$(library_dex "$KOTLIN_STDLIB")" "$(library_dex "$onnxruntime_classes")"; do
+  [[ $(unzip -Z1 "$dexed") == classes.dex ]] || { echo "$dexed: more than one DEX file" >&2; exit 1; }
+  unzip -p "$dexed" classes.dex >"$work/apk/classes$([[ $n == 1 ]] || echo $n).dex"
+  n=$((n + 1))
+done
 
 # ---- The APK. What the core reads through its class loader lies in the APK's root.
 mkdir -p "$work/apk/dev/gpt2edge"
@@ -118,5 +135,6 @@ for abi in "${abis[@]}"; do
   pack "$build/gpt2-edge-demo-$abi.apk" "${others[@]}"
 done
 pack "$apk"
+rm -rf "$work/packed"
 echo "$wanted" >"$build/apk.complete"
 echo "built in $((SECONDS - started)) s"

@@ -1,10 +1,7 @@
 #!/usr/bin/env bash
-# Tests the application on Android's own framework: R8's DEX of it is translated to class files, and
-# Robolectric runs them with the APK's manifest, resources and assets on Android 8 and 14, with ONNX
-# Runtime's jar for this machine.
-#
-# The DEX keeps what the tests call, besides what the APK's has. The APK's own, with nothing more in it,
-# is run by SmokeTest, which is in Java and touches the framework only.
+# Tests the application on Android's own framework: its DEX, manifest, resources and assets are read
+# back out of the APK, the DEX is translated to class files, and Robolectric runs them on Android 8 and
+# 14 with ONNX Runtime's jar for this machine.
 #
 #   PYTHON=.venv/bin/python android_demo/test-app.sh [classes of app/src/test, as ImportTest]
 #
@@ -43,16 +40,15 @@ test=$PWD/build/test
 mkdir -p "$test"
 exec 8>"$test/lock"
 flock 8
-wanted=$(cat <(sha256sum "$apk" tools/*.py tools/*.sh tools/*versions.env test-app.sh) \
-  <(find "$sources" -type f -print0 | sort -z | xargs -0 sha256sum) | sha256sum)
-work=$PWD/build/work
-if [[ ! -f $test/complete || $(<"$test/complete") != "$wanted" ]]; then
-  rm -rf "$test"/{app,apk,resources,classes,smoke,complete}
+wanted=$(sha256sum "$apk" tools/dex_to_jar.py tools/*versions.env test-app.sh | sha256sum)
+if [[ ! -f $test/app.complete || $(<"$test/app.complete") != "$wanted" ]]; then
+  rm -rf "$test"/{app,resources,app.complete}
   unzip -q "$apk" 'assets/*' 'dev/*' -d "$test/app"
+  /usr/bin/python3 tools/dex_to_jar.py "$apk" "$test/app.jar"
   mkdir -p "$test/resources/com/android/tools"
   cat >"$test/resources/com/android/tools/test_config.properties" <<END
 android_resource_apk=$apk
-android_merged_manifest=$work/AndroidManifest.xml
+android_merged_manifest=$PWD/build/work/AndroidManifest.xml
 android_merged_assets=$test/app/assets
 android_custom_package=$APPLICATION_ID
 END
@@ -62,32 +58,26 @@ from gpt2_edge import GenerationConfig, Generator
 result = Generator.load(sys.argv[1]).generate("It was", GenerationConfig(max_new_tokens=60))
 sys.stdout.write("It was" + result.text)
 END
+  echo "$wanted" >"$test/app.complete"
+fi
+wanted=$(cat "$test/app.complete" <(find "$sources" -name '*.kt' -print0 | sort -z | xargs -0 sha256sum) | sha256sum)
+if [[ ! -f $test/classes.complete || $(<"$test/classes.complete") != "$wanted" ]]; then
   echo "compiling $sources" >&2
+  rm -rf "$test"/{classes,classes.complete}
   # Against what kotlinc made: the translated classes lack Kotlin's metadata.
-  kotlinc -jvm-target 11 -module-name app_test -Xfriend-paths="$work/classes" \
-    -cp "$work/classes:$KOTLIN_STDLIB:$ANDROID_OLDEST_JAR:$robolectric" -d "$test/classes" "$sources/kotlin"
-  javac -nowarn -d "$test/smoke" -cp "$robolectric$ANDROID_LATEST_JAR" $(find "$sources/java" -name '*.java')
-  (cd "$test/classes" && zip -q -r -X "$test/tests.jar" .)
-  echo "shrinking what is tested" >&2
-  keep_rules "$test/tests.jar" "$robolectric:$ANDROID_LATEST_JAR" "$work/app.jar" "$KOTLIN_STDLIB" >"$test/tests.pro"
-  r8 "$test/dex.zip" "$work/entries.pro" "$test/tests.pro" -- "$work/app.jar" "$KOTLIN_STDLIB" "$work/onnxruntime.jar"
-  /usr/bin/python3 tools/dex_to_jar.py "$test/dex.zip" "$test/app.jar"
-  /usr/bin/python3 tools/dex_to_jar.py "$apk" "$test/apk.jar"
-  echo "$wanted" >"$test/complete"
+  kotlinc -jvm-target 11 -module-name app_test -Xfriend-paths="$PWD/build/work/classes" \
+    -cp "$PWD/build/work/classes:$KOTLIN_STDLIB:$ANDROID_OLDEST_JAR:$robolectric" -d "$test/classes" "$sources"
+  echo "$wanted" >"$test/classes.complete"
 fi
 
 tests=("$@")
-[[ $# != 0 ]] || mapfile -t tests < <(grep -l '@Test' -r "$sources/kotlin" | sed 's,.*/,,; s,\.kt$,,' | sort)
+[[ $# != 0 ]] || mapfile -t tests < <(grep -l '@Test' -r "$sources" | sed 's,.*/,,; s,\.kt$,,' | sort)
 # Robolectric reads the descriptor in a FileDescriptor. It also prints a warning with a stack trace for
 # every Surface that the framework's garbage collector finds open (StrictMode's CloseGuard; Robolectric
 # has no window manager to release them), and that it has SDK 36 for a later Java only: hundreds of
 # lines that look like failures and are none.
-run() { # log, class path of tests and application, main class, its arguments
-  shown_if_it_fails "$1" '^skipped |passed, |^OK ' \
-    java -Xmx1g --add-opens java.base/java.io=ALL-UNNAMED -Drobolectric.offline=true \
-    "-Drobolectric.dependency.dir=$TOOLS/android" "-Dgpt2edge.expectedText=$test/expected.txt" \
-    "-Dgpt2edge.pictures=$PWD/build/pictures" \
-    -cp "$2:$sources/resources:$test/resources:$test/app:$ORT_JAR:$robolectric$ANDROID_LATEST_JAR" "${@:3}"
-}
-[[ $# != 0 ]] || run "$test/smoke.log" "$test/smoke:$test/apk.jar" org.junit.runner.JUnitCore dev.gpt2edge.demo.SmokeTest
-run "$test/tests.log" "$test/classes:$test/app.jar" dev.gpt2edge.demo.RunTestsKt "${tests[@]}"
+shown_if_it_fails "$test/tests.log" '^skipped |passed, ' \
+  java -Xmx1g --add-opens java.base/java.io=ALL-UNNAMED -Drobolectric.offline=true "-Drobolectric.dependency.dir=$TOOLS/android" \
+  "-Dgpt2edge.expectedText=$test/expected.txt" "-Dgpt2edge.pictures=$PWD/build/pictures" \
+  -cp "$test/classes:$sources/resources:$test/resources:$test/app.jar:$test/app:$ORT_JAR:$robolectric$ANDROID_LATEST_JAR" \
+  dev.gpt2edge.demo.RunTestsKt "${tests[@]}"

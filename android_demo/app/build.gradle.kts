@@ -21,13 +21,6 @@ android {
         ndk { abiFilters += listOf("arm64-v8a", "x86_64") }
     }
 
-    buildTypes {
-        release {
-            isMinifyEnabled = true
-            proguardFiles("proguard-rules.pro", "../library/consumer-rules.pro")
-        }
-    }
-
     // The bundled package, as build.sh exports it. Without it the application starts and asks for one.
     sourceSets["main"].assets.srcDir("../build/assets")
     androidResources { noCompress += "onnx" }

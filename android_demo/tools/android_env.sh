@@ -2,33 +2,14 @@
 # Debian aapt2 and apksigner, from Maven the framework's jars and D8. Defines
 #   ANDROID_OLDEST_JAR     the framework of the oldest Android that the application runs on
 #   ANDROID_LATEST_JAR     a recent framework, whose resources aapt2 links against
-#   r8 OUT.zip RULES... -- JAR...   shrinks jars to one DEX; RULES are files beside the application's
-#   keep_rules TESTS.jar CLASSPATH JAR...   rules, to stdout, for what TESTS use of the jars
+#   d8 ARGS...             runs the dexer
 #   onnxruntime_android    fetches ONNX Runtime's Android library, sets ONNXRUNTIME_AAR
 # and what android_versions.env has.
 
 # shellcheck source=android_versions.env
 source "$ANDROID_DEMO/tools/android_versions.env"
 
-_java_home() { dirname "$(dirname "$(readlink -f "$(command -v javac)")")"; } # java.lang for R8
-
-r8() {
-  local out=$1 rules=(--pg-conf "$ANDROID_DEMO/app/proguard-rules.pro" --pg-conf "$ANDROID_DEMO/library/consumer-rules.pro")
-  shift
-  while [[ $1 != -- ]]; do rules+=(--pg-conf "$1") && shift; done
-  shift
-  java -Xmx1g -cp "$_r8_jar" com.android.tools.r8.R8 --release --min-api "$MIN_SDK" "${rules[@]}" \
-    --lib "$(_java_home)" --lib "$ANDROID_OLDEST_JAR" --output "$out" "$@"
-}
-
-keep_rules() {
-  local tests=$1 libraries=() targets=() jar
-  IFS=: read -ra jars <<<"$2"
-  for jar in "${jars[@]}"; do [[ $jar != *.jar ]] || libraries+=(--lib "$jar"); done
-  for jar in "${@:3}"; do targets+=(--target "$jar"); done
-  java -Xmx1g -cp "$_r8_jar" com.android.tools.r8.tracereferences.TraceReferences --keep-rules \
-    --lib "$(_java_home)" "${libraries[@]}" "${targets[@]}" --source "$tests"
-}
+d8() { java -Xmx1g -cp "$_r8_jar" com.android.tools.r8.D8 "$@"; }
 
 # From Maven Central or, where that has it not, out of an npm package with a copy. The archive of the
 # latter has 150 MB; only the AAR is kept.

@@ -72,8 +72,9 @@ class TextHistory(text: String = "", caret: Int = text.length, earlier: List<Str
     private fun go(from: ArrayDeque<String>, to: ArrayDeque<String>) {
         val next = from.removeLastOrNull() ?: return
         to.addLast(text)
-        // The caret goes to where the change ends.
-        caret = next.length - text.commonSuffixWith(next).length.coerceAtMost(next.length)
+        // The caret goes to where the change ends; what both begin with comes first, as "was" ends in the "s" of a text.
+        val same = text.commonPrefixWith(next).length
+        caret = next.length - text.substring(same).commonSuffixWith(next.substring(same)).length
         text = next
         typing = false
     }

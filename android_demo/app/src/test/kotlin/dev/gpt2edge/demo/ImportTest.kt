@@ -114,7 +114,7 @@ class ImportTest {
         val folder = temporary.newFolder()
         var asked = 0
         val source = ZipSource("big.zip", null) { zipOf(Packages.zip(sample)).inputStream() }
-        assertThrows(CancellationException::class.java) { PackageStore(folder, { null }).install(source) { ++asked > 3 } }
+        assertThrows(CancellationException::class.java) { PackageStore(folder, { null }).install(source, { ++asked > 3 }) }
         assertEquals(4, asked)
         assertEquals(0, folder.list()!!.size)
     }

@@ -114,7 +114,7 @@ class KeepingTest {
     @Test
     fun `a text that is being written goes on behind other applications, and then all of it ends`() {
         val screen = Screen().untilReady()
-        screen.settings(length = "200")
+        screen.settings(length = "900")
         screen.press(R.id.write)
         screen.until("writing") { screen.text.length > 20 }
         val model = screen.model()
@@ -133,7 +133,7 @@ class KeepingTest {
             Thread.sleep(1)
         }
         assertTrue("went on", model.state.text.length > left.length)
-        assertEquals(200, model.state.statistics!!.tokens)
+        assertEquals(900, model.state.statistics!!.tokens)
         assertTrue("the service ends", shadowOf(service.get()).isStoppedBySelf)
         service.destroy()
         assertTrue("and the model", model.awaitClosed(60))

@@ -10,6 +10,7 @@ import android.widget.EditText
 import android.widget.LinearLayout
 import android.widget.TextView
 import java.io.File
+import java.util.concurrent.TimeUnit
 import org.robolectric.Robolectric
 import org.robolectric.RuntimeEnvironment
 import org.robolectric.Shadows.shadowOf
@@ -116,6 +117,7 @@ class Screen(savedState: Bundle? = null) {
             if (condition()) return this
             check(System.nanoTime() < deadline) { "not $what; message: '$message', text: '$text'" }
             Thread.sleep(1)
+            shadowOf(Looper.getMainLooper()).idleFor(1, TimeUnit.MILLISECONDS) // its clock stands still by itself
         }
     }
 

@@ -127,6 +127,22 @@ class WritingTest {
     }
 
     @Test
+    fun `Undo and Redo leave the caret where their change ends`() {
+        val history = TextHistory("It was")
+        history.begin()
+        history.extend(" in the grass") // which ends as the text before did
+        history.undo()
+        assertEquals(6, history.caret)
+        history.redo()
+        assertEquals("It was in the grass".length, history.caret)
+        history.moveTo(6)
+        history.begin()
+        history.extend(" late")
+        history.undo()
+        assertEquals("It was in the grass" to 6, history.text to history.caret)
+    }
+
+    @Test
     fun `three suggestions, one of which is taken`() {
         val screen = Screen().untilReady()
         screen.settings(temperature = "1", seed = "5", length = "20")
