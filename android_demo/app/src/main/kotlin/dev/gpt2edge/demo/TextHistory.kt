@@ -72,9 +72,11 @@ class TextHistory(text: String = "", caret: Int = text.length, earlier: List<Str
     private fun go(from: ArrayDeque<String>, to: ArrayDeque<String>) {
         val next = from.removeLastOrNull() ?: return
         to.addLast(text)
-        // The caret goes to where the change ends; what both begin with comes first, as "was" ends in the "s" of a text.
+        // The caret goes to where the change ends: in front of what stood behind it, if that is there still.
+        val behind = text.substring(caret)
         val same = text.commonPrefixWith(next).length
-        caret = next.length - text.substring(same).commonSuffixWith(next.substring(same)).length
+        val left = if (next.endsWith(behind)) behind else text.substring(same).commonSuffixWith(next.substring(same))
+        caret = next.length - left.length
         text = next
         typing = false
     }
