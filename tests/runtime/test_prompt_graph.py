@@ -14,8 +14,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from gpt2_edge.decode.rows import SharedRows
+from gpt2_edge.files.cache_entry import Stored
 from gpt2_edge.files.integer_products import IntegerProducts
-from gpt2_edge.files.machine_cache import MachineCache, Stored
+from gpt2_edge.files.machine_cache import MachineCache
 from gpt2_edge.files.package import open_package
 from gpt2_edge.files.prompt_graph import prompt_graph
 from gpt2_edge.graph import prompt_form
