@@ -89,6 +89,8 @@ TOO_MUCH = {
     "lists of each": "{% set x = [range(99999)|list]*99999 %}{{ x|map('list')|list|length }}",
     "a long way down": "{% set x = [{'a': 1}]*99999 %}{{ x|map(attribute='" + "a." * 20000
     + "a', default={'a': 1})|list }}",
+    "a long way down to a group": "{% for i in range(99) %}{{ ([{'a': 1}]*2000)|groupby('"
+    + "a." * 20000 + "a', default={'a': 1})|length }}{% endfor %}",
     "the largest, again and again": "{% set l = range(99999)|list %}{% for i in range(99999) %}"
     "{{ l|max }}{% endfor %}",
 }  # fmt: skip

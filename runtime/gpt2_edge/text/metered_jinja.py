@@ -224,7 +224,7 @@ class MeteredEnvironment(ImmutableSandboxedEnvironment):
             if name in _WITH_NUMBERS and any(map(_is_wide, given[1:])):
                 raise TemplateError(_TOO_LARGE)
             if name in _SORTING:
-                self.pay(20 * sizes[0])
+                self.pay(sizes[0] * (20 + sum(sizes[1:])))
             elif name in _PRODUCTS:
                 self.pay(sum(sizes) * _factor(name, given, sizes) >> 3)
             result = function(*args, **kwargs)
