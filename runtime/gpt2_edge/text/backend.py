@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from gpt2_edge.text.byte_level.tokenizer import ByteLevelTokenizer
-
 _NewBackend = Callable[[bytes], "TokenizerBackend"]
 
 new_backend: _NewBackend
@@ -17,6 +15,8 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "tokenizers":
         raise
+    from gpt2_edge.text.byte_level.tokenizer import ByteLevelTokenizer
+
     new_backend = ByteLevelTokenizer
 else:
     new_backend = LibraryTokenizer

@@ -6,11 +6,10 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from gpt2_edge.text.byte_level import unicode_classes
 from gpt2_edge.text.byte_level.words import WHITE_SPACE, character_class
-
-_WORD = re.compile(f"[{character_class(unicode_classes.WORD)}]")
 
 
 @dataclass(frozen=True)
@@ -100,4 +99,10 @@ class _Pass:
 
 
 def _stands_alone(text: str, start: int, end: int) -> bool:
-    return not _WORD.match(text, end) and not (start and _WORD.match(text, start - 1))
+    word = _word_pattern()
+    return not word.match(text, end) and not (start and word.match(text, start - 1))
+
+
+@cache
+def _word_pattern() -> re.Pattern[str]:
+    return re.compile(f"[{character_class(unicode_classes.WORD)}]")
