@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from environments import ROOT, clean_copy, new_environment, outside, run
 
 FOLDER = ROOT / "examples" / "docker"
