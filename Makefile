@@ -3,7 +3,8 @@
 #   make test            formatting, lint, types, tests of the Python packages
 #   make test-minimum    the same tests with every dependency at its lower bound, on Python 3.10
 #   make test-readme     the README's commands and Python, in a clean copy and a new environment
-#   make test-arm64      the sample's packages in aarch64 Python under qemu, against those here
+#   make test-arm64      the sample's packages on three aarch64 cores under qemu, against those here
+#   make test-embedded   the runtime on two wheels, examples/c, the Dockerfile
 #   make test-ecosystem  packages in optimum and onnxruntime-genai, optimum's in our runtime
 #   make test-openvino   portable and static packages on the OpenVINO provider
 #   make test-web        the browser module in Node and Chromium
@@ -30,8 +31,9 @@ BENCH_VENV := $(if $(OPTIMUM),$(OPTIMUM_VENV),$(VENV))
 # The tests' matrices are small, and threads of OpenBLAS and ONNX Runtime get in each other's way.
 ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
-.PHONY: demo test test-minimum test-readme test-arm64 test-ecosystem test-openvino test-web android \
-  test-android publish-local check bench bench-server bench-peers bench-peers-quality test-optimum test-providers clean
+.PHONY: demo test test-minimum test-readme test-arm64 test-embedded test-ecosystem test-openvino \
+  test-web android test-android publish-local check bench bench-server bench-peers \
+  bench-peers-quality test-optimum test-providers clean
 
 demo: $(VENV)/ready
 	@$(BIN)/python tools/demo.py
@@ -52,6 +54,9 @@ test-readme: $(VENV)/ready
 
 test-arm64: $(VENV)/ready
 	PYTHON=$(BIN)/python tools/test-arm64.sh
+
+test-embedded: $(VENV)/ready
+	PYTHON=$(BIN)/python tools/test-embedded.sh
 
 test-ecosystem:
 	PYTHON=$(PYTHON) OPTIMUM_VENV=$(OPTIMUM_VENV) tools/test-ecosystem.sh
@@ -77,7 +82,8 @@ test-android: android
 
 # Two suites run at a time (the slow ones have one thread), each one's output in one piece; every
 # suite adds what it skipped, and why, to one list.
-CHECKED := test test-minimum test-readme test-ecosystem test-android test-web test-arm64 test-openvino
+CHECKED := test test-minimum test-readme test-ecosystem test-android test-web test-arm64 test-openvino \
+  test-embedded
 $(CHECKED): export SUITE = $@
 
 # The environment first: make would put the suites that wait for it, the longest, behind all others.

@@ -14,6 +14,16 @@ from safetensors.numpy import save_file
 
 Tensors = dict[str, np.ndarray]
 
+# What activations have learned, as transformers saves it.
+LEARNED: dict[str, dict[str, tuple[int, ...]]] = {
+    "prelu": {"mlp.act.weight": (1,)},
+    "xielu": {
+        "mlp.act.alpha_p": (1,),
+        "mlp.act.alpha_n": (1,),
+        "mlp.act.beta": (),
+        "mlp.act.eps": (),
+    },
+}
 _DTYPES = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 
 
@@ -55,6 +65,7 @@ def tensor_shapes(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
         "mlp.c_proj.weight": (inner, width),
         "mlp.c_proj.bias": (width,),
     }
+    block |= LEARNED.get(config.get("activation_function", ""), {})
     shapes = {
         "wte.weight": (config["vocab_size"], width),
         "wpe.weight": (config["n_positions"], width),
@@ -72,15 +83,17 @@ def random_tensors(config: dict[str, Any], seed: int = 0) -> Tensors:
     random = np.random.default_rng(seed)
     tensors: Tensors = {}
     for name, shape in tensor_shapes(config).items():
-        values = random.standard_normal(shape)
-        if ".ln_" in name or name.startswith("ln_f"):
+        values = np.asarray(random.standard_normal(shape))
+        if ".mlp.act." in name:
+            values = {"beta": 0.4, "eps": -1e-6}.get(name.rpartition(".")[2]) or 0.3 * values + 0.1
+        elif ".ln_" in name or name.startswith("ln_f"):
             values = 0.2 * values + name.endswith("weight")
         elif len(shape) == 1:
             values *= 0.2
         else:  # 0.2 at width 32
             fan_in = config["n_embd"] if name.startswith(("w", "lm")) else shape[0]
             values *= 1.2 / np.sqrt(fan_in)
-        tensors[name] = values.astype(np.float32)
+        tensors[name] = np.asarray(values, np.float32)
     return tensors
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes  # noqa: F401  (registers bfloat16, which safetensors asks for by name)
+import ml_dtypes  # registers bfloat16 as well, which safetensors asks for by name
 import numpy as np
 from safetensors.numpy import load_file
 
@@ -28,7 +28,7 @@ class Oracle:
             for name, value in tensors.items()
         }
         self._weights: list[Array] | None = None  # each layer's, where they are asked for
-        self.activate = ACTIVATIONS[config.get("activation_function", "gelu_new")]
+        self.activation = config.get("activation_function", "gelu_new")
 
     @classmethod
     def load(cls, folder: Path) -> Oracle:
@@ -43,11 +43,24 @@ class Oracle:
         x = self.tensors["wte.weight"][list(ids)] + self.tensors["wpe.weight"][: len(ids)]
         for layer in range(self.config["n_layer"]):
             x = x + self._attention(self._norm(x, f"h.{layer}.ln_1"), layer)
-            inner = self.activate(self._linear(self._norm(x, f"h.{layer}.ln_2"), layer, "mlp.c_fc"))
+            inner = self._linear(self._norm(x, f"h.{layer}.ln_2"), layer, "mlp.c_fc")
+            inner = self.activate(inner, layer)
             x = x + self._linear(inner, layer, "mlp.c_proj")
         tied = self.config.get("tie_word_embeddings", True)
         head = self.tensors["wte.weight" if tied else "lm_head.weight"]
         return self._norm(x, "ln_f") @ head.T
+
+    def activate(self, x: Array, layer: int) -> Array:
+        """The activation of layer number `layer`."""
+        if self.activation not in LEARNED:
+            return ACTIVATIONS[self.activation](x)
+        prefix = f"h.{layer}.mlp.act."
+        learned = {
+            name.removeprefix(prefix): value.item()
+            for name, value in self.tensors.items()
+            if name.startswith(prefix)
+        }
+        return LEARNED[self.activation](x, learned)
 
     def attention(self, ids: Sequence[int]) -> Array:
         """Attention's weights [layers, heads, tokens, tokens] among `ids`."""
@@ -135,3 +148,26 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "laplace": _laplace,
     "linear": lambda x: x,
 }
+
+
+def _xielu(x: Array, learned: Mapping[str, float]) -> Array:
+    """Huang and Schlag 2024, with transformers' numbers in bfloat16."""
+    alpha_p, alpha_n, beta, eps = (
+        np.float32(learned[name]).astype(ml_dtypes.bfloat16)
+        for name in ("alpha_p", "alpha_n", "beta", "eps")
+    )
+    positive, negative = (
+        np.logaddexp(np.float32(0), alpha.astype(np.float32)).astype(ml_dtypes.bfloat16)
+        for alpha in (alpha_p, alpha_n)
+    )
+    factor = float(beta + negative)
+    left = (np.expm1(np.minimum(x, float(eps))) - x) * factor
+    return np.where(x > 0, float(positive) * x * x, left) + float(beta) * x
+
+
+# Those that have numbers of their own in every layer.
+LEARNED: dict[str, Callable[[Array, Mapping[str, float]], Array]] = {
+    "prelu": lambda x, learned: np.where(x > 0, x, learned["weight"] * x),
+    "xielu": _xielu,
+}
+ALL_ACTIVATIONS = (*ACTIVATIONS, *LEARNED)

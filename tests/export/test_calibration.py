@@ -37,7 +37,7 @@ from helpers import (
     write_checkpoint,
     write_random_checkpoint,
 )
-from oracle import ACTIVATIONS, Oracle
+from oracle import ALL_ACTIVATIONS, Oracle
 
 FLOATS = Recipe("floats", MatrixFormat(32), MatrixFormat(32))
 # The table quantized, so that the head's norm is folded as well; 8 bits change logits by little.
@@ -49,7 +49,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "scaled by layer": {"scale_attn_by_inverse_layer_idx": True, "n_layer": 3},
     "scores unscaled": {"scale_attn_weights": False},
     "inner 72": {"n_inner": 72},
-} | {name: {"activation_function": name} for name in ACTIVATIONS}
+} | {name: {"activation_function": name} for name in ALL_ACTIVATIONS}
 
 
 def windows(seed: int, count: int = 8, seq: int = 64, vocab: int = 101) -> np.ndarray:

@@ -45,7 +45,6 @@ ERRORS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "an encoder": ({"add_cross_attention": True}, "add_cross_attention"),
     "unknown activation": ({"activation_function": "gleu"}, "'gleu'"),
-    "activation with parameters": ({"activation_function": "prelu"}, "learned parameters"),
     "activations in a list": ({"activation_function": ["gelu"]}, "['gelu']"),
     "activations in an object": ({"activation_function": {"name": "gelu"}}, "{'name': 'gelu'}"),
     "heads that do not divide": ({"n_head": 3}, "n_head 3"),

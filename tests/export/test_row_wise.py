@@ -26,7 +26,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "heads padded": {"n_embd": 100, "n_head": 4},
     "untied": {"tie_word_embeddings": False},
 }
-ACTIVATIONS = ["gelu_new", "gelu", "quick_gelu", "silu", "relu", "tanh"]
+ACTIVATIONS = ["gelu_new", "gelu", "quick_gelu", "silu", "relu", "tanh", "prelu"]
 
 
 @pytest.fixture(scope="module")

@@ -182,25 +182,6 @@ def take_the_name(model: onnx.ModelProto) -> None:
             reader.input[i] = weights_name(1)
 
 
-def in_a_branch(model: onnx.ModelProto) -> None:
-    """Something that leads to attention stands in a subgraph, and reads what is outside of it."""
-    graph = model.graph
-    reader = next(node for node in graph.node if "position_ids" in node.input)
-    graph.node.insert(0, onnx.helper.make_node("Identity", ["position_ids"], ["outside"], "out"))
-    result = onnx.helper.make_tensor_value_info("inside", onnx.TensorProto.INT64, None)
-    branch = onnx.helper.make_graph(
-        [onnx.helper.make_node("Identity", ["outside"], ["inside"])], "branch", [], [result]
-    )
-    yes = onnx.helper.make_tensor("yes", onnx.TensorProto.BOOL, [], [True])
-    graph.initializer.append(yes)
-    choice = onnx.helper.make_node(
-        "If", ["yes"], ["chosen"], "choice", then_branch=branch, else_branch=branch
-    )
-    graph.node.insert(1, choice)
-    reader = next(node for node in graph.node if node.name == reader.name)
-    reader.input[list(reader.input).index("position_ids")] = "chosen"
-
-
 def more_heads(model: onnx.ModelProto) -> None:
     for node in attentions(model):
         for entry in node.attribute:
@@ -214,7 +195,6 @@ def more_heads(model: onnx.ModelProto) -> None:
         (rename_past, "GroupQueryAttention that is of no layer"),
         (twice, "GroupQueryAttention twice in a layer"),
         (take_the_name, "cannot be loaded"),
-        (in_a_branch, "cannot be loaded"),
     ],
 )
 def test_graphs_that_are_refused(package: Path, change: Change, expected: str) -> None:

@@ -211,6 +211,7 @@ class TestTemplates:
 
 def test_a_template_without_jinja2(made: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jinja2.sandbox", None)
+    monkeypatch.delitem(sys.modules, "gpt2_edge.text.metered_jinja", raising=False)
     package, tokenizer = made({"chat_template": CHAT_ML})
     with pytest.raises(MissingDependencyError) as raised:
         turns_of(package, tokenizer)

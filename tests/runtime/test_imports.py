@@ -1,4 +1,4 @@
-"""The runtime needs numpy, onnxruntime and tokenizers, and nothing else."""
+"""The runtime needs numpy and onnxruntime, takes tokenizers where it is, and nothing else."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 LIST_MODULES = (
     "import json, sys; print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules}"
@@ -27,6 +28,23 @@ def test_the_runtime_imports_its_three_dependencies_only() -> None:
     runtime = imported_by("from gpt2_edge import Generator")
     assert {"numpy", "onnxruntime", "tokenizers", "gpt2_edge"} <= runtime
     assert runtime - dependencies == {"gpt2_edge"}
+
+
+WITHOUT_TOKENIZERS = "import sys; sys.modules['tokenizers'] = None; from gpt2_edge import Generator"
+
+
+def test_without_tokenizers_the_runtime_imports_two() -> None:
+    # None among sys.modules is what import takes for a module that is not there.
+    modules = imported_by(f"{WITHOUT_TOKENIZERS}; del sys.modules['tokenizers']")
+    dependencies = imported_by("import numpy, onnxruntime")
+    assert modules - dependencies == {"gpt2_edge"}
+
+
+def test_a_broken_tokenizers_library_is_not_hidden(tmp_path: Path) -> None:
+    (tmp_path / "tokenizers.py").write_text("import no_such_module_of_its_own")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import gpt2_edge.text.backend"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "no_such_module_of_its_own" in process.stderr.splitlines()[-1]
 
 
 def test_the_runtime_imports_nothing_of_the_exporter() -> None:

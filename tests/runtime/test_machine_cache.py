@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from gpt2_edge.files import machine_cache
+from gpt2_edge.files.cache_entry import Entry, Stored
 from gpt2_edge.files.cache_folder import MAKING, CacheUnusableError, cache_folder
 from gpt2_edge.files.cache_record import RECORD
-from gpt2_edge.files.machine_cache import Entry, MachineCache, Stored
+from gpt2_edge.files.machine_cache import MachineCache
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes and links as POSIX has them")
 PACKAGE = "ab" * 32

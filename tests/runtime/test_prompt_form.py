@@ -12,8 +12,9 @@ import pytest
 
 from gpt2_edge import GenerationError, Generator
 from gpt2_edge.decode.rows import SharedRows
+from gpt2_edge.files.cache_entry import Stored
 from gpt2_edge.files.integer_products import by_column
-from gpt2_edge.files.machine_cache import MachineCache, Stored
+from gpt2_edge.files.machine_cache import MachineCache
 from gpt2_edge.files.package import open_package
 from gpt2_edge.files.prompt_graph import prompt_graph
 from gpt2_edge.files.protobuf import OnnxFileError

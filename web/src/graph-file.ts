@@ -1,11 +1,11 @@
 /**
  * What this runtime reads of an ONNX file itself, without ONNX Runtime: where its weights lie, and
- * how many positions it knows. Field numbers are those of onnx.proto; every other field is passed
+ * how many positions it knows, and that it is made of what a GPT-2 is made of. Field numbers are those of onnx.proto; every other field is passed
  * over by its length, weights included.
  */
 
+import { checkNode, withFunctions, withGraph } from "./graph-rules.js";
 import { bytesOf, fieldsOf, readVarint, textOf } from "./protobuf.js";
-import { UnreadableError } from "./untrusted.js";
 
 /** What `readGraphFile` finds. */
 export interface GraphFile {
@@ -23,24 +23,23 @@ export interface TensorRecord {
   readonly type: number;
 }
 
-type Message = "model" | "training" | "function" | "graph" | "node" | "attribute" | "sparse";
+type Message = "model" | "training" | "graph" | "node" | "attribute" | "sparse";
 type Leaf = "tensor";
 
 // Which fields of a message hold further messages with weights in them.
 const PARTS: Readonly<Record<Message, Readonly<Record<number, Message | Leaf>>>> = {
-  model: { 7: "graph", 20: "training", 25: "function" },
+  model: { 7: "graph", 20: "training" },
   training: { 1: "graph", 2: "graph" },
-  function: { 7: "node", 11: "attribute" },
   graph: { 1: "node", 5: "tensor", 15: "sparse" },
   node: { 5: "attribute" },
   attribute: { 5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse" },
   sparse: { 1: "tensor", 2: "tensor" },
 };
-const NODE = { input: 1, output: 2, operator: 4, attribute: 5 };
+const FUNCTIONS = 25; // of a model
+const NODE = { input: 1, output: 2, operator: 4, attribute: 5, domain: 7 };
 const ATTRIBUTE = { name: 1, integer: 3 };
 const TENSOR = { dims: 1, type: 2, name: 8, external: 13 };
 const ENTRY = { key: 1, value: 2 };
-const DEPTH = 100; // of messages, as protobuf itself has it
 
 // Nodes that pass values on, in another type or shape.
 const RETYPING = ["Cast", "Identity", "DequantizeLinear"];
@@ -50,29 +49,37 @@ const STEPS = 8; // through such nodes
 /** A node of a graph; names of inputs and outputs that are left out are empty. */
 export interface GraphNode {
   readonly operator: string;
+  readonly domain: string;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
 }
 
 /**
  * Read the ONNX model `content`, whose input `positionIds` (null: none) holds the positions.
- * UnreadableError where it is no ONNX model.
+ * UnreadableError where it is no ONNX model, or has parts that no GPT-2 has.
  */
 export function readGraphFile(content: Uint8Array, positionIds: string | null): GraphFile {
   const locations = new Set<string>();
   const nodes: GraphNode[] = [];
   const tensors = new Map<string, TensorRecord>();
+  let operator = ""; // of the node whose attributes are read
   const visit = (message: Message, bytes: Uint8Array, depth: number): void => {
-    if (depth > DEPTH) throw new UnreadableError("its graphs are nested too deeply");
     for (const [field, value] of fieldsOf(bytes)) {
+      if (message === "model" && field === FUNCTIONS) throw withFunctions();
       const part = PARTS[message][field];
       if (part === undefined) continue;
       const inner = bytesOf(value);
+      if (message === "attribute" && part === "graph") throw withGraph(operator);
       if (part === "tensor") {
         const { name, ...tensor } = readTensor(inner, locations);
         if (message === "graph" && depth === 1) tensors.set(name, tensor);
       } else {
-        if (part === "node" && message === "graph" && depth === 1) nodes.push(readNode(inner));
+        if (part === "node") {
+          const node = readNode(inner);
+          checkNode(node.operator, node.domain);
+          operator = node.operator;
+          if (depth === 1) nodes.push(node);
+        }
         visit(part, inner, depth + 1);
       }
     }
@@ -112,12 +119,14 @@ export function readNode(bytes: Uint8Array): GraphNode {
   const inputs: string[] = [];
   const outputs: string[] = [];
   let operator = "";
+  let domain = "";
   for (const [field, value] of fieldsOf(bytes)) {
     if (field === NODE.input) inputs.push(textOf(value));
     else if (field === NODE.output) outputs.push(textOf(value));
     else if (field === NODE.operator) operator = textOf(value);
+    else if (field === NODE.domain) domain = textOf(value);
   }
-  return { operator, inputs, outputs };
+  return { operator, domain, inputs, outputs };
 }
 
 /** The attributes of a node that are integers. */

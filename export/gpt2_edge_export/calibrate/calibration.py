@@ -146,10 +146,10 @@ class _Calibration:
         mlp = f"h.{layer}.mlp"
         linear = self._folded(f"h.{layer}.ln_2", f"{mlp}.c_fc")
         outputs = linear.outputs()
-        activated = self.forward.activation(outputs)
+        activated = self.forward.activation(self.source, outputs, layer)
         outputs = self._quantize(f"{mlp}.c_fc", linear, outputs)
         projection = Linear(*self._parameters(f"{mlp}.c_proj"), original=activated)
-        projection.inputs = self.forward.activation(outputs)
+        projection.inputs = self.forward.activation(self.source, outputs, layer)
         self._add_to_streams(f"{mlp}.c_proj", projection)
 
     def _head(self) -> None:

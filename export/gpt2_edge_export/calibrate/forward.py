@@ -15,6 +15,7 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from gpt2_edge_export.calibrate.rows import affine, as_matrix, layer_norm
+from gpt2_edge_export.checkpoint.activations import Activation
 from gpt2_edge_export.checkpoint.config import GPT2Config
 from gpt2_edge_export.graph.onnx_builder import IR_VERSION, MICROSOFT, OPSET
 from gpt2_edge_export.graph.operators import write_activation
@@ -22,6 +23,7 @@ from gpt2_edge_export.quantize.weights import (
     EMBEDDING_SCALE,
     HEAD_BIAS,
     TensorSource,
+    activation_of,
     cache_head_size,
 )
 
@@ -38,7 +40,7 @@ class Forward:
         self._config = config
         self._head_size = cache_head_size(config)
         self._attention = _session(_attention_graph(config, self._head_size))
-        self._activation = _session(_activation_graph(config))
+        self._activation: tuple[Activation, ort.InferenceSession] | None = None
 
     def embed(self, weights: TensorSource, ids: npt.NDArray[np.int64]) -> Floats:
         """Token and position embeddings of ids [windows, seq]."""
@@ -64,7 +66,7 @@ class Forward:
         packed = linear(self.normed(weights, hidden, f"h.{layer}.ln_1"), "attn.c_attn")
         hidden = hidden + linear(self.attention(packed, layer), "attn.c_proj")
         inner = linear(self.normed(weights, hidden, f"h.{layer}.ln_2"), "mlp.c_fc")
-        return hidden + linear(self.activation(inner), "mlp.c_proj")
+        return hidden + linear(self.activation(weights, inner, layer), "mlp.c_proj")
 
     def logits(self, weights: TensorSource, hidden: Floats) -> Floats:
         """Logits [windows * seq, vocab] of hidden states behind the last layer."""
@@ -100,14 +102,20 @@ class Forward:
             self._attend(window[None], output[None])
         return attended
 
-    def activation(self, x: Floats) -> Floats:
-        """The activation between the two matrices of the MLP."""
-        activated = np.empty_like(x)
-        binding = self._activation.io_binding()
+    def activation(self, weights: TensorSource, x: Floats, layer: int) -> Floats:
+        """The activation between the two matrices of the MLP of layer number `layer`."""
+        session, activated = self._activation_session(weights, layer), np.empty_like(x)
+        binding = session.io_binding()
         _bind(binding.bind_input, "x", as_matrix(x))
         _bind(binding.bind_output, "y", as_matrix(activated))
-        self._activation.run_with_iobinding(binding)
+        session.run_with_iobinding(binding)
         return activated
+
+    def _activation_session(self, weights: TensorSource, layer: int) -> ort.InferenceSession:
+        activation = activation_of(weights, layer)
+        if self._activation is None or self._activation[0] != activation:
+            self._activation = activation, _session(_activation_graph(activation))
+        return self._activation[1]
 
     def _attend(self, window: Floats, output: Floats) -> None:
         seq = window.shape[1]
@@ -155,9 +163,9 @@ def _attention_graph(config: GPT2Config, head_size: int) -> bytes:
     return _model([node], inputs, outputs)
 
 
-def _activation_graph(config: GPT2Config) -> bytes:
+def _activation_graph(activation: Activation) -> bytes:
     nodes = _Nodes()
-    write_activation(nodes, config.activation_function, "x", "y", fused=True)
+    write_activation(nodes, activation, "x", "y", fused=True)
     shape: list[int | str] = ["seq", "inner"]
     return _model(nodes.nodes, {"x": (TensorProto.FLOAT, shape)}, {"y": (TensorProto.FLOAT, shape)})
 

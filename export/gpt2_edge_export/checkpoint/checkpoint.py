@@ -19,11 +19,11 @@ import numpy.typing as npt
 
 from gpt2_edge.errors import CheckpointError
 from gpt2_edge.untrusted import one_line, shown
+from gpt2_edge_export.checkpoint.activations import check_activation
 from gpt2_edge_export.checkpoint.adapters.nanogpt import open_nanogpt
 from gpt2_edge_export.checkpoint.config import (
     GPT2Config,
     canonical_config,
-    check_activation,
     parse_config,
     read_json,
 )

@@ -9,33 +9,7 @@ from typing import Any
 
 from gpt2_edge.errors import CheckpointError
 from gpt2_edge.untrusted import JSON_LIMIT, UnreadableError, read_json_object, shown
-
-# activation_function in config.json -> what operators.py writes. The tanh forms are one formula
-# under several names in transformers; so are the erf forms.
-ACTIVATIONS = {
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "gelu_python_tanh": "gelu_tanh",
-    "gelu_accurate": "gelu_tanh",
-    "gelu_fast": "gelu_tanh",
-    "gelu": "gelu_erf",
-    "gelu_python": "gelu_erf",
-    "gelu_10": "gelu_clipped",
-    "quick_gelu": "quick_gelu",
-    "relu": "relu",
-    "relu2": "relu_squared",
-    "relu6": "relu6",
-    "leaky_relu": "leaky_relu",
-    "silu": "silu",
-    "swish": "silu",
-    "mish": "mish",
-    "sigmoid": "sigmoid",
-    "tanh": "tanh",
-    "laplace": "laplace",
-    "linear": "linear",
-}
-# The other two of transformers' table have weights of their own in every layer.
-LEARNED_ACTIVATIONS = ("prelu", "xielu")
+from gpt2_edge_export.checkpoint.activations import LEARNED, check_activation
 
 # Where config.json does not say: transformers' defaults, which are the 124M model's sizes.
 _DEFAULTS = {"vocab_size": 50257, "n_positions": 1024, "n_embd": 768, "n_layer": 12, "n_head": 12}
@@ -91,6 +65,11 @@ class GPT2Config:
     def head_size(self) -> int:
         return self.n_embd // self.n_head
 
+    @property
+    def learned(self) -> dict[str, tuple[int, ...]]:
+        """Name -> shape of what the activation has learned in every layer: see LEARNED."""
+        return LEARNED.get(self.activation_function, {})
+
     def attention_scale(self, layer: int) -> float:
         """Factor on query·key before the softmax, for layer number `layer` (from 0)."""
         scale = 1 / math.sqrt(self.head_size) if self.scale_attn_weights else 1.0
@@ -118,6 +97,7 @@ class GPT2Config:
                 f"h.{layer}.ln_2.bias": (embd,),
                 f"h.{layer}.mlp.c_fc.weight": (embd, inner),
                 f"h.{layer}.mlp.c_fc.bias": (inner,),
+                **{f"h.{layer}.mlp.act.{name}": shape for name, shape in self.learned.items()},
                 f"h.{layer}.mlp.c_proj.weight": (inner, embd),
                 f"h.{layer}.mlp.c_proj.bias": (embd,),
             }
@@ -216,17 +196,6 @@ def parse_config(raw: dict[str, Any], where: Path) -> GPT2Config:
         scale_attn_by_inverse_layer_idx=flags["scale_attn_by_inverse_layer_idx"],
         tie_word_embeddings=flags["tie_word_embeddings"],
     )
-
-
-def check_activation(name: object, says: str) -> None:
-    """CheckpointError, beginning with `says`, unless `name` is an activation that is exported."""
-    if isinstance(name, str) and name in ACTIVATIONS:
-        return
-    if name in LEARNED_ACTIVATIONS:
-        why = ", whose learned parameters are not exported; those without are"
-    else:
-        why = "; expected one of"
-    raise CheckpointError(f"{says} {shown(name)}{why} {', '.join(ACTIVATIONS)}")
 
 
 def _may_be_gpt2(architectures: object) -> bool:

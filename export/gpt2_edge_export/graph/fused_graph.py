@@ -24,6 +24,7 @@ from gpt2_edge_export.quantize import (
     EMBEDDING_SCALE,
     HEAD_BIAS,
     Weights,
+    activation_of,
     cache_head_size,
 )
 
@@ -77,7 +78,7 @@ class _FusedGraph:
                 residual = self._keep_last(residual, f"h.{layer}.residual.kept")
             projected, bias = self.linear.product(attended, f"h.{layer}.attn.c_proj")
             normed, residual = self._add_and_norm(projected, residual, f"h.{layer}.ln_2", bias)
-            inner = self._activation(normed, f"h.{layer}.mlp")
+            inner = self._activation(normed, layer)
             projected, bias = self.linear.product(inner, f"h.{layer}.mlp.c_proj")
             norm = "ln_f" if last else f"h.{layer + 1}.ln_1"
             normed, residual = self._add_and_norm(projected, residual, norm, bias)
@@ -235,13 +236,13 @@ class _FusedGraph:
         normed = node("LayerNormalization", [total, *scale_and_shift], norm, epsilon=epsilon)
         return normed, total
 
-    def _activation(self, normed: str, mlp: str) -> str:
+    def _activation(self, normed: str, layer: int) -> str:
         """The MLP's first matrix and its activation: [B, S, H] -> [B, S, inner]."""
-        function = self.config.activation_function
+        act, mlp = activation_of(self.weights, layer), f"h.{layer}.mlp"
         inner, bias = self.linear.product(normed, f"{mlp}.c_fc")
-        if bias and not takes_bias(function):
+        if bias and not takes_bias(act.function):
             inner, bias = self.builder.node("Add", [inner, bias], f"{mlp}.c_fc"), ""
-        return write_activation(self.builder, function, inner, f"{mlp}.act", fused=True, bias=bias)
+        return write_activation(self.builder, act, inner, f"{mlp}.act", fused=True, bias=bias)
 
     def _head(self, normed: str) -> None:
         """Logits of the kept positions: [B, kept, H] -> [B, kept, V]."""
@@ -287,6 +288,4 @@ class _FusedGraph:
         return self.builder.node("Slice", [x, _KEPT_FROM, end, axis], name)
 
     def _weight(self, name: str) -> str:
-        if self.builder.has_weight(name):
-            return name
-        return self.builder.weight(name, self.weights.tensor(name))
+        return self.builder.weight_of(name, self.weights.tensor)

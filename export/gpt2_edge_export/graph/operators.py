@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from gpt2_edge_export.checkpoint.config import ACTIVATIONS
+from gpt2_edge.errors import CheckpointError
+from gpt2_edge_export.checkpoint.activations import ACTIVATIONS, Activation
 from gpt2_edge_export.graph.onnx_builder import MICROSOFT
 
 # One operator of ONNX Runtime each: type and attributes.
@@ -45,6 +47,8 @@ _LEAST = {
     "sigmoid": 0.0,
     "laplace": 0.0,
 }
+# The least eps of xielu that makes no difference which shows.
+_LEAST_EPS = -1e-5
 
 
 class NodeWriter(Protocol):
@@ -76,7 +80,7 @@ def takes_bias(activation_function: str) -> bool:
 
 def write_activation(
     writer: NodeWriter,
-    activation_function: str,
+    activation: Activation,
     x: str,
     name: str,
     *,
@@ -84,13 +88,15 @@ def write_activation(
     basic: bool = False,
     bias: str = "",
 ) -> str:
-    """Write `activation_function` of the float32 value `x`; the result is called `name`.
+    """Write `activation` of the float32 value `x`; the result is called `name`.
 
     fused: with ONNX Runtime's own operators where it has one. basic: without Gelu. bias: is added
     to x first, where `takes_bias`. The formulas are those of transformers' activations.py.
     """
-    kind = ACTIVATIONS[activation_function]
+    kind = ACTIVATIONS[activation.function]
     inputs = [x, bias] if bias else [x]
+    if kind == "prelu":  # transformers' has one slope for all channels
+        return writer.node("LeakyRelu", inputs, name, alpha=activation.learned["weight"])
     if fused and kind in _FUSED:
         op_type, attributes = _FUSED[kind]
         return writer.node(op_type, inputs, name, domain=MICROSOFT, **attributes)
@@ -98,14 +104,17 @@ def write_activation(
     if kind in single:
         op_type, attributes = single[kind]
         return writer.node(op_type, inputs, name, **attributes)
-    return _FORMULAS[kind](_Formula(writer, name, fused, basic), x)
+    return _FORMULAS[kind](_Formula(writer, activation, name, fused, basic), x)
 
 
 class _Formula:
     """Writes a formula node by node; what it names begins with the name of its result."""
 
-    def __init__(self, writer: NodeWriter, name: str, fused: bool, basic: bool) -> None:
+    def __init__(
+        self, writer: NodeWriter, activation: Activation, name: str, fused: bool, basic: bool
+    ) -> None:
         self._writer, self.result, self.fused, self.basic = writer, name, fused, basic
+        self.learned = activation.learned
 
     def part(self, op_type: str, inputs: Sequence[str], name: str) -> str:
         return self._writer.node(op_type, inputs, f"{self.result}.{name}")
@@ -118,8 +127,8 @@ class _Formula:
 
     def gelu(self, x: str) -> str:
         """The exact GELU of x, as a part."""
-        name = f"{self.result}.gelu"
-        return write_activation(self._writer, "gelu", x, name, fused=self.fused, basic=self.basic)
+        name, exact = f"{self.result}.gelu", Activation("gelu")
+        return write_activation(self._writer, exact, x, name, fused=self.fused, basic=self.basic)
 
 
 def _gelu_tanh(f: _Formula, x: str) -> str:
@@ -182,6 +191,37 @@ def _linear(f: _Formula, x: str) -> str:
     return f.last("Identity", [x])
 
 
+def _xielu(f: _Formula, x: str) -> str:
+    """a_p x^2 for positive x, a_n (e^x - 1 - x) for others, beta x added: arXiv:2411.13010
+
+    Where transformers takes the exponential of -1e-6 for values above that, this takes theirs. It
+    keeps the numbers, and computes with them alone, in bfloat16, whatever type the model has.
+    """
+    given = f.learned
+    if given["eps"] < _LEAST_EPS:
+        raise CheckpointError(f"xielu with an eps of {given['eps']:g} is not known; it has -1e-06")
+    positive = f.part("Relu", [x], "positive")
+    negative = f.part("Sub", [x, positive], "negative")
+    square = f.part("Mul", [positive, positive], "square")
+    curve = f.part("Sub", [f.part("Elu", [negative], "elu"), negative], "curve")
+    beta = _bfloat16(given["beta"])
+    alpha_n = _bfloat16(beta + _softplus(given["alpha_n"]))
+    sides = [
+        f.part("Mul", [square, f.scalar(_softplus(given["alpha_p"]))], "right"),
+        f.part("Mul", [curve, f.scalar(alpha_n)], "left"),
+    ]
+    bent = f.part("Add", sides, "bent")
+    return f.last("Add", [bent, f.part("Mul", [x, f.scalar(beta)], "line")])
+
+
+def _softplus(value: float) -> float:
+    return _bfloat16(np.logaddexp(np.float32(0), np.float32(_bfloat16(value))))
+
+
+def _bfloat16(value: float | np.float32) -> float:
+    return float(np.float32(value).astype(ml_dtypes.bfloat16))
+
+
 _FORMULAS: dict[str, Callable[[_Formula, str], str]] = {
     "gelu_tanh": _gelu_tanh,
     "gelu_erf": _gelu_erf,
@@ -193,4 +233,5 @@ _FORMULAS: dict[str, Callable[[_Formula, str], str]] = {
     "relu6": _relu6,
     "laplace": _laplace,
     "linear": _linear,
+    "xielu": _xielu,
 }

@@ -46,6 +46,9 @@ def export_with_optimum(checkpoint: Checkpoint, folder: Path) -> Graph:
             f"{checkpoint.source}: optimum's export ignores scale_attn_weights and "
             "scale_attn_by_inverse_layer_idx; use the fused engine"
         )
+    if config.activation_function == "xielu":
+        # torch's exporter knows no expm1 (2.6), and prints the whole graph over it.
+        raise ExportError(f"{checkpoint.source}: torch cannot export xielu; use the fused engine")
     with tempfile.TemporaryDirectory(dir=folder) as scratch, _quiet():
         try:
             exporters.main_export(

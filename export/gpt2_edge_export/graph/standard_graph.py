@@ -17,7 +17,13 @@ from gpt2_edge.files.manifest import GraphNames
 from gpt2_edge_export.graph.onnx_builder import OnnxBuilder
 from gpt2_edge_export.graph.operators import write_activation
 from gpt2_edge_export.graph.standard_linear import StandardLinear
-from gpt2_edge_export.quantize import EMBEDDING_SCALE, HEAD_BIAS, Weights, cache_head_size
+from gpt2_edge_export.quantize import (
+    EMBEDDING_SCALE,
+    HEAD_BIAS,
+    Weights,
+    activation_of,
+    cache_head_size,
+)
 
 PORTABLE_NAMES = GraphNames()
 STATIC_NAMES = GraphNames(attention_mask="attention_bias", logits_to_keep=None)
@@ -77,7 +83,7 @@ class StandardGraph:
             projected = self._linear.apply(attended, f"h.{layer}.attn.c_proj")
             hidden = self._node("Add", [hidden, projected], f"h.{layer}.attn.residual")
             inner = self._linear.apply(self._norm(hidden, f"h.{layer}.ln_2"), f"h.{layer}.mlp.c_fc")
-            inner = self._activation(inner, f"h.{layer}.mlp.act")
+            inner = self._activation(inner, layer)
             projected = self._linear.apply(inner, f"h.{layer}.mlp.c_proj")
             hidden = self._node("Add", [hidden, projected], f"h.{layer}.mlp.residual")
         self._head(self._norm(hidden, "ln_f"))
@@ -242,10 +248,10 @@ class StandardGraph:
         relative = node("Div", [centred, deviation], f"{name}.relative")
         return node("Add", [node("Mul", [relative, weight], f"{name}.scaled"), bias], name)
 
-    def _activation(self, x: str, name: str) -> str:
+    def _activation(self, x: str, layer: int) -> str:
         """The activation; for static in basic operators, which mobile providers take."""
-        function = self._config.activation_function
-        return write_activation(self._builder, function, x, name, basic=self._static is not None)
+        activation, name = activation_of(self._weights, layer), f"h.{layer}.mlp.act"
+        return write_activation(self._builder, activation, x, name, basic=self._static is not None)
 
     def _head(self, normed: str) -> None:
         table = "wte.weight" if self._config.tie_word_embeddings else "lm_head.weight"

@@ -103,7 +103,8 @@ def _run_transformers(
         ) from error
     config = transformers.GPT2Config(**_transformers_config(checkpoint.config))
     config._attn_implementation = "eager"  # sdpa ignores scale_attn_weights and its relatives
-    model = transformers.GPT2LMHeadModel(config).float().eval()
+    # In float32, but for what xielu learns, which is bfloat16 however a model is loaded.
+    model = transformers.GPT2LMHeadModel(config).eval()
     names = {"lm_head.weight"} & checkpoint.config.tensor_shapes().keys()
     state = {
         name if name in names else f"transformer.{name}": torch.from_numpy(

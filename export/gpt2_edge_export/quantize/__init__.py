@@ -12,6 +12,7 @@ from gpt2_edge_export.quantize.weights import (
     HEAD_BIAS,
     RoundedWeights,
     Weights,
+    activation_of,
     cache_head_size,
     input_width,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "Recipe",
     "RoundedWeights",
     "Weights",
+    "activation_of",
     "cache_head_size",
     "dequantize",
     "input_width",

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpt2_edge.errors import ExportError
+from gpt2_edge_export.checkpoint.activations import Activation
 from gpt2_edge_export.checkpoint.checkpoint import Checkpoint
 from gpt2_edge_export.checkpoint.config import GPT2Config
 from gpt2_edge_export.quantize.pack import QuantizedMatrix, quantize_round_to_nearest
@@ -58,6 +59,13 @@ class Weights(TensorSource, Protocol):
     """What the graph is built from."""
 
     def matrix(self, name: str, form: MatrixFormat) -> QuantizedMatrix: ...
+
+
+def activation_of(source: TensorSource, layer: int) -> Activation:
+    """The activation of layer number `layer`, with what it has learned."""
+    tensors = {name: f"h.{layer}.mlp.act.{name}" for name in source.config.learned}
+    learned = {name: source.tensor(tensor).item() for name, tensor in tensors.items()}
+    return Activation(source.config.activation_function, learned)
 
 
 class RoundedWeights:

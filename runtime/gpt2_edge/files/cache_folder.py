@@ -70,6 +70,11 @@ def check_private(path: Path, folder: bool = True) -> None:
         raise CacheUnusableError(f"others may write to {path}: chmod 700")
 
 
+def words_of(error: Exception) -> str:
+    """Why something of the cache failed, for `problem`."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
 def free_space(folder: Path) -> int:
     """Bytes that the disk of `folder` has left for this user; OSError."""
     import shutil  # with all that it imports, not for everybody who loads a package

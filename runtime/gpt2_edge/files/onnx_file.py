@@ -1,7 +1,8 @@
 """What an ONNX file says of itself, read without ONNX Runtime and without its weights.
 
 Files are untrusted, so the questions that decide whether a graph is loaded at all are answered from
-the bytes: which other files its weights are in, what it takes and gives, how large its tables are.
+the bytes: which other files its weights are in, what it takes and gives, how large its tables are,
+whether it is made of what a GPT-2 is made of (graph_rules.py).
 A walk over the protobuf encoding (protobuf.dev/programming-guides/encoding) that steps over raw
 data; field numbers are those of onnx.proto (ONNX 1.17).
 """
@@ -12,13 +13,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from gpt2_edge.files.graph_rules import check_node, with_functions, with_graph
 from gpt2_edge.files.protobuf import OnnxFileError, ProtobufFile, signed
 
 # ONNX's TensorProto.DataType, by NumPy's names.
 _DTYPES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 9: "bool", 10: "float16"}
 # Bits of a number of each of those types.
 _BITS = {1: 32, 2: 8, 3: 8, 6: 32, 7: 64, 9: 8, 10: 16, 16: 16, 21: 4, 22: 4}
-_DEEPEST = 64  # subgraphs in subgraphs
 
 Shape = tuple[int | str, ...]
 
@@ -40,8 +41,8 @@ class OnnxFile:
 
     inputs: in the file's order, those with a default among them. tables: sizes of its initializers;
     table_bits: of each of their numbers, 0 for types that are not known here.
-    operators: how often each stands in the graph itself, subgraphs left out. weight_files: where
-    the data of any tensor of the file, however deep, lies outside of it.
+    operators: how often each stands in the graph. weight_files: where the data of any tensor of the
+    file, those in attributes among them, lies outside of it.
     """
 
     producer: str = ""
@@ -69,7 +70,8 @@ class OnnxFile:
 def read_onnx(source: BinaryIO | bytes) -> OnnxFile:
     """Read the ONNX file `source`, an open file or its content; weights are stepped over.
 
-    Raises OnnxFileError for what is no ONNX file, and OSError where reading fails.
+    Raises OnnxFileError for what is no ONNX file, and for a graph with parts that no GPT-2 has;
+    OSError where reading fails.
     """
     return _Walk(source).model()
 
@@ -88,56 +90,48 @@ class _Walk(ProtobufFile):
                 self._found.producer = self._text(start, end)
             elif number == 7:  # graph
                 graphs += 1
-                self._graph(start, end, depth=0)
+                self._graph(start, end)
             elif number == 25:  # functions
-                for inner, first, last in self._messages(start, end):
-                    if inner == 7:
-                        self._node(first, last, depth=1)
-                    elif inner == 11:  # attribute_proto
-                        self._attribute(first, last, depth=1)
+                raise with_functions()
         if graphs != 1:
             raise OnnxFileError("it holds no ONNX graph")
         return self._found
 
-    def _graph(self, start: int, end: int, depth: int) -> None:
-        found, outermost = self._found, depth == 0
-        if depth > _DEEPEST:
-            raise OnnxFileError("its subgraphs are nested too deeply")
+    def _graph(self, start: int, end: int) -> None:
+        found = self._found
         for number, first, last in self._messages(start, end):
             if number == 1:
-                operator = self._node(first, last, depth)
-                if outermost:
-                    found.operators[operator] += 1
+                found.operators[self._node(first, last)] += 1
             elif number == 5:  # initializer
                 name, shape, bits = self._tensor(first, last)
-                if outermost:
-                    found.tables[name], found.table_bits[name] = shape, bits
+                found.tables[name], found.table_bits[name] = shape, bits
             elif number == 15:  # sparse_initializer
                 self._sparse(first, last)
-            elif number in (11, 12) and outermost:
+            elif number in (11, 12):
                 name, info = self._value_info(first, last)
                 (found.inputs if number == 11 else found.outputs)[name] = info
 
-    def _node(self, start: int, end: int, depth: int) -> str:
+    def _node(self, start: int, end: int) -> str:
         """The node's operator."""
-        operator = ""
+        operator = domain = ""
         # Attributes are half of a file's fields, and hardly any holds what is looked for.
-        attributes = self._may_hold((b"location", b"EPContext"), start, end)
+        attributes = self._may_hold((b"location",), start, end)
         for number, first, last in self._messages(start, end):
             if number == 4:
                 operator = self._text(first, last)
             elif number == 5 and attributes:
-                self._attribute(first, last, depth)
-        if operator == "EPContext":  # which makes a provider read a file by a name of its own
-            raise OnnxFileError("it has a node EPContext, compiled for one device")
+                self._attribute(operator, first, last)
+            elif number == 7:
+                domain = self._text(first, last)
+        check_node(operator, domain)
         return operator
 
-    def _attribute(self, start: int, end: int, depth: int) -> None:
+    def _attribute(self, operator: str, start: int, end: int) -> None:
         for number, first, last in self._messages(start, end):
             if number in (5, 10):  # t, tensors
                 self._tensor(first, last)
-            elif number in (6, 11):  # g, graphs
-                self._graph(first, last, depth + 1)
+            elif number in (6, 11):  # g, graphs: of no operator but those that are refused anyway
+                raise with_graph(operator)
             elif number in (22, 23):  # sparse_tensor, sparse_tensors
                 self._sparse(first, last)
 

@@ -16,9 +16,10 @@ from pathlib import Path
 import onnxruntime as ort
 
 from gpt2_edge.errors import PackageError
+from gpt2_edge.files.cache_entry import Entry, Stored
 from gpt2_edge.files.cache_folder import CacheUnusableError, free_space
 from gpt2_edge.files.known_files import KnownFiles
-from gpt2_edge.files.machine_cache import Entry, MachineCache, Stored, package_hash
+from gpt2_edge.files.machine_cache import MachineCache, package_hash
 from gpt2_edge.files.package_files import PackageFiles
 from gpt2_edge.files.package_folder import Package
 from gpt2_edge.graph.attention import available_memory

@@ -16,8 +16,9 @@ import numpy as np
 import onnxruntime as ort
 
 from gpt2_edge.errors import PackageError
+from gpt2_edge.files.cache_entry import Entry, Stored
 from gpt2_edge.files.cache_folder import CacheUnusableError
-from gpt2_edge.files.machine_cache import Entry, MachineCache, Stored
+from gpt2_edge.files.machine_cache import MachineCache
 from gpt2_edge.files.package_files import PackageFiles
 from gpt2_edge.files.package_folder import Package
 from gpt2_edge.files.prompt_graph import products

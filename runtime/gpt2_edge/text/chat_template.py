@@ -1,6 +1,6 @@
 """Chat templates: Jinja in tokenizer_config.json, as transformers' apply_chat_template has them.
 
-They come with the package, so they run in Jinja's sandbox, and what they write is bounded.
+They come with the package, so they run in Jinja's sandbox, and what they do and write is bounded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from gpt2_edge.text.turns import Turn
 from gpt2_edge.untrusted import one_line
 
 _MOST_TEXT = 4 << 20  # characters that a template may write
-_MOST_PRODUCT = 1 << 20  # of a multiplication in a template
 
 
 class TemplateTurns:
@@ -56,7 +55,8 @@ class TemplateTurns:
         # Number of turns -> those turns, the message behind them, and its prompt.
         self._known: dict[int, tuple[Sequence[Turn], str, str, list[int]]] = {}
         try:
-            self._template = _environment().from_string(source)
+            self._environment = _environment()
+            self._template = self._environment.metered(source)
         except MissingDependencyError:
             raise
         except Exception as error:  # Jinja's own, RecursionError
@@ -102,6 +102,7 @@ class TemplateTurns:
             ]
         messages.append(self._message("user", message))
         parts, size = [], 0
+        self._environment.begin()
         try:
             for part in self._template.generate(
                 messages=messages, add_generation_prompt=True, **self._special
@@ -153,7 +154,7 @@ class TemplateTurns:
 def _environment() -> Any:
     """Jinja as templates expect it: transformers' settings, functions and filter."""
     try:
-        sandbox = importlib.import_module("jinja2.sandbox")
+        metered = importlib.import_module("gpt2_edge.text.metered_jinja")
         failure = importlib.import_module("jinja2.exceptions").TemplateError
     except ImportError as error:
         raise MissingDependencyError(
@@ -161,25 +162,28 @@ def _environment() -> Any:
             "turns need none)"
         ) from error
 
-    class Environment(sandbox.ImmutableSandboxedEnvironment):  # type: ignore[misc, name-defined]
-        intercepted_binops = frozenset({"*", "**"})
-
-        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-            """A product that no conversation needs is refused: it could take all memory."""
-            sizes = [len(value) if hasattr(value, "__len__") else value for value in (left, right)]
-            if operator == "**" or abs(sizes[0] * sizes[1]) > _MOST_PRODUCT:
-                raise failure("a number or a text becomes too large")
-            return super().call_binop(context, operator, left, right)
-
     def raise_exception(message: object) -> NoReturn:
         raise failure(str(message))
 
-    environment: Any = Environment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-    environment.filters["tojson"] = lambda value, **settings: json.dumps(
-        value, ensure_ascii=False, **settings
-    )
+    environment: Any = metered.MeteredEnvironment()
+    environment.add_filter("tojson", _to_json)
     environment.globals["raise_exception"] = raise_exception
     environment.globals["strftime_now"] = lambda form: datetime.datetime.now().strftime(form)
     return environment
+
+
+def _to_json(
+    value: object,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    """Transformers' filter."""
+    return json.dumps(
+        value,
+        ensure_ascii=ensure_ascii,
+        indent=indent,
+        separators=separators,
+        sort_keys=sort_keys,
+    )

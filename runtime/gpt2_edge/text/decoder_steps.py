@@ -231,11 +231,11 @@ def _byte_of_character() -> dict[str, int]:
     return table | {chr(256 + index): byte for index, byte in enumerate(others)}
 
 
-_BYTES = _byte_of_character()
+BYTE_OF_CHARACTER = _byte_of_character()
 
 
 def bytes_of_token(token: str) -> bytes:
     # An added token may hold characters that stand for no byte; the library then takes it as is.
-    if all(character in _BYTES for character in token):
-        return bytes(_BYTES[character] for character in token)
+    if all(character in BYTE_OF_CHARACTER for character in token):
+        return bytes(BYTE_OF_CHARACTER[character] for character in token)
     return token.encode("utf-8")

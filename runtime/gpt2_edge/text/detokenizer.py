@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from gpt2_edge.text.decoder_chain import step_of
 from gpt2_edge.text.decoder_steps import ByteLevel, Chain, JoinWithSpaces, Step
-from gpt2_edge.text.tokenizer_file import steps
+from gpt2_edge.text.tokenizer_parts import steps
 
 
 class DetokenizerStream(Protocol):

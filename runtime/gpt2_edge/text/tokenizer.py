@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
-
-from tokenizers import Tokenizer as _HFTokenizer
+from typing import TypeVar
 
 from gpt2_edge.errors import PackageError
-from gpt2_edge.files.manifest_rules import LARGEST
 from gpt2_edge.files.package_folder import Package
+from gpt2_edge.text import backend
 from gpt2_edge.text.decoder_steps import bytes_of_token
 from gpt2_edge.text.detokenizer import DetokenizerStream, stream_maker
-from gpt2_edge.text.tokenizer_file import library_call, load_tokenizer, part_state, read_tokenizer
-from gpt2_edge.untrusted import TOKENIZER_LIMIT, UnreadableError
+from gpt2_edge.untrusted import TOKENIZER_LIMIT, UnreadableError, read_bytes
 
 Result = TypeVar("Result")
 
@@ -29,23 +25,22 @@ class Tokenizer:
         Raises PackageError in one line for whatever is no tokenizer.
         """
         try:
-            library = read_tokenizer(path) if content is None else load_tokenizer(content)
-            decoder = part_state(library.decoder)
+            if content is None:
+                content = read_bytes(path, TOKENIZER_LIMIT)
+            self._backend = backend.new_backend(content)
         except (FileNotFoundError, UnreadableError) as error:
             reason = "there is no such file" if isinstance(error, FileNotFoundError) else error
             raise PackageError(f"{path} is no tokenizer that can be read: {reason}") from error
         self._path = path
-        self._tokenizer = library
-        added = library.get_added_tokens_decoder()
-        self._added = {token_id: token.content for token_id, token in added.items()}
-        self._special = frozenset(token.content for token in added.values() if token.special)
+        self._added, self._special = self._backend.added, self._backend.special
+        decoder = self._backend.decoder
         self._byte_level = decoder.get("type") == "ByteLevel"
         self._new_stream = stream_maker(decoder, self._token_of, self._decode)
 
     @property
     def vocab_size(self) -> int:
         """Number of tokens, added ones included."""
-        return self._tokenizer.get_vocab_size()
+        return self._backend.size
 
     def encode(
         self, text: str, *, add_special_tokens: bool = True, parse_special: bool = True
@@ -57,7 +52,8 @@ class Tokenizer:
         written out in the text count as such; False for text of strangers. Raises PackageError
         where the file's rules cannot be carried out on `text`.
         """
-        return list(self._encoding(text, add_special_tokens, parse_special).ids)
+        clean, encode = _without_surrogates(text), self._backend.encode
+        return self._call(lambda: encode(clean, add_special_tokens, parse_special), "encode")
 
     def encode_with_ranges(
         self, text: str, *, add_special_tokens: bool = True, parse_special: bool = True
@@ -67,22 +63,17 @@ class Tokenizer:
         Tokens of one character share its range. What no token claims (a space in front of a word,
         where the tokenizer leaves it out) belongs to the token behind it.
         """
-        encoding = self._encoding(text, add_special_tokens, parse_special)
+        clean, encode = _without_surrogates(text), self._backend.encode_with_offsets
+        ids, offsets = self._call(
+            lambda: encode(clean, add_special_tokens, parse_special), "encode"
+        )
         ranges: list[tuple[int, int]] = []
         reached = 0
-        for start, end in encoding.offsets:
+        for start, end in offsets:
             begin = min(start, reached) if end > reached else start
             reached = max(reached, end)
             ranges.append((begin, max(begin, end)))
-        return list(encoding.ids), ranges
-
-    def _encoding(self, text: str, add_special_tokens: bool, parse_special: bool) -> Any:
-        # A lone surrogate (an undecodable byte of the command line) cannot be text.
-        clean = text.encode("utf-8", "replace").decode("utf-8")
-        tokenizer = self._tokenizer if parse_special else self._plain
-        return self._call(
-            lambda: tokenizer.encode(clean, add_special_tokens=add_special_tokens), "encode"
-        )
+        return ids, ranges
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids` without special tokens; bytes that are no UTF-8 become U+FFFD."""
@@ -111,45 +102,33 @@ class Tokenizer:
         return self._new_stream()
 
     def _token_of(self, token_id: int) -> str | None:
-        try:
-            token: str | None = self._tokenizer.id_to_token(token_id)
-        except OverflowError:  # the library's ids have 32 bits
-            return None
+        token = self._backend.token_of(token_id)
         return None if token in self._special else token
 
     def _decode(self, ids: list[int]) -> str:
+        whole = self._backend.decode_whole
+        assert whole is not None, "this decoder has to see all tokens"
         known = [token_id for token_id in ids if self._token_of(token_id) is not None]
-        return self._call(lambda: str(self._tokenizer.decode(known)), "decode")
+        return self._call(lambda: whole(known), "decode")
 
     def _call(self, call: Callable[[], Result], what: str) -> Result:
         try:
-            return library_call(call)
+            return call()
         except UnreadableError as error:
             raise PackageError(f"{self._path} cannot {what} this text: {error}") from error
 
     def vocabulary(self) -> dict[str, int]:
         """Every token with its id, added ones included."""
-        return dict(self._tokenizer.get_vocab())
+        return self._backend.vocabulary()
 
     def to_json(self) -> str:
-        """The tokenizer as the tokenizers library writes it."""
-        return str(self._tokenizer.to_str())
+        """The tokenizer as a tokenizer.json."""
+        return self._backend.to_json()
 
-    @cached_property
-    def _plain(self) -> _HFTokenizer:
-        """The same for which special tokens in a text are text.
 
-        The library has this as a state of the tokenizer, which threads share: hence two of them.
-        """
-        # The library writes a tokenizer by counting up to its largest id.
-        largest = max(self._tokenizer.get_vocab().values(), default=0)
-        if largest > LARGEST["vocab_size"]:
-            raise PackageError(
-                f"{self._path} has the id {largest}; expected at most {LARGEST['vocab_size']:,}"
-            )
-        plain = self._call(lambda: _HFTokenizer.from_str(self._tokenizer.to_str()), "encode")
-        plain.encode_special_tokens = True
-        return plain
+def _without_surrogates(text: str) -> str:
+    """A lone surrogate (an undecodable byte of the command line) cannot be text."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def package_tokenizer(package: Package, verify: bool = True) -> Tokenizer | None:

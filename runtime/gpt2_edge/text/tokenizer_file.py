@@ -10,46 +10,29 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from tokenizers import Tokenizer
 
 from gpt2_edge.text.regex_check import is_risky
-from gpt2_edge.untrusted import (
-    TOKENIZER_LIMIT,
-    UnreadableError,
-    one_line,
-    parse_json,
-    read_bytes,
-    shown,
-)
+from gpt2_edge.text.tokenizer_parts import check_growth, check_objects, steps
+from gpt2_edge.untrusted import UnreadableError, one_line, parse_json, shown
 
 Result = TypeVar("Result")
 
-# Added tokens are compared with each other as they are read: a file of a million takes hours.
-_MOST_OBJECTS = 20_000
-# How many times longer a text may become by the replacements of a file.
-_MOST_GROWTH = 100
 # Only files with one of these can make the library panic while it loads. An escaped ASCII letter,
 # which no program writes, could hide them.
 _TO_BE_PARSED = re.compile(rb'"Regex"|precompiled_charsmap|continuing_subword_prefix"\s*:\s*"[^"]')
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 
 
-def read_tokenizer(path: Path) -> Tokenizer:
-    """The tokenizer in the file `path`, without its truncation and padding.
-
-    Raises FileNotFoundError where there is none, UnreadableError for what cannot be used.
-    """
-    return load_tokenizer(read_bytes(path, TOKENIZER_LIMIT))
-
-
 def load_tokenizer(content: bytes) -> Tokenizer:
-    """The tokenizer that `content`, a tokenizer.json, describes; as `read_tokenizer`."""
-    if content.count(b"{") > _MOST_OBJECTS:
-        raise UnreadableError(f"it has more than {_MOST_OBJECTS:,} added tokens or other objects")
+    """The tokenizer that `content`, a tokenizer.json, describes, without truncation and padding.
+
+    Raises UnreadableError for what cannot be used.
+    """
+    check_objects(content)
     if _TO_BE_PARSED.search(content) or _ESCAPED_LETTER.search(content):
         _check_before_loading(parse_json(content))
     tokenizer: Tokenizer = library_call(lambda: Tokenizer.from_buffer(content))
@@ -57,8 +40,8 @@ def load_tokenizer(content: bytes) -> Tokenizer:
     tokenizer.no_padding()
     for part in (tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.post_processor):
         _check_parts(part_state(part))
-    _check_growth(part_state(tokenizer.normalizer))
-    _check_growth(part_state(tokenizer.decoder))
+    check_growth(part_state(tokenizer.normalizer))
+    check_growth(part_state(tokenizer.decoder))
     return tokenizer
 
 
@@ -84,17 +67,6 @@ def part_state(part: Any) -> dict[str, Any]:
     state = library_call(part.__getstate__)
     value = json.loads(state)
     return value if isinstance(value, dict) else {}
-
-
-def steps(part: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The steps of a part, one after another, however its sequences are nested."""
-    if part.get("type") != "Sequence":
-        if part:
-            yield part
-        return
-    for name in ("normalizers", "pretokenizers", "processors", "decoders"):
-        for inner in part.get(name) or ():
-            yield from steps(inner)
 
 
 def _check_before_loading(raw: Any) -> None:
@@ -159,16 +131,4 @@ def _check_merges(prefix: Any, merges: Any) -> None:
             raise UnreadableError(
                 f"its continuing_subword_prefix is {shown(prefix)}, which the merge "
                 f"{shown(merge)} does not have"
-            )
-
-
-def _check_growth(part: dict[str, Any]) -> None:
-    growth = 1.0
-    for step in steps(part):
-        if step.get("type") == "Replace":
-            pattern = (step.get("pattern") or {}).get("String") or " "
-            growth *= max(1.0, len(step.get("content") or "") / len(pattern))
-        if growth > _MOST_GROWTH:
-            raise UnreadableError(
-                f"its replacements make a text more than {_MOST_GROWTH} times as long"
             )

@@ -1,10 +1,11 @@
-"""Write UnicodeClasses.kt: which characters are letters, numbers, white space and word characters.
+"""Write UnicodeClasses.kt and unicode_classes.py: letters, numbers, white space, word characters.
 
 python android_demo/core/src/test/python/make_unicode_classes.py
 
-Android's and the JDK's Character classes know another Unicode version on every release, and their
-regular expressions take white space differently. So the Kotlin tokenizer carries the classes
-itself, and they are taken here from the library that it must agree with, one code point at a time.
+Android's and the JDK's Character classes and Python's unicodedata know another Unicode version on
+every release, and their regular expressions take white space differently. So the Kotlin and the
+Python tokenizer carry the classes themselves, and they are taken here from the library that both
+must agree with, one code point at a time.
 """
 
 from __future__ import annotations
@@ -15,13 +16,9 @@ from pathlib import Path
 import tokenizers
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
-FILE = (
-    Path(__file__).resolve().parents[2]
-    / "main"
-    / "kotlin"
-    / "dev"
-    / "gpt2edge"
-    / "UnicodeClasses.kt"
+KOTLIN = Path(__file__).resolve().parents[2] / "main/kotlin/dev/gpt2edge/UnicodeClasses.kt"
+PYTHON = (
+    Path(__file__).resolve().parents[5] / "runtime/gpt2_edge/text/byte_level/unicode_classes.py"
 )
 CODE_POINTS = [*range(0xD800), *range(0xE000, 0x110000)]  # surrogates are no characters
 _WIDTH = 96
@@ -75,7 +72,7 @@ def ranges(points: Iterable[int]) -> Iterator[tuple[int, int]]:
 
 
 def as_text(found: Iterable[tuple[int, int]]) -> str:
-    """Hexadecimal, "41-5a aa": what UnicodeClasses.kt holds."""
+    """Hexadecimal, "41-5a aa": what the files hold."""
     return " ".join(f"{a:x}" if a == b else f"{a:x}-{b:x}" for a, b in found)
 
 
@@ -90,22 +87,44 @@ def kotlin(found: dict[str, list[tuple[int, int]]]) -> str:
     ]
     for name, its_ranges in found.items():
         lines.append(f"    const val {name} =")
-        row = ""
-        rows = []
-        for item in as_text(its_ranges).split(" "):
-            if len(row) + len(item) > _WIDTH:
-                rows.append(row)
-                row = ""
-            row += item + " "
-        rows.append(row.rstrip())
-        lines += [f'        "{row}"' + (" +" if row is not rows[-1] else "") for row in rows]
+        *rows, last = rows_of(its_ranges, _WIDTH)
+        lines += [*(f'        "{row} " +' for row in rows), f'        "{last}"']
     return "\n".join([*lines, "}", ""])
+
+
+def python(found: dict[str, list[tuple[int, int]]]) -> str:
+    lines = [
+        '"""Letters, numbers, white space and word characters, as the tokenizers library has them.',
+        "",
+        "Written by android_demo/core/src/test/python/make_unicode_classes.py from tokenizers",
+        f"{tokenizers.__version__} (Unicode 16.0); tests compare it with the library again. Ranges "
+        "of code points, hexadecimal.",
+        '"""',
+    ]
+    for name, its_ranges in found.items():
+        *rows, last = rows_of(its_ranges, _WIDTH - 3)
+        if not rows:
+            lines += ["", f'{name} = "{last}"']
+            continue
+        lines += ["", f"{name} = ("]
+        lines += [*(f'    "{row} "' for row in rows), f'    "{last}"', ")"]
+    return "\n".join([*lines, ""])
+
+
+def rows_of(its_ranges: Iterable[tuple[int, int]], width: int) -> list[str]:
+    rows = [""]
+    for item in as_text(its_ranges).split(" "):
+        if len(rows[-1]) + len(item) > width:
+            rows.append("")
+        rows[-1] += f"{item} "
+    return [row.rstrip() for row in rows]
 
 
 def main() -> None:
     found = classes()
     assert stripped_spaces() == found["WHITE_SPACE"]
-    FILE.write_text(kotlin(found), encoding="utf-8")
+    KOTLIN.write_text(kotlin(found), encoding="utf-8")
+    PYTHON.write_text(python(found), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ internal class Declared(val type: Int, val shape: List<Long>)
 
 /**
  * What an ONNX file says of itself, read before ONNX Runtime loads it: inputs that have to be fed,
- * outputs, the files its weights are in, and the tables that it looks rows up in.
+ * outputs, the files its weights are in, and the tables that it looks rows up in. Graphs with parts
+ * that no GPT-2 has are refused (GraphRules).
  *
  * Field numbers are those of onnx.proto.
  */
@@ -21,7 +22,7 @@ internal class GraphOutline private constructor(private val proto: ProtoFile) {
     val defaults: Set<String>
         get() = inputs.keys.filterTo(HashSet()) { it in initializers }
 
-    /** Every name of a file that any tensor of the graph, or of a graph within it, gives. */
+    /** Every name of a file that any tensor of the graph gives. */
     val externalFiles = LinkedHashSet<String>()
 
     private val initializers = HashMap<String, List<Long>>() // shapes
@@ -43,21 +44,13 @@ internal class GraphOutline private constructor(private val proto: ProtoFile) {
             when (field) {
                 7 -> proto.message(model)?.let { readGraph(it, isMain = true) }
                 20 -> proto.message(model)?.let { readTraining(it) }
-                25 -> proto.message(model)?.let { readFunction(it) }
+                25 -> throw UnreadableException("it has operators of its own, as functions")
             }
         }
 
     private fun readTraining(training: Message) =
         proto.read(training) { field ->
             if (field == 1 || field == 2) proto.message(training)?.let { readGraph(it, isMain = false) }
-        }
-
-    private fun readFunction(function: Message) =
-        proto.read(function) { field ->
-            when (field) {
-                7 -> proto.message(function)?.let { readNode(it, isMain = false) }
-                11 -> proto.message(function)?.let { readAttribute(it) }
-            }
         }
 
     private fun readGraph(graph: Message, isMain: Boolean) {
@@ -81,27 +74,35 @@ internal class GraphOutline private constructor(private val proto: ProtoFile) {
         val inputs = ArrayList<String>(4)
         var output: String? = null
         var operator = ""
+        var domain = ""
+        var holdsGraph = false
         proto.read(node) { field ->
             when (field) {
                 1 -> if (inputs.size < 2) proto.text(node)?.let { inputs.add(it) }
                 2 -> if (output == null) output = proto.text(node)
                 4 -> proto.text(node)?.let { operator = it }
-                5 -> proto.message(node)?.let { readAttribute(it) }
+                5 -> proto.message(node)?.let { if (readAttribute(it)) holdsGraph = true }
+                7 -> proto.text(node)?.let { domain = it }
             }
         }
+        GraphRules.checkNode(operator, domain, holdsGraph)
         if (!isMain || inputs.isEmpty()) return
         if (operator == "Gather" && inputs.size == 2) gathers[inputs[1]] = inputs[0]
         if (operator == "Cast" || operator == "Identity") output?.let { copies[it] = inputs[0] }
     }
 
-    private fun readAttribute(attribute: Message) =
+    /** Whether it is a graph, or several, which are passed over. */
+    private fun readAttribute(attribute: Message): Boolean {
+        var isGraph = false
         proto.read(attribute) { field ->
             when (field) {
                 5, 10 -> proto.message(attribute)?.let { readTensor(it, null) }
-                6, 11 -> proto.message(attribute)?.let { readGraph(it, isMain = false) }
+                6, 11 -> isGraph = true
                 22, 23 -> proto.message(attribute)?.let { readSparse(it) }
             }
         }
+        return isGraph
+    }
 
     private fun readTensor(tensor: Message, shapes: MutableMap<String, List<Long>>?) {
         val shape = ArrayList<Long>(4)
