@@ -239,6 +239,7 @@ def test_an_interrupt_keeps_what_was_written(sample_int4: Path, tmp_path: Path) 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=ENVIRONMENT,
+        bufsize=0,  # `communicate` knows nothing of what a buffer here has read behind the line
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
     )
     assert process.stdout is not None
