@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from gpt2_edge._version import __version__
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ["CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "CHANGELOG.md"]
 _ENDS = (".py", ".md", ".ts", ".kt", ".json", ".toml", ".yaml", ".yml", ".sh")
-# Named without their folder, which stands in front of or behind them in the sentence.
+# Files in Kotlin are named without their folder, which stands beside them in the sentence.
 _KOTLIN = ROOT / "android_demo" / "core" / "src"
 
 
@@ -69,3 +71,24 @@ def test_names_stand_in_the_file_behind_them() -> None:
         if not re.search(rf"\b{name}\b", (ROOT / path).read_text("utf-8"))
     ]
     assert missing == []
+
+
+def test_the_citation_is_of_this_version() -> None:
+    text = (ROOT / "CITATION.cff").read_text("utf-8")
+    assert re.findall(r"^version: (.*)$", text, re.MULTILINE) == [__version__]
+    assert f"`{__version__}`" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("file", [".pre-commit-config.yaml", ".github/workflows/tests.yml"])
+def test_checks_elsewhere_are_those_of_make(file: str) -> None:
+    lint = set(re.findall(r"\$\(BIN\)/((?:ruff|mypy).*)", (ROOT / "Makefile").read_text("utf-8")))
+    assert len(lint) == 3
+    text = (ROOT / file).read_text("utf-8")
+    for command in lint:
+        assert command.removesuffix(" .") in text
+
+
+def test_ci_elsewhere_runs_what_ours_runs() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "tests.yml").read_text("utf-8")
+    assert re.search(r"^ +\.ci/run$", workflow, re.MULTILINE)
+    assert (ROOT / ".ci" / "run").stat().st_mode & 0o100
