@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from gpt2_edge.errors import GenerationError, PackageError, ProviderError
 from gpt2_edge.untrusted import UnreadableError, one_line, printable, read_text_file, shown, text_of
 from gpt2_edge_cli import streams
+from gpt2_edge_cli.offering import offer
 from gpt2_edge_cli.signals import Loading
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 # More than any context holds, and little enough to be tokenized in a moment.
 PROMPT_LIMIT = 4 << 20
 _MOST_THREADS = 256
+# gpt2_edge.graph.providers has them, and loads ONNX Runtime.
+PROVIDERS = ("auto", "cpu", "cuda", "tensorrt", "openvino", "directml", "coreml", "xnnpack",
+             "nnapi", "qnn", "webgpu")  # fmt: skip
 
 
 def add_package(parser: argparse.ArgumentParser) -> None:
@@ -30,13 +34,14 @@ def add_package(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=int, metavar="N", help="of ONNX Runtime (default: one per physical core)"
     )
-    parser.add_argument(
+    provider = parser.add_argument(
         "--provider",
         default="auto",
         metavar="NAME",
         help="execution provider: cpu, cuda, openvino, webgpu, ... (docs/PROVIDERS.md; default: "
         "auto, the best that is installed)",
     )
+    offer(provider, PROVIDERS)
     add_provider_options(parser)
     parser.add_argument(
         "--no-cache",

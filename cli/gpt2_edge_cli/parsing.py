@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -110,6 +110,13 @@ class VerbParser(argparse.ArgumentParser):
     def option_names(self) -> list[str]:
         """All options, as they are typed."""
         return list(self._option_string_actions)
+
+    def arguments(self) -> Iterator[tuple[argparse.Action, bool]]:
+        """Each option and each place, and whether it may be given several times."""
+        several = {place.dest for place in self._places if place.several}
+        for action in self._actions:
+            repeats = isinstance(action, argparse._AppendAction)
+            yield action, repeats or action.dest in several
 
     @property
     def _takes_text(self) -> bool:

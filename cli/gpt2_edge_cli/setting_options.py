@@ -11,6 +11,7 @@ from typing import Any
 from gpt2_edge.errors import GenerationError
 from gpt2_edge.untrusted import printable
 from gpt2_edge_cli import setting_values as values
+from gpt2_edge_cli.offering import offer
 from gpt2_edge_cli.parsing import number, whole_number
 
 # A column for the options that holds the longest, so that each has one line.
@@ -28,6 +29,7 @@ class SettingOption:
     help: str
     many: bool = False
     names: tuple[str, ...] = ()  # beside --its-name
+    values: tuple[str, ...] = ()  # that a shell completes
 
 
 _FLAG, _WHOLE, _REAL = values.truth, whole_number, number
@@ -43,7 +45,9 @@ _CHOSEN: _Options = {
     "seed": SettingOption(_WHOLE, "N", "the same seed draws the same text"),
     "num_beams": SettingOption(_WHOLE, "N", "search N texts at once for the likeliest"),
     "length_penalty": SettingOption(_REAL, "X", "of beams: above 0 favours long texts"),
-    "early_stopping": SettingOption(values.early, "WHEN", "of beams: true, false or never"),
+    "early_stopping": SettingOption(
+        values.early, "WHEN", "of beams: true, false or never", values=("true", "false", "never")
+    ),
 }
 _WRITTEN: _Options = {
     "repetition_penalty": SettingOption(_REAL, "X", "above 1: rarer what was there (else 1)"),
@@ -77,7 +81,10 @@ _ENDED: _Options = {
     ),
     "include_stop_str": SettingOption(_FLAG, "", "keep the stop string in the text"),
     "context_overflow": SettingOption(
-        values.overflow, "WHAT", "when the context is full: stop or slide"
+        values.overflow,
+        "WHAT",
+        "when the context is full: stop or slide",
+        values=("stop", "slide"),
     ),
     "keep": SettingOption(_WHOLE, "N", "when sliding, keep the first N tokens"),
 }
@@ -126,7 +133,7 @@ def _add(group: Any, name: str, option: SettingOption) -> None:
         return
     kept |= {"metavar": option.metavar, "type": _type(option.take)}
     kept |= {"action": "append"} if option.many else {}
-    group.add_argument(*option.names, flag, **kept)
+    offer(group.add_argument(*option.names, flag, **kept), option.values)
     if name == "stop_strings":
         group.add_argument("--stop", action="append", default=[], metavar="TEXT",
                            help="the same, as it stands; \\n is a line")  # fmt: skip

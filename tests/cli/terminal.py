@@ -12,6 +12,7 @@ import struct
 import subprocess
 import termios
 import time
+from collections.abc import Sequence
 from types import TracebackType
 
 from cli.command import COMMAND, ENVIRONMENT
@@ -26,14 +27,19 @@ class AtTerminal:
     """
 
     def __init__(
-        self, *arguments: object, rows: int = 24, columns: int = 80, **variables: str
+        self,
+        *arguments: object,
+        command: Sequence[str] = COMMAND,
+        rows: int = 24,
+        columns: int = 80,
+        **variables: str,
     ) -> None:
         self._ours, its = pty.openpty()
         fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         unset = ("NO_COLOR", "TERM", "COLUMNS", "LINES")
         environment = {k: v for k, v in ENVIRONMENT.items() if k not in unset}
         self.process = subprocess.Popen(
-            [*COMMAND, *map(str, arguments)],
+            [*command, *map(str, arguments)],
             stdin=its,
             stdout=its,
             stderr=its,

@@ -310,36 +310,3 @@ def test_other_pythons_parse_the_same(python: str) -> None:
         pytest.skip(f"there is no {python} here")  # pyenv's stand-in
     assert process.returncode == 0, process.stderr
     assert process.stdout.strip() == str(tuple(map(int, python[6:].split("."))))
-
-
-@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-def test_bash_completes_verbs_and_options(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["completion", "bash"]) == 0
-    script = capsys.readouterr().out
-
-    def completed(*words: str) -> list[str]:
-        line = " ".join(map(shlex.quote, ("gpt2-edge", *words)))
-        code = f"{script}\nCOMP_WORDS=({line}); COMP_CWORD={len(words)}; _gpt2_edge\n" \
-            'printf "%s\\n" "${COMPREPLY[@]}"'  # fmt: skip
-        bash = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True)
-        return bash.stdout.split()
-
-    assert completed("gen") == ["generate"]
-    assert set(VERBS) == set(completed(""))
-    assert completed("generate", "PKG", "--max-n") == ["--max-new-tokens"]
-    assert completed("next", "--sto") == []
-
-
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_other_shells_get_every_option(capsys: pytest.CaptureFixture[str], shell: str) -> None:
-    assert main(["completion", shell]) == 0
-    script = capsys.readouterr().out
-    for verb in VERBS:
-        assert verb in script
-        for name in load_verb(verb).parser.option_names:
-            assert name.lstrip("-") in script
-
-
-def test_an_unknown_shell(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["completion", "tcsh"]) == 2
-    assert "SHELL is one of bash, zsh, fish" in capsys.readouterr().err

@@ -10,6 +10,7 @@ from gpt2_edge.errors import GenerationError, GPT2EdgeError
 from gpt2_edge_cli import streams
 from gpt2_edge_cli.arguments import add_package, load, load_assistant, utf_8
 from gpt2_edge_cli.interrupt import ChatInterrupt
+from gpt2_edge_cli.offering import offer
 from gpt2_edge_cli.setting_options import (
     IDS_NOTE,
     NOT_OF_A_CHAT,
@@ -54,7 +55,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     )
     add_package(parser)
     add = parser.add_argument
-    add("--turns", metavar="KIND", help="template, eos or plain")
+    offer(add("--turns", metavar="KIND", help="template, eos or plain"), _KINDS)
     add("--system", metavar="TEXT", help="a message in front, for a template")
     add("--stats", action="store_true", help="a line of figures behind each answer")
     add("--assistant", metavar="PACKAGE", help="a small package that guesses, for speed")

@@ -15,6 +15,7 @@ from gpt2_edge.measure.evaluate.tasks import TASKS, prepare
 from gpt2_edge.status import status_line
 from gpt2_edge_cli import streams
 from gpt2_edge_cli.arguments import add_package, load
+from gpt2_edge_cli.offering import offer
 from gpt2_edge_cli.terminal import json_line
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
     )
     add_package(parser)
-    parser.add_argument("task", metavar="TASK", help=", ".join(TASKS))
+    offer(parser.add_argument("task", metavar="TASK", help=", ".join(TASKS)), TASKS)
     parser.add_argument("--data", metavar="PATH", type=Path, required=True, help="the task's file")
     parser.add_argument("--limit", metavar="N", type=int, help="the first N items only")
     parser.add_argument(

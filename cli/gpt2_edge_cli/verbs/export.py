@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpt2_edge.errors import ExportError
 from gpt2_edge.untrusted import printable
+from gpt2_edge_cli.offering import offer
 from gpt2_edge_cli.signals import Loading
 from gpt2_edge_cli.terminal import json_line
 
@@ -25,6 +26,22 @@ examples:
   gpt2-edge export ./my-fine-tune -o stock --recipe fp32 --engine optimum
 """
 
+# What a shell completes. The exporter, which has these names too and checks them, takes a while to
+# load; a test compares.
+OFFERED = {
+    "--recipe": ("int4", "int4-small", "int8", "int8-row", "fp16", "fp32"),
+    "--cache": ("float32", "float16", "int8"),
+    "--compute": ("float32", "float16"),
+    "--flavour": ("fused", "portable", "static"),
+    "--target": ("cpu", "cuda", "web", "mobile", "npu"),
+    "--engine": ("fused", "optimum"),
+    "--activation": (
+        "gelu_new", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_accurate", "gelu_fast", "gelu",
+        "gelu_python", "gelu_10", "quick_gelu", "relu", "relu2", "relu6", "leaky_relu", "silu",
+        "swish", "mish", "sigmoid", "tanh", "laplace", "linear", "prelu", "xielu",
+    ),
+}  # fmt: skip
+
 
 def add_parser(verbs: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = verbs.add_parser(
@@ -36,11 +53,12 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     add = parser.add_argument
     add("checkpoint", metavar="CHECKPOINT", help="what to export")
     add("-o", "--output", required=True, type=Path, metavar="FOLDER", help="the package to write")
-    add(
+    recipe = add(
         "--recipe",
         metavar="NAME",
         help="int4 (default), int4-small, int8, int8-row, fp16 or fp32 (docs/QUANTIZATION.md)",
     )
+    offer(recipe, OFFERED["--recipe"])
     add("--block-size", type=int, metavar="N", help="weights of int8 or int4 that share a scale")
     add(
         "--max-kl",
@@ -50,28 +68,32 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
         "under X nats a token (takes several exports' time)",
     )
     add("--max-size", type=float, metavar="MB", help="... the best whose model file is under MB")
-    add(
+    cache = add(
         "--cache",
         metavar="TYPE",
         help="of keys and values: float32 (default), float16, or int8 for a quarter of its memory",
     )
-    add(
+    offer(cache, OFFERED["--cache"])
+    compute = add(
         "--compute",
         metavar="TYPE",
         help="what matrices are multiplied in: float32 (default), or float16 for GPUs",
     )
-    add(
+    offer(compute, OFFERED["--compute"])
+    flavour = add(
         "--flavour",
         metavar="NAME",
         help="of the graph: fused (default; CPU and GPU), portable (standard operators only), or "
         "static (fixed shapes, for NPUs and mobile providers)",
     )
+    offer(flavour, OFFERED["--flavour"])
     add("--past", type=int, metavar="N", help="static: room of the cache (default: the context)")
-    add(
+    target = add(
         "--target",
         metavar="NAME",
         help="flavour, recipe and cache for cpu, cuda, web, mobile or npu (docs/PROVIDERS.md)",
     )
+    offer(target, OFFERED["--target"])
     calibration = parser.add_mutually_exclusive_group()
     calibration.add_argument(
         "--calibration", type=Path, metavar="FILE", help="text to calibrate on (default: our own)"
@@ -84,8 +106,14 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
         "--report-text", type=Path, metavar="FILE", help="text to measure on (default: our own)"
     )
     report.add_argument("--no-report", action="store_true", help="do not measure the quality")
-    add("--engine", default="fused", metavar="NAME", help="fused (default), or optimum's export")
-    add("--activation", metavar="NAME", help="activation function, where the config is wrong")
+    engine = add(
+        "--engine", default="fused", metavar="NAME", help="fused (default), or optimum's export"
+    )
+    offer(engine, OFFERED["--engine"])
+    activation = add(
+        "--activation", metavar="NAME", help="activation function, where the config is wrong"
+    )
+    offer(activation, OFFERED["--activation"])
     tokenizer = parser.add_mutually_exclusive_group()
     tokenizer.add_argument(
         "--tokenizer", type=Path, metavar="PATH", help="folder with a tokenizer, or tokenizer.json"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from gpt2_edge.errors import ProviderError
 from gpt2_edge.untrusted import one_line
-from gpt2_edge_cli.arguments import add_provider_options, provider_options
+from gpt2_edge_cli.arguments import PROVIDERS, add_provider_options, provider_options
+from gpt2_edge_cli.offering import offer
 
 if TYPE_CHECKING:
     from gpt2_edge.files.package import Package
@@ -31,11 +32,12 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
     )
     parser.add_argument("package", metavar="PACKAGE", help="folder that gpt2-edge export wrote")
-    parser.add_argument(
+    provider = parser.add_argument(
         "--provider",
         metavar="NAME",
         help="load the graph and say what an execution provider (or auto) takes of it",
     )
+    offer(provider, PROVIDERS)
     add_provider_options(parser)
     parser.add_argument("--json", action="store_true", help="print the manifest itself")
     return parser
