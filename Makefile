@@ -42,6 +42,7 @@ test: $(VENV)/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy examples
 	$(ONE_THREAD) $(BIN)/python -m pytest -q
 
 # mypy's and ruff's words depend on their versions: `test` has them, this has not.
