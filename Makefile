@@ -5,6 +5,7 @@
 #   make test-readme     the README's commands and Python, in a clean copy and a new environment
 #   make test-arm64      the sample's packages on three aarch64 cores under qemu, against those here
 #   make test-embedded   the runtime on two wheels, examples/c, the Dockerfile
+#   make notebooks       notebooks/ executed on copies, and their kept outputs
 #   make test-ecosystem  packages in optimum and onnxruntime-genai, optimum's in our runtime
 #   make test-openvino   portable and static packages on the OpenVINO provider
 #   make test-web        the browser module in Node and Chromium
@@ -24,6 +25,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 OPTIMUM_VENV ?= .venv-optimum
+NOTEBOOKS_VENV ?= .venv-notebooks
 MINIMUM_VENV ?= .venv-minimum
 PEERS_PATH := benchmarks$(if $(PYTHONPATH),:$(PYTHONPATH))
 BENCH_VENV := $(if $(OPTIMUM),$(OPTIMUM_VENV),$(VENV))
@@ -32,7 +34,7 @@ BENCH_VENV := $(if $(OPTIMUM),$(OPTIMUM_VENV),$(VENV))
 ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
 .PHONY: demo test test-minimum test-readme test-arm64 test-embedded test-ecosystem test-openvino \
-  test-web android test-android publish-local check bench bench-server bench-peers \
+  notebooks test-web android test-android publish-local check bench bench-server bench-peers \
   bench-peers-quality test-optimum test-providers clean
 
 demo: $(VENV)/ready
@@ -59,6 +61,9 @@ test-arm64: $(VENV)/ready
 test-embedded: $(VENV)/ready
 	PYTHON=$(BIN)/python tools/test-embedded.sh
 
+notebooks: $(NOTEBOOKS_VENV)/ready
+	$(ONE_THREAD) $(NOTEBOOKS_VENV)/bin/python -m pytest -q tests/notebooks
+
 test-ecosystem:
 	PYTHON=$(PYTHON) OPTIMUM_VENV=$(OPTIMUM_VENV) tools/test-ecosystem.sh
 
@@ -84,7 +89,7 @@ test-android: android
 # Two suites run at a time (the slow ones have one thread), each one's output in one piece; every
 # suite adds what it skipped, and why, to one list.
 CHECKED := test test-minimum test-readme test-ecosystem test-android test-web test-arm64 test-openvino \
-  test-embedded
+  test-embedded notebooks
 $(CHECKED): export SUITE = $@
 
 # The environment first: make would put the suites that wait for it, the longest, behind all others.
@@ -116,6 +121,9 @@ test-providers: $(VENV)/ready
 
 $(VENV)/ready: pyproject.toml
 	$(call install,$(VENV),dev)
+
+$(NOTEBOOKS_VENV)/ready: pyproject.toml
+	$(call install,$(NOTEBOOKS_VENV),notebooks)
 
 $(OPTIMUM_VENV)/ready: pyproject.toml tools/optimum-venv.sh tools/debian-packages.sh
 	@PYTHON=$(PYTHON) tools/optimum-venv.sh $(OPTIMUM_VENV)
