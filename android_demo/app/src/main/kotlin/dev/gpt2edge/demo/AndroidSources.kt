@@ -25,6 +25,7 @@ fun bundledPackage(assets: AssetManager): BundledPackage? {
     val source =
         object : PackageSource {
             override val name = BUNDLED
+            override val done: Double? = null
 
             override fun forEachFile(action: (path: String, content: InputStream) -> Unit) {
                 val files = JSONObject(String(manifest)).getJSONObject("files").keys().asSequence()

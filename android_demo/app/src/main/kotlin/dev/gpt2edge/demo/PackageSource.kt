@@ -10,7 +10,6 @@ interface PackageSource {
 
     /** How much of it was handed over, 0 to 1; null where its size is not known. */
     val done: Double?
-        get() = null
 
     /** Hands over every file once, as a path with forward slashes and its content. */
     fun forEachFile(action: (path: String, content: InputStream) -> Unit)

@@ -124,6 +124,7 @@ class ImportTest {
         val endless =
             object : PackageSource {
                 override val name = "endless"
+                override val done: Double? = null
 
                 override fun forEachFile(action: (path: String, content: InputStream) -> Unit) =
                     action("manifest.json", object : InputStream() {
@@ -178,6 +179,7 @@ class ImportTest {
         val source =
             object : PackageSource {
                 override val name = "slow"
+                override val done: Double? = null
 
                 override fun forEachFile(action: (path: String, content: InputStream) -> Unit) {
                     threads.add(Thread.currentThread())

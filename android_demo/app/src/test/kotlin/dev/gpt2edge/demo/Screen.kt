@@ -123,9 +123,12 @@ class Screen(savedState: Bundle? = null) {
 
     /** The press that stops what is written: the button has become Stop. */
     fun stop() {
-        check(view<TextView>(R.id.write).text == activity.getString(R.string.stop)) { "there is nothing to stop" }
+        check(writes) { "there is nothing to stop" }
         press(R.id.write)
     }
+
+    val writes: Boolean
+        get() = view<TextView>(R.id.write).text == activity.getString(R.string.stop)
 
     fun write(): Screen {
         press(R.id.write)
