@@ -6,11 +6,12 @@ import android.os.Bundle
 import android.os.Looper
 import android.os.Parcel
 import android.view.View
+import android.widget.Button
 import android.widget.EditText
 import android.widget.LinearLayout
+import android.widget.Spinner
 import android.widget.TextView
 import java.io.File
-import java.util.concurrent.TimeUnit
 import org.robolectric.Robolectric
 import org.robolectric.RuntimeEnvironment
 import org.robolectric.Shadows.shadowOf
@@ -38,25 +39,14 @@ class Screen(savedState: Bundle? = null) {
     val statistics: String
         get() = shown(R.id.statistics)
 
-    /** Rows of the page of next words. */
-    val options: List<View>
-        get() = children(R.id.options)
-
-    val suggestions: List<TextView>
-        get() = children(R.id.suggestions).map { it as TextView }
+    val options: List<Button>
+        get() = view<LinearLayout>(R.id.options).run { (0 until childCount).map { getChildAt(it) as Button } }
 
     val packages: List<String>
-        get() = children(R.id.packages).map { it.label() }
+        get() = view<Spinner>(R.id.packages).adapter?.run { (0 until count).map { getItem(it).toString() } }.orEmpty()
 
     val selected: String?
-        get() = children(R.id.packages).firstOrNull { it.isSelected }?.label()
-
-    fun row(label: String): View =
-        children(R.id.packages).firstOrNull { it.label() == label } ?: error("no package $label in $packages")
-
-    private fun View.label() = findViewById<TextView>(R.id.package_name).text.toString()
-
-    private fun children(id: Int): List<View> = view<LinearLayout>(id).run { (0 until childCount).map { getChildAt(it) } }
+        get() = view<Spinner>(R.id.packages).selectedItem?.toString()
 
     fun <T : View> view(id: Int): T = activity.findViewById(id)
 
@@ -70,41 +60,32 @@ class Screen(savedState: Bundle? = null) {
     }
 
     /** Types over the whole field. */
-    fun type(id: Int, content: String) {
-        field(id).setText(content)
-        field(id).setSelection(field(id).length())
-    }
+    fun type(id: Int, content: String) = field(id).setText(content)
 
     fun choose(label: String) {
-        row(label).performClick()
+        val index = packages.indexOf(label)
+        check(index >= 0) { "no package $label in $packages" }
+        view<Spinner>(R.id.packages).setSelection(index)
         idle()
-    }
-
-    /** As after adb: the activity comes back and finds a package more. */
-    fun refresh(label: String) {
-        controller.pause().resume()
-        until("$label listed") { label in packages }
     }
 
     /** Greedy by default: then a text depends on nothing but its beginning. */
     fun settings(
         temperature: String = "0",
         topK: String = "",
-        topP: String = "",
         seed: String = "",
         length: String,
         repetitionPenalty: String = "",
     ) {
         type(R.id.temperature, temperature)
         type(R.id.top_k, topK)
-        type(R.id.top_p, topP)
         type(R.id.seed, seed)
         type(R.id.length, length)
         type(R.id.repetition_penalty, repetitionPenalty)
     }
 
     /** Until nothing is going on; options are computed after that. */
-    fun untilReady(): Screen = until("ready to write") { model().state.canWrite }
+    fun untilReady(): Screen = until("ready to write") { isEnabled(R.id.write) }
 
     fun untilOptions(): Screen = until("options shown") { options.isNotEmpty() }
 
@@ -117,18 +98,8 @@ class Screen(savedState: Bundle? = null) {
             if (condition()) return this
             check(System.nanoTime() < deadline) { "not $what; message: '$message', text: '$text'" }
             Thread.sleep(1)
-            shadowOf(Looper.getMainLooper()).idleFor(1, TimeUnit.MILLISECONDS) // its clock stands still by itself
         }
     }
-
-    /** The press that stops what is written: the button has become Stop. */
-    fun stop() {
-        check(writes) { "there is nothing to stop" }
-        press(R.id.write)
-    }
-
-    val writes: Boolean
-        get() = view<TextView>(R.id.write).text == activity.getString(R.string.stop)
 
     fun write(): Screen {
         press(R.id.write)
@@ -142,9 +113,7 @@ class Screen(savedState: Bundle? = null) {
     fun die(): Bundle {
         val state = Bundle()
         controller.pause().stop().saveInstanceState(state)
-        val model = model()
-        application().forgetModel() // a dead process computes no more; this saves nothing
-        check(model.awaitClosed(60))
+        model().close() // a dead process computes no more; this saves nothing
         idle()
         val parcel = Parcel.obtain()
         parcel.writeBundle(state)
@@ -152,9 +121,10 @@ class Screen(savedState: Bundle? = null) {
         return parcel.readBundle(MainActivity::class.java.classLoader)!!.also { parcel.recycle() }
     }
 
-    fun model(): WritingModel = checkNotNull(application().current())
-
-    private fun application() = activity.application as DemoApplication
+    fun model(): WritingModel {
+        val field = MainActivity::class.java.getDeclaredField("model").apply { isAccessible = true }
+        return field.get(activity) as WritingModel
+    }
 
     private fun shown(id: Int): String =
         view<TextView>(id).run { if (visibility == View.VISIBLE) text.toString() else "" }
