@@ -20,12 +20,14 @@
 #                        downloads 1 GB, then minutes (BENCH_PEERS="--rounds 3 --only ours,llama.cpp")
 #   make bench-peers-quality   what quantizing costs, ours beside llama.cpp's
 #   make test-providers  tests and tables on OpenVINO and on WebGPU without a GPU: 8 minutes
+#   make test-ray        scoring a corpus on a Ray cluster of two nodes, one worker killed: 3 minutes
 #   make test-optimum    the tests against transformers and optimum (torch from Debian, where there is one)
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 OPTIMUM_VENV ?= .venv-optimum
 NOTEBOOKS_VENV ?= .venv-notebooks
+RAY_VENV ?= .venv-ray
 MINIMUM_VENV ?= .venv-minimum
 PEERS_PATH := benchmarks$(if $(PYTHONPATH),:$(PYTHONPATH))
 BENCH_VENV := $(if $(OPTIMUM),$(OPTIMUM_VENV),$(VENV))
@@ -35,7 +37,7 @@ ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
 .PHONY: demo test test-minimum test-readme test-arm64 test-embedded test-ecosystem test-openvino \
   notebooks test-web android test-android publish-local check bench bench-server bench-peers \
-  bench-peers-quality test-optimum test-providers clean
+  bench-peers-quality test-optimum test-providers test-ray clean
 
 demo: $(VENV)/ready
 	@$(BIN)/python tools/demo.py
@@ -115,6 +117,9 @@ bench-peers-quality: $(VENV)/ready
 test-optimum: $(OPTIMUM_VENV)/ready
 	$(ONE_THREAD) $(OPTIMUM_VENV)/bin/python -m pytest -q -m optimum
 
+test-ray: $(RAY_VENV)/ready
+	RAY_USAGE_STATS_ENABLED=0 $(RAY_VENV)/bin/python -m pytest -q tests/cluster
+
 test-providers: $(VENV)/ready
 	PYTHON=$(BIN)/python tools/test-providers.sh
 
@@ -123,6 +128,9 @@ $(VENV)/ready: pyproject.toml
 
 $(NOTEBOOKS_VENV)/ready: pyproject.toml
 	$(call install,$(NOTEBOOKS_VENV),notebooks)
+
+$(RAY_VENV)/ready: pyproject.toml
+	$(call install,$(RAY_VENV),test-ray)
 
 $(OPTIMUM_VENV)/ready: pyproject.toml tools/optimum-venv.sh tools/debian-packages.sh
 	@PYTHON=$(PYTHON) tools/optimum-venv.sh $(OPTIMUM_VENV)
