@@ -31,7 +31,7 @@ COMMAND_LINE = "command-line.md"
 _FENCE = re.compile(r"(^(`{3,}).*?^\2`*$)", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)")
 # A page that a text names as a reader of the repository finds it.
-_NAMED = re.compile(r"(?<![\w/`(\[])`?docs/(\w+)\.md`?(?!\w)")
+_NAMED = re.compile(r"(?<![\w/`\[])(?<!\]\()`?docs/(\w+)\.md`?(?![\w\]])")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
