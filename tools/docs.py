@@ -35,7 +35,9 @@ def main() -> None:
         print(f"docs: {problem}", file=sys.stderr)
     if wrong:
         sys.exit(1)
-    print(f"{len(pages)} pages in {SITE.relative_to(ROOT)}; they ask for nothing outside")
+    where = SITE.relative_to(ROOT)
+    print(f"{len(pages)} pages in {where}, which ask for nothing outside")
+    print(f"open {where}/index.html (to search, run python -m http.server -d {where})")
 
 
 def problems(file: Path, site: Path) -> list[str]:

@@ -167,8 +167,8 @@ def _tokenizer(
     if tokenizer is None:
         raise CheckpointError(
             f"{where} has no tokenizer (tokenizer.json, vocab.json with merges.txt, or vocab.txt); "
-            "give one with --tokenizer PATH, or --no-tokenizer for a package that takes and gives "
-            "ids"
+            "give one with --tokenizer PATH, or --no-tokenizer for a package that accepts and "
+            "returns ids"
         )
     vocab_size, largest = checkpoint.config.vocab_size, tokenizer.largest_id
     if largest >= vocab_size:

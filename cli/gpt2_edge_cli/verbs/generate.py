@@ -35,7 +35,7 @@ second one the command.
 
 A line of a --jsonl file is {{"prompt": "..."}} or {{"ids": [...]}}, with an "id" that comes back
 and settings by name ("top_k": 40) if it likes; all lines are checked before the first is
-computed. What comes out is a JSON object a line, in the same order.
+computed. What comes out is one JSON object per line, in the same order.
 
 examples:
   gpt2-edge generate PACKAGE "It was a dark night" -n 200
@@ -64,7 +64,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     parser.add_argument("more", nargs="*", metavar="TEXT ...", help="more prompts, a text for each")
     add_prompt_file(parser)
     add = parser.add_argument
-    add("--jsonl", metavar="FILE", help="prompts, a JSON object a line (-: stdin)")
+    add("--jsonl", metavar="FILE", help="prompts, one JSON object per line (-: stdin)")
     add("--cache-file", metavar="FILE", help="read of the prompt only what it does not hold; "
         "then keep all of it there")  # fmt: skip
     add("--assistant", metavar="PACKAGE", help="a small package that guesses, for speed")
