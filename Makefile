@@ -23,6 +23,7 @@
 #                        downloads 1 GB, then minutes (BENCH_PEERS="--rounds 3 --only ours,llama.cpp")
 #   make bench-peers-quality   what quantizing costs, ours beside llama.cpp's
 #   make test-providers  tests and tables on OpenVINO and on WebGPU without a GPU: 8 minutes
+#   make test-ray        scoring a corpus on a Ray cluster of two nodes, one worker killed: 3 minutes
 #   make test-optimum    the tests against transformers and optimum (torch from Debian, where there is one)
 PYTHON ?= python3
 VENV ?= .venv
@@ -31,6 +32,7 @@ OPTIMUM_VENV ?= .venv-optimum
 NOTEBOOKS_VENV ?= .venv-notebooks
 DIST_VENV ?= .venv-dist
 DOCS_VENV ?= .venv-docs
+RAY_VENV ?= .venv-ray
 MINIMUM_VENV ?= .venv-minimum
 PEERS_PATH := benchmarks$(if $(PYTHONPATH),:$(PYTHONPATH))
 BENCH_VENV := $(if $(OPTIMUM),$(OPTIMUM_VENV),$(VENV))
@@ -39,8 +41,8 @@ BENCH_VENV := $(if $(OPTIMUM),$(OPTIMUM_VENV),$(VENV))
 ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
 .PHONY: demo test test-minimum test-readme test-arm64 test-embedded test-ecosystem test-openvino \
-  notebooks test-web android test-android publish-local check check-all docs dist bench bench-server bench-peers \
-  bench-peers-quality test-optimum test-providers clean
+  notebooks test-web android test-android publish-local check check-all docs dist bench \
+  bench-server bench-peers bench-peers-quality test-optimum test-providers test-ray clean
 
 demo: $(VENV)/ready
 	@$(BIN)/python tools/demo.py
@@ -128,6 +130,9 @@ bench-peers-quality: $(VENV)/ready
 test-optimum: $(OPTIMUM_VENV)/ready
 	$(ONE_THREAD) $(OPTIMUM_VENV)/bin/python -m pytest -q -m optimum
 
+test-ray: $(RAY_VENV)/ready
+	RAY_USAGE_STATS_ENABLED=0 $(RAY_VENV)/bin/python -m pytest -q tests/cluster
+
 test-providers: $(VENV)/ready
 	PYTHON=$(BIN)/python tools/test-providers.sh
 
@@ -142,6 +147,8 @@ $(DIST_VENV)/ready: pyproject.toml
 
 $(DOCS_VENV)/ready: pyproject.toml
 	$(call install,$(DOCS_VENV),docs)
+$(RAY_VENV)/ready: pyproject.toml
+	$(call install,$(RAY_VENV),test-ray)
 
 $(OPTIMUM_VENV)/ready: pyproject.toml tools/optimum-venv.sh tools/debian-packages.sh
 	@PYTHON=$(PYTHON) tools/optimum-venv.sh $(OPTIMUM_VENV)

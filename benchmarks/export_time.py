@@ -8,6 +8,8 @@ alone. Calibration is timed matrix by matrix, the report on a few windows. All l
 more layer takes times their number, and all of the report's tokens what these take times theirs.
 """
 
+# ruff: noqa: E402
+
 from __future__ import annotations
 
 import argparse
@@ -15,6 +17,10 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+
+from gpt2_edge_cli.long_work import prepare
+
+prepare()  # before NumPy is imported, as the command does
 
 import numpy as np
 from memory import FIELDS, watch

@@ -46,6 +46,7 @@ ROOMS = [
     "gpt2_edge.calls",
     "gpt2_edge.generate",
     "gpt2_edge.measure",
+    "gpt2_edge.ray",
     "gpt2_edge",  # its public names
     "gpt2_edge.__main__",
     "gpt2_edge_export.progress",

@@ -96,6 +96,27 @@ def test_folding_changes_no_logit(tmp_path: Path, model: str) -> None:
     np.testing.assert_allclose(through(weights, ids), expected, atol=1e-4)
 
 
+def test_attention_looks_at_all_positions_before(tmp_path: Path) -> None:
+    """Windows longer than what attends at once, and no multiple of it."""
+    config = random_config(scale_attn_by_inverse_layer_idx=True)
+    source = RoundedWeights(open_checkpoint(write_random_checkpoint(tmp_path / "model", config)))
+    heads, width = source.config.n_head, source.config.n_embd
+    packed = np.random.default_rng(0).normal(0, 2, (2, 300, 3 * width)).astype(np.float32)
+    query, key, value = (
+        part.reshape(2, 300, heads, -1).transpose(0, 2, 1, 3).astype(np.float64)
+        for part in np.split(packed, 3, axis=-1)
+    )
+    scores = query @ key.transpose(0, 1, 3, 2) / np.sqrt(width / heads) / 2  # the second layer
+    scores[..., ~np.tri(300, dtype=bool)] = -np.inf
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    expected = (weights / weights.sum(-1, keepdims=True)) @ value
+    np.testing.assert_allclose(
+        Forward(source.config).attention(packed, 1),
+        expected.transpose(0, 2, 1, 3).reshape(2, 300, width),
+        atol=1e-5,
+    )
+
+
 @pytest.mark.parametrize("model", ["plain", "heads padded", "untied", "scaled by layer"])
 def test_the_graph_of_folded_weights_computes_the_same(tmp_path: Path, model: str) -> None:
     checkpoint = write_random_checkpoint(tmp_path / "model", random_config(**MODELS[model]))

@@ -188,6 +188,32 @@ test("Write on streams; Stop, and typing, keep what was written; Undo takes all 
   await leave(guest);
 });
 
+test("a page that draws more slowly than the model writes still hears Escape", async () => {
+  const { page, guest } = await visit(`${TEXT} `.repeat(100));
+  const text = page.locator("#text");
+  await page.route("**/v1/completions", (route) => {
+    const asked = route.request().postDataJSON() as Record<string, unknown>;
+    const postData = JSON.stringify({ ...asked, max_tokens: 60_000, ignore_eos: true });
+    return route.continue({ postData });
+  });
+  const cdp = await guest.context.newCDPSession(page);
+  await cdp.send("Emulation.setCPUThrottlingRate", { rate: 20 });
+  const before = (await textOf(page)).length;
+  await text.press("Control+Enter");
+  await page.waitForFunction(
+    (n) => document.querySelector("textarea")!.value.length > n,
+    before,
+    WAIT,
+  );
+  await text.press("Escape");
+  await said(page, /^Stopped/);
+  await cdp.send("Emulation.setCPUThrottlingRate", { rate: 1 });
+  const written = await generated(page);
+  assert.ok(written.length > 0);
+  assert.equal(written, (await textOf(page)).slice(before));
+  await leave(guest);
+});
+
 test("Next word: percentages, settings that cut, the die, keys, and Undo", async () => {
   const { page, guest } = await visit();
   await view(page, "next");

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpt2_edge.errors import ExportError
 from gpt2_edge.untrusted import printable
+from gpt2_edge_cli.long_work import prepare
 from gpt2_edge_cli.offering import offer
 from gpt2_edge_cli.signals import Loading
 from gpt2_edge_cli.terminal import json_line
@@ -142,6 +143,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
+    prepare()
     with Loading():
         from gpt2_edge_export import ExportOptions, export_package
         from gpt2_edge_export.graph.flavours import TARGETS

@@ -29,6 +29,10 @@ from gpt2_edge_export.quantize.weights import (
 
 Floats = npt.NDArray[np.float32]
 
+# Positions that attend at once. The operator computes scores of later positions, too, and leaves
+# them out: in parts a window of 1,024 takes two thirds of the time.
+_ATTENDING = 128
+
 See = Callable[[str, Floats], object]
 _Values = dict[str, tuple[int, list[int | str]]]
 
@@ -99,7 +103,7 @@ class Forward:
             packed[..., : packed.shape[-1] // 3] *= ratio
         attended = np.empty((*packed.shape[:2], packed.shape[2] // 3), np.float32)
         for window, output in zip(packed, attended, strict=True):
-            self._attend(window[None], output[None])
+            self._attend(window, output)
         return attended
 
     def activation(self, weights: TensorSource, x: Floats, layer: int) -> Floats:
@@ -118,16 +122,22 @@ class Forward:
         return self._activation[1]
 
     def _attend(self, window: Floats, output: Floats) -> None:
-        seq = window.shape[1]
-        empty = np.empty((1, self._config.n_head, 0, self._head_size), np.float32)
+        """Attention of one window [seq, 3 * heads * head size], written to `output`."""
+        seq = len(window)
+        # Past and present are one buffer: the operator adds to it in place.
+        room = (1, self._config.n_head, seq, self._head_size)
+        key, value = np.empty(room, np.float32), np.empty(room, np.float32)
         binding = self._attention.io_binding()
-        _bind(binding.bind_input, "packed", window)
-        binding.bind_cpu_input("past_key", empty)
-        binding.bind_cpu_input("past_value", empty)
-        binding.bind_cpu_input("seqlens_k", np.array([seq - 1], np.int32))
-        binding.bind_cpu_input("total", np.array(seq, np.int32))
-        _bind(binding.bind_output, "attended", output)
-        self._attention.run_with_iobinding(binding)
+        for name, cache in (("key", key), ("value", value)):
+            _bind(binding.bind_input, f"past_{name}", cache)
+            _bind(binding.bind_output, name, cache)
+        for start in range(0, seq, _ATTENDING):
+            end = min(start + _ATTENDING, seq)
+            _bind(binding.bind_input, "packed", window[None, start:end])
+            binding.bind_cpu_input("seqlens_k", np.array([end - 1], np.int32))
+            binding.bind_cpu_input("total", np.array(end, np.int32))
+            _bind(binding.bind_output, "attended", output[None, start:end])
+            self._attention.run_with_iobinding(binding)
 
 
 def _bind(bind: Callable[..., None], name: str, array: Floats) -> None:

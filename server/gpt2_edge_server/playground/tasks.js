@@ -1,4 +1,4 @@
-/** Calls of which only the newest counts. */
+/** Calls of which only the newest counts, and calls put together. */
 
 import { isAbort } from "./backend.js";
 
@@ -65,5 +65,40 @@ export function settled(wait, call) {
       clearTimeout(timer);
       timer = undefined;
     },
+  };
+}
+
+/** How long a page that is not drawn (another tab is in front) waits instead, in ms. */
+const UNDRAWN = 200;
+
+/**
+ * Calls `call` once for each picture that the browser draws, however often it was asked for in
+ * between: what comes faster than it can be drawn must not keep a key from being heard.
+ * @param {() => void} call
+ */
+export function oncePerFrame(call) {
+  let frame = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  const due = () => {
+    cancel();
+    call();
+  };
+  const cancel = () => {
+    cancelAnimationFrame(frame);
+    clearTimeout(timer);
+    timer = undefined;
+  };
+  return {
+    soon() {
+      if (timer !== undefined) return;
+      frame = requestAnimationFrame(due);
+      timer = setTimeout(due, UNDRAWN);
+    },
+    /** At once, if it is due. */
+    now() {
+      if (timer !== undefined) due();
+    },
+    cancel,
   };
 }

@@ -2,7 +2,7 @@
 
 import { button, drawn, el } from "../dom.js";
 import { sliders } from "../settings.js";
-import { Latest, settled } from "../tasks.js";
+import { Latest, oncePerFrame, settled } from "../tasks.js";
 import { counted, wordCount } from "../words.js";
 import { Suggestions } from "./suggestions.js";
 
@@ -121,13 +121,22 @@ export function writeView(page) {
     try {
       const request = { ...settings.drawing(), n: 1, maxTokens: settings.values.length };
       const written = await writing.run((signal) => {
+        let unseen = "";
+        const show = oncePerFrame(() => {
+          store.replace(end, end, unseen, { generated: true, group });
+          end += unseen.length;
+          unseen = "";
+          editor.reveal(end);
+        });
+        // Where somebody stops it, what nobody has seen yet is not added behind their back.
+        signal.addEventListener("abort", () => show.cancel());
         const onText = (/** @type {number} */ index, /** @type {string} */ piece) => {
           if (signal.aborted || index !== 0) return;
-          store.replace(end, end, piece, { generated: true, group });
-          end += piece.length;
-          editor.reveal(end);
+          unseen += piece;
+          show.soon();
         };
-        return page.backend.write(store.text.slice(0, start), { ...request, onText, signal });
+        const text = store.text.slice(0, start);
+        return page.backend.write(text, { ...request, onText, signal }).finally(() => show.now());
       });
       if (!written) return;
       page.say(`Wrote ${counted(wordCount(store.text.slice(start, end)), "word")}.`);
