@@ -147,6 +147,7 @@ $(DIST_VENV)/ready: pyproject.toml
 
 $(DOCS_VENV)/ready: pyproject.toml
 	$(call install,$(DOCS_VENV),docs)
+
 $(RAY_VENV)/ready: pyproject.toml
 	$(call install,$(RAY_VENV),test-ray)
 
