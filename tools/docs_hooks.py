@@ -29,7 +29,7 @@ ELSEWHERE = {
 }
 COMMAND_LINE = "command-line.md"
 _FENCE = re.compile(r"(^(`{3,}).*?^\2`*$)", re.MULTILINE | re.DOTALL)
-_LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)")
+_LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 # A page that a text names as a reader of the repository finds it.
 _NAMED = re.compile(r"(?<![\w/`\[])(?<!\]\()`?docs/(\w+)\.md`?(?![\w\]])")
 
@@ -53,7 +53,9 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     # split gives text, a whole fence, its ticks, text, ...
     for number in range(0, len(parts), 3):
         text = _NAMED.sub(lambda found: named(found[1], place), parts[number])
-        parts[number] = _LINK.sub(lambda found: followed(found[1], found[2], source), text)
+        parts[number] = _LINK.sub(
+            lambda found: followed(found[2], found[3], source, found[1]), text
+        )
     return "".join(part for number, part in enumerate(parts) if number % 3 != 2)
 
 
@@ -65,19 +67,24 @@ def named(name: str, place: str) -> str:
     return f"[{first.removeprefix('# ')}](/docs/{name}.md)"
 
 
-def followed(label: str, target: str, source: str) -> str:
-    """The link [label](target) of the repository's file `source`, as the site has it."""
+def followed(label: str, target: str, source: str, kind: str = "") -> str:
+    """The link [label](target) of the repository's file `source`, as the site has it.
+
+    kind: "!" for a picture, which has to be in docs/.
+    """
     path, _, anchor = target.partition("#")
     if not path or re.match(r"\w+:", target):
-        return f"[{label}]({target})"
+        return f"{kind}[{label}]({target})"
     start = "" if path.startswith("/") else posixpath.dirname(source)
     file = posixpath.normpath(posixpath.join(start, path.lstrip("/")))
     pages = {there: page for page, there in ELSEWHERE.items()}
     page = pages.get(file) or (file.removeprefix("docs/") if file.startswith("docs/") else None)
     if page is not None:
-        return f"[{label}]({page}{'#' if anchor else ''}{anchor})"
-    if not (ROOT / file).exists():
-        raise FileNotFoundError(f"{source} has a link to {target}, which is not there")
+        return f"{kind}[{label}]({page}{'#' if anchor else ''}{anchor})"
+    if kind or not (ROOT / file).exists():
+        raise FileNotFoundError(
+            f"{source} has a link to {target}, which is not there (pictures: in docs/)"
+        )
     return label if label.startswith("`") else f"{label} (`{file}`)"
 
 

@@ -82,6 +82,10 @@ def test_only_pages_of_the_site_are_linked_on_it(hooks: ModuleType) -> None:
     assert hooks.followed("a", "docs/faq.md", "CONTRIBUTING.md") == "[a](faq.md)"
     assert hooks.followed("a", "c/README.md", "examples/README.md") == "a (`examples/c/README.md`)"
     assert hooks.followed("a", "https://example.org/", "docs/faq.md") == "[a](https://example.org/)"
+    picture = hooks.followed("a", "../docs/images/x.png", "android_demo/README.md", "!")
+    assert picture == "![a](images/x.png)"
+    with pytest.raises(FileNotFoundError, match="elsewhere"):
+        hooks.followed("a", "elsewhere.png", "web/README.md", "!")
     with pytest.raises(FileNotFoundError, match="no-such-page"):
         hooks.followed("a", "no-such-page.md", "CONTRIBUTING.md")
 
