@@ -13,6 +13,9 @@
 #   make publish-local   the Kotlin library into a Maven repository, android_demo/build/maven
 #   make test-android    its Kotlin core on the JVM, and its DEX on stand-ins for Android's classes
 #   make check           all of these, as CI does
+#   make docs            the site of docs/ in build/site; fails on a warning or a dead link
+#   make dist            wheel, sdist and SBOM in dist/, built twice and tried on each Python
+#   make check-all       check, docs and dist
 #   make bench           one table: fp32, int8, int4 of a 124M shape (OPTIMUM=1 adds the stock path)
 #   make bench-server    the server with one client and with eight (BENCH_SERVER="--soak 10": ten minutes
 #                        of mixed and of wrong requests)
@@ -27,6 +30,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OPTIMUM_VENV ?= .venv-optimum
 NOTEBOOKS_VENV ?= .venv-notebooks
+DIST_VENV ?= .venv-dist
+DOCS_VENV ?= .venv-docs
 RAY_VENV ?= .venv-ray
 MINIMUM_VENV ?= .venv-minimum
 PEERS_PATH := benchmarks$(if $(PYTHONPATH),:$(PYTHONPATH))
@@ -36,8 +41,8 @@ BENCH_VENV := $(if $(OPTIMUM),$(OPTIMUM_VENV),$(VENV))
 ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
 .PHONY: demo test test-minimum test-readme test-arm64 test-embedded test-ecosystem test-openvino \
-  notebooks test-web android test-android publish-local check bench bench-server bench-peers \
-  bench-peers-quality test-optimum test-providers test-ray clean
+  notebooks test-web android test-android publish-local check check-all docs dist bench \
+  bench-server bench-peers bench-peers-quality test-optimum test-providers test-ray clean
 
 demo: $(VENV)/ready
 	@$(BIN)/python tools/demo.py
@@ -99,6 +104,14 @@ check: $(VENV)/ready
 	@SKIPPED_LIST=$(CURDIR)/.skipped $(MAKE) --no-print-directory -j2 --output-sync=target $(CHECKED)
 	@$(BIN)/python tools/skipped.py .skipped
 
+docs: $(DOCS_VENV)/ready
+	$(DOCS_VENV)/bin/python tools/docs.py
+
+dist: $(DIST_VENV)/ready
+	$(DIST_VENV)/bin/python tools/dist.py
+
+check-all: check docs dist
+
 # GENAI: a Python that has onnxruntime-genai, such as .venv-genai/bin/python of test-ecosystem.
 bench: $(BENCH_VENV)/ready
 	$(BENCH_VENV)/bin/python benchmarks/run.py $(BENCH)
@@ -129,6 +142,12 @@ $(VENV)/ready: pyproject.toml
 $(NOTEBOOKS_VENV)/ready: pyproject.toml
 	$(call install,$(NOTEBOOKS_VENV),notebooks)
 
+$(DIST_VENV)/ready: pyproject.toml
+	$(call install,$(DIST_VENV),dist)
+
+$(DOCS_VENV)/ready: pyproject.toml
+	$(call install,$(DOCS_VENV),docs)
+
 $(RAY_VENV)/ready: pyproject.toml
 	$(call install,$(RAY_VENV),test-ray)
 
@@ -146,5 +165,5 @@ define install
 endef
 
 clean:
-	rm -rf $(VENV) .venv-* .skipped .demo .bench .providers build web/build web/node_modules \
+	rm -rf $(VENV) .venv-* .skipped .demo .bench .providers build dist web/build web/node_modules \
 	  android_demo/.tools android_demo/build android_demo/core/build

@@ -100,7 +100,7 @@ def exported(work: Path, name: str, recipe: str) -> Path:
 
 
 def measurements(model: Generator, sample: Generator) -> dict[str, Callable[[], float]]:
-    """Name -> what measures it once: tokens a second, or a share of 1."""
+    """Name -> what measures it once: tokens per second, or a share of 1."""
     prompts = [list(range(10 + row, 10 + row + PROMPT)) for row in range(max(BATCHES))]
     plain: dict[str, Any] = {"max_new_tokens": NEW, "ignore_eos": True, "do_sample": False}
     drafts = plain | {"prompt_lookup_num_tokens": 10}
@@ -149,7 +149,7 @@ def batch(model: Generator, prompts: Sequence[Sequence[int]], settings: dict[str
 
 
 def one_by_one(model: Generator, texts: Sequence[str], settings: dict[str, Any]) -> float:
-    """Decoded tokens a second over texts that are written one after another."""
+    """Decoded tokens per second over texts that are written one after another."""
     results = [model.generate(text, **settings) for text in texts]
     tokens = sum(len(result.ids) - 1 for result in results)
     return tokens / sum(result.decode_seconds for result in results)

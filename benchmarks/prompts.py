@@ -4,8 +4,8 @@ python benchmarks/prompts.py PACKAGE...      after gpt2-edge optimize PACKAGE
 python benchmarks/prompts.py PACKAGE --tokens 128 512 --threads 2
 python benchmarks/prompts.py PACKAGE --reference FP32 --text held-out.txt
 
-Rounds take turns; the figures are medians, in tokens a second. With a reference, the
-Kullback-Leibler divergence from it is printed instead, in nats a token, both ways.
+Rounds take turns; the figures are medians, in tokens per second. With a reference, the
+Kullback-Leibler divergence from it is printed instead, in nats per token, both ways.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def main() -> None:
                 continue
             for chunk in (TOKEN_TILE, PREFILL_CHUNK):
                 ways[package, weights, chunk] = generator
-    print("| package | --prompt-weights | part | tokens | tokens a second |\n|---|---|---|---|---|")
+    print(
+        "| package | --prompt-weights | part | tokens | tokens per second |\n|---|---|---|---|---|"
+    )
     for tokens in arguments.tokens:
         seconds: dict[tuple[str, str, int], list[float]] = {way: [] for way in ways}
         for round_ in range(arguments.rounds):

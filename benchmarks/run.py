@@ -140,7 +140,7 @@ def print_table(
             + " |"
         )
     print(
-        f"\nprefill and decode in tokens a second, by prompt length and context; decode 128 x is "
+        f"\nprefill and decode in tokens per second, by prompt length and context; decode 128 x is "
         f"relative to {base}.\n{'With' if with_tokenizer else 'Without'} a tokenizer in the "
         f"package. ONNX Runtime {onnxruntime.__version__}, Python {platform.python_version()}, "
         f"{os.cpu_count()} cores, {processor()}."

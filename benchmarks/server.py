@@ -45,8 +45,8 @@ _STARTING = 120.0  # seconds
 
 @dataclass(frozen=True)
 class Figures:
-    """Of some clients at the same time. rate: tokens a second of all; first: seconds until a text's
-    first token, in the median.
+    """Of some clients at the same time. rate: tokens per second of all; first: seconds until a
+    text's first token, in the median.
     """
 
     rate: float

@@ -42,7 +42,7 @@ _ROWS = 64  # positions whose logits are worked on at once
 class Figures:
     """Over the second halves of the windows, and mean KL over all of them where it is known.
 
-    kl, kl99: nats a token, the mean and what 99% stay under; top1: a share of 1.
+    kl, kl99: nats per token, the mean and what 99% stay under; top1: a share of 1.
     """
 
     megabytes: float

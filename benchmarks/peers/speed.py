@@ -33,7 +33,7 @@ WORK = {
     "contexts": [128, 900], "decoded": 64, "rows": 8, "row_prompt": 32, "row_new": 65, "repeats": 3,
 }  # fmt: skip
 NOTE = """\
-Prefill, decode and batch are tokens a second, by prompt length, context and rows (8 texts of 64
+Prefill, decode and batch are tokens per second, by prompt length, context and rows (8 texts of 64
 tokens behind prompts of 32); the first token is that of a process's first prompt, of 16 tokens,
 without loading. Memory is read after 100 tokens behind that prompt: the whole process, resident and
 of it anonymous (not pages of mapped files); peak is the largest at the end of it all, prompts of

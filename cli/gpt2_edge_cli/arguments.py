@@ -32,7 +32,10 @@ PROVIDERS = ("auto", "cpu", "cuda", "tensorrt", "openvino", "directml", "coreml"
 def add_package(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("package", metavar="PACKAGE", help="folder that gpt2-edge export wrote")
     parser.add_argument(
-        "--threads", type=int, metavar="N", help="of ONNX Runtime (default: one per physical core)"
+        "--threads",
+        type=int,
+        metavar="N",
+        help="threads of ONNX Runtime (default: one per physical core)",
     )
     provider = parser.add_argument(
         "--provider",
@@ -46,15 +49,14 @@ def add_package(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-cache",
         action="store_true",
-        help="neither use nor make the form that this machine keeps of a package (gpt2-edge "
-        "optimize)",
+        help="do not use or make this machine's optimized copy of the package (gpt2-edge optimize)",
     )
     parser.add_argument(
         "--prompt-weights",
         choices=("auto", "off"),
         default="auto",
-        help="read prompts with the 8-bit weights that gpt2-edge optimize has made, if it has "
-        "(auto, the default), or as the package is (off)",
+        help="auto (default): read prompts with the 8-bit weights that gpt2-edge optimize made, if "
+        "there are any; off: with the package's own",
     )
 
 
@@ -64,7 +66,7 @@ def add_provider_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="what ONNX Runtime documents for the provider that is named (repeatable)",
+        help="an option that ONNX Runtime documents for the named provider (repeatable)",
     )
 
 

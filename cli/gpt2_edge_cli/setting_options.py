@@ -50,7 +50,7 @@ _CHOSEN: _Options = {
     ),
 }
 _WRITTEN: _Options = {
-    "repetition_penalty": SettingOption(_REAL, "X", "above 1: rarer what was there (else 1)"),
+    "repetition_penalty": SettingOption(_REAL, "X", "above 1: fewer repeated tokens (else 1)"),
     "presence_penalty": SettingOption(_REAL, "X", "subtract X for each token in the new text"),
     "frequency_penalty": SettingOption(_REAL, "X", "subtract X each time that it is there"),
     "no_repeat_ngram_size": SettingOption(_WHOLE, "N", "no N tokens twice; 0: off"),
@@ -73,7 +73,7 @@ _WRITTEN: _Options = {
 _ENDED: _Options = {
     "max_new_tokens": SettingOption(_WHOLE, "N", "N tokens at most (else 128)", names=("-n",)),
     "min_new_tokens": SettingOption(_WHOLE, "N", "N tokens at least"),
-    "max_time": SettingOption(_REAL, "SECONDS", "end when so many have passed"),
+    "max_time": SettingOption(_REAL, "SECONDS", "end after so many seconds"),
     "eos_token_id": SettingOption(values.ids, "IDS", "tokens that end a text", True),
     "ignore_eos": SettingOption(_FLAG, "", "go on past the end-of-text token"),
     "stop_strings": SettingOption(
@@ -89,7 +89,7 @@ _ENDED: _Options = {
     "keep": SettingOption(_WHOLE, "N", "when sliding, keep the first N tokens"),
 }
 _TOLD: _Options = {
-    "num_return_sequences": SettingOption(_WHOLE, "N", "N texts of each prompt"),
+    "num_return_sequences": SettingOption(_WHOLE, "N", "N texts per prompt"),
     "logprobs": SettingOption(_FLAG, "", "the log-probability of each token"),
     "top_logprobs": SettingOption(_WHOLE, "N", "and those of the N likeliest tokens"),
     "prompt_lookup_num_tokens": SettingOption(
@@ -103,7 +103,7 @@ GROUPS = {
     "what comes back, and how fast": _TOLD,
 }
 OPTIONS: _Options = {name: option for group in GROUPS.values() for name, option in group.items()}
-# A chat writes one text a turn, and forgets whole turns where the context is full.
+# A chat writes one text per turn, and forgets whole turns where the context is full.
 NOT_OF_A_CHAT = ("num_beams", "length_penalty", "early_stopping", "num_return_sequences",
                  "logprobs", "top_logprobs", "context_overflow", "keep")  # fmt: skip
 CHAT_SETTINGS = tuple(name for name in OPTIONS if name not in NOT_OF_A_CHAT)

@@ -39,7 +39,11 @@ _NO_SEARCH = (
 class ExportReport:
     """The package that was written, how long it took, and what the user should know.
 
-    frontier: what a search looked at, smallest last; empty without one.
+    Attributes:
+        package: what was written.
+        seconds: how long it took.
+        notes: what the user should know.
+        frontier: what a search looked at, smallest last; empty without one.
     """
 
     package: Package
@@ -51,9 +55,16 @@ class ExportReport:
 def export_package(
     source: str | Path, destination: str | Path, options: ExportOptions | None = None
 ) -> ExportReport:
-    """Export the checkpoint `source` (see open_checkpoint) as a package into `destination`.
+    """Export a checkpoint as a package.
 
-    Raises CheckpointError or ExportError in one line; nothing is left behind then.
+    Args:
+        source: a Hugging Face folder, a name on the hub, or a nanoGPT ckpt.pt.
+        destination: the folder to write; it must not be there, unless `options.force` says so.
+        options: what the export may be told; None for the defaults.
+
+    Raises:
+        CheckpointError: the source cannot be read. Nothing is left behind.
+        ExportError: it cannot be exported like that. Nothing is left behind.
     """
     options = ExportOptions() if options is None else options
     if not isinstance(options, ExportOptions):
@@ -156,8 +167,8 @@ def _tokenizer(
     if tokenizer is None:
         raise CheckpointError(
             f"{where} has no tokenizer (tokenizer.json, vocab.json with merges.txt, or vocab.txt); "
-            "give one with --tokenizer PATH, or --no-tokenizer for a package that takes and gives "
-            "ids"
+            "give one with --tokenizer PATH, or --no-tokenizer for a package that accepts and "
+            "returns ids"
         )
     vocab_size, largest = checkpoint.config.vocab_size, tokenizer.largest_id
     if largest >= vocab_size:

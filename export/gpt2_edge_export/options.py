@@ -29,16 +29,24 @@ _SWITCHES = ("report", "force")
 class ExportOptions:
     """What an export may be told.
 
-    recipe: one of RECIPES. engine: "fused" builds the graph here; "optimum" takes optimum-onnx's
-    (fp32 only). tokenizer: a path, None or True for the one beside the weights, False for none.
-    block_size: the largest block of int8 or int4. activation_function: overrides the config's.
-    calibration: a text file, None or True for the exporter's own, False to round every weight to
-    nearest. report_text: a text file to measure quality on, None for the exporter's own; report:
-    whether to measure it. max_kl, max_megabytes: instead of a recipe, choose bits matrix by matrix
-    so that the mean KL divergence, or the model file, stays under it. cache_dtype: of keys and
-    values, "float32", "float16" or "int8". flavour: one of FLAVOURS. past: room of a static graph's
-    cache in tokens, None for the model's context. compute_dtype: what matrices are multiplied in,
-    "float16" for GPUs. force: replace an older package.
+    Args:
+        recipe: one of RECIPES.
+        engine: "fused" builds the graph here; "optimum" takes optimum-onnx's (fp32 only).
+        tokenizer: a path, None or True for the one beside the weights, False for none.
+        block_size: how many weights of int8 or int4 share a scale at most.
+        activation_function: overrides the config's.
+        calibration: a text file, None or True for the exporter's own, False to round every weight
+            to nearest.
+        report_text: a text file to measure quality on, None for the exporter's own.
+        report: whether to measure it.
+        max_kl: instead of a recipe, choose bits matrix by matrix so that the mean KL divergence
+            from fp32, in nats per token, stays under it.
+        max_megabytes: likewise, so that the model file stays under it.
+        cache_dtype: of keys and values, "float32", "float16" or "int8".
+        flavour: the graph variant, one of FLAVOURS.
+        past: capacity of a static graph's cache in tokens, None for the model's context.
+        compute_dtype: what matrices are multiplied in; "float16" for GPUs.
+        force: replace an older package.
 
     Raises ExportError for a value of another type, and for limits that are not above 0.
     """

@@ -46,7 +46,7 @@ _WITH_HEAD = ("ln_f.weight", "ln_f.bias", HEAD_BIAS, EMBEDDING_SCALE)
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """What taking the matrix `name` to 4 bits costs (KL in nats a token) and saves (bytes)."""
+    """What taking the matrix `name` to 4 bits costs (KL in nats per token) and saves (bytes)."""
 
     name: str
     kl: float

@@ -114,51 +114,51 @@ class EffectiveSettings:
 class GenerationConfig:
     """Settings of one generation; what is not given is the package's, else as said here.
 
-    Names and meanings are those of transformers' GenerationConfig where it has them. None: not
-    given.
+    Names and meanings are those of transformers' GenerationConfig where it has them. None means
+    not given; in brackets is what holds where the package does not say otherwise.
 
-    How tokens are chosen:
-      do_sample: draw from the distribution; False takes the most likely token (greedy). Not given,
-        it samples exactly if temperature, top_k, top_p, min_p, typical_p or seed is given, or the
-        package says do_sample. (transformers does not sample unless do_sample says so.)
-      temperature: divides the logits (1); 0 is greedy.
-      top_k: keep the k most likely tokens (50); 0 keeps all.
-      top_p: of those, the smallest set whose probability reaches top_p (1); 0 keeps one token.
-      min_p: of those, tokens at least min_p times as likely as the most likely one (0).
-      typical_p: of those, the ones whose surprise is nearest to the expected one, up to this
-        probability (1).
-      seed: of the random generator; not given, a fresh one, which the result reports.
-      num_beams: search this many texts together for the most likely one (1: no search), greedily.
-        length_penalty (1): above 0 favours long texts; early_stopping (False): True ends once
-        num_beams texts have ended, "never" only if no better one can come.
+    Args:
+        max_new_tokens: how many tokens to write at most (128).
+        min_new_tokens: how many to write at least (0).
+        do_sample: draw from the distribution; False takes the most likely token (greedy). Not
+            given, it samples exactly if temperature, top_k, top_p, min_p, typical_p or seed is
+            given, or the package says do_sample. (transformers samples only if do_sample says so.)
+        temperature: divides the logits (1); 0 is greedy.
+        top_k: keep the k most likely tokens (50); 0 keeps all.
+        top_p: of those, the smallest set whose probability reaches top_p (1); 0 keeps one token.
+        min_p: of those, tokens at least min_p times as likely as the most likely one (0).
+        typical_p: of those, the ones of most typical surprise, up to this probability (1).
+        seed: of the random generator; not given, a fresh one, which the result reports.
+        repetition_penalty: divides logits of tokens that are in prompt or text (1: none).
+        presence_penalty: subtracted once from logits of tokens of the new text, as OpenAI's (0).
+        frequency_penalty: subtracted each time that a token is in the new text, as OpenAI's (0).
+        no_repeat_ngram_size: no n tokens twice in prompt and text (0: off).
+        bad_words_ids: sequences of tokens that are never completed.
+        sequence_bias: what is added where the last of some tokens would follow, {(ids,): bias}.
+        logit_bias: what is added to the logits of tokens, {id: bias}.
+        suppress_tokens: tokens that are never written.
+        begin_suppress_tokens: tokens that are not written first.
+        eos_token_id: tokens that end a text, in place of the package's.
+        ignore_eos: no token ends a text.
+        stop_strings: end before the first of these strings.
+        include_stop_str: end behind it instead.
+        max_time: end when so many seconds have passed.
+        num_beams: search this many texts together for the most likely one (1: no search), greedily.
+        length_penalty: of beams: above 0 favours long texts (1).
+        early_stopping: of beams: True, False or "never", as transformers has them (False).
+        num_return_sequences: texts per prompt (1).
+        prompt_lookup_num_tokens: draft up to so many tokens from earlier text (0: off).
+        context_overflow: once the context is full, "stop" ends with finish_reason "length"; "slide"
+            forgets the older half behind the first `keep` tokens, of too long prompts as well.
+        keep: of "slide": how many tokens of the beginning stay (0).
+        logprobs: return each token's natural log-probability, before all of the above.
+        top_logprobs: and of the n most likely tokens there (0).
+        regex: a regular expression that the whole new text has to match (extra [grammar]).
+        json_schema: a JSON schema that it has to match.
+        choices: texts of which it has to be one.
+        lark: a grammar that it has to match.
 
-    What may be written:
-      repetition_penalty: divides logits of tokens that are in prompt or text (1: none).
-      presence_penalty, frequency_penalty: OpenAI's, of tokens of the new text (0).
-      no_repeat_ngram_size: no n tokens twice in prompt and text (0: off).
-      bad_words_ids: sequences of tokens that are never completed.
-      sequence_bias, logit_bias: what is added to the logits of tokens, {(ids,): bias}, {id: bias}.
-      suppress_tokens, begin_suppress_tokens: tokens that are never written, or not at first.
-      regex, json_schema, choices, lark: what the whole new text has to match (extra [grammar]).
-
-    When it ends:
-      max_new_tokens (128), min_new_tokens (0), max_time (seconds).
-      eos_token_id: tokens that end a text, in place of the package's; ignore_eos: none does.
-      stop_strings: end before the first of these strings; include_stop_str: behind it.
-      context_overflow: once the context is full, "stop" ends with finish_reason "length"; "slide"
-        forgets the older half of the window behind its first `keep` (0) tokens and goes on. It
-        takes longer prompts, too: the first `keep` and as many of the last as fit.
-
-    What comes back:
-      num_return_sequences: texts of one prompt (1).
-      logprobs: the log-probability of each token (natural logarithm, over the whole vocabulary,
-        before all of the above); top_logprobs: and of the n most likely ones (0).
-      prompt_lookup_num_tokens: draft up to so many tokens from earlier text (0: off): faster where
-        a text repeats itself. In fp32 it changes no token; in quantized packages a run of several
-        tokens rounds otherwise than single ones.
-
-    NumPy's numbers are taken as Python's. Raises GenerationError for a name that is no setting, a
-    value of another type, or out of range.
+    Raises GenerationError for an unknown name, or a value of another type or out of range.
     """
 
     max_new_tokens: int | None = None
@@ -209,11 +209,12 @@ class GenerationConfig:
 
     @classmethod
     def from_pretrained(cls, path: str | Path) -> GenerationConfig:
-        """The settings in generation_config.json of the package or Hugging Face folder `path`.
+        """The settings in a generation_config.json, as transformers understands them.
 
-        As transformers understands them: without do_sample, the others do not make it sample.
-        Raises GenerationError if there is no such file, or for a value that no GenerationConfig
-        takes.
+        Without do_sample, the others do not make it sample.
+
+        Args:
+            path: the package, or a Hugging Face folder.
         """
         try:
             file = Path(path) / GENERATION_CONFIG_FILE
@@ -234,16 +235,21 @@ class GenerationConfig:
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> GenerationConfig:
-        """The same of what such a file contains."""
+        """The same of what such a file contains.
+
+        Args:
+            raw: its JSON.
+        """
         settings: Any = {name: raw[name] for name in PACKAGE_SETTINGS if raw.get(name) is not None}
         if any(RULES[name].draws for name in settings):
             settings.setdefault("do_sample", False)
         return cls(**settings)
 
     def updated(self, settings: Mapping[str, Any]) -> GenerationConfig:
-        """These settings with those of `settings` in their place.
+        """These settings with others in their place; GenerationError for an unknown name, too.
 
-        Raises GenerationError for a name that is none of a setting, too.
+        Args:
+            settings: the others, by name.
         """
         if not settings:
             return self
@@ -253,7 +259,11 @@ class GenerationConfig:
         return dataclasses.replace(self, **settings)
 
     def resolved(self, package: GenerationConfig | None = None) -> EffectiveSettings:
-        """What these settings come to in a package whose own are `package`."""
+        """What these settings come to in a package.
+
+        Args:
+            package: the package's own settings.
+        """
         theirs = package or GenerationConfig()
         found = {name: rule.default for name, rule in RULES.items()}
         for config in (theirs, self):

@@ -40,9 +40,12 @@ if TYPE_CHECKING:
 class Generator(Model):
     """A loaded package. Threads may share one: every generation has its own cache.
 
-    package, session, tokenizer (None where the package has none): what it is made of.
-    generation_config: what the package's generation_config.json sets; it holds where neither a
-    GenerationConfig nor a keyword says otherwise.
+    Attributes:
+        package: the folder's files.
+        session: the graph in ONNX Runtime.
+        tokenizer: None where the package has none.
+        generation_config: what the package's generation_config.json sets; it holds where neither a
+            GenerationConfig nor a keyword says otherwise.
     """
 
     def generate(
@@ -52,14 +55,19 @@ class Generator(Model):
         should_stop: ShouldStop | None = None,
         **settings: Unpack[CallSettings],
     ) -> GenerationResult:
-        """Continue `prompt` (text, or token ids) and return the whole result.
+        """Continue a prompt and return the whole result.
 
-        config: the settings; or give them as keywords, which win over `config`:
-        `generate(text, temperature=0.8)`. What neither says is as in `generation_config`.
-        should_stop is asked before every token, and between two parts of a long prompt. Raises
-        GenerationError and ContextOverflowError for a prompt that cannot be taken,
-        GenerationError for settings of another name, type or range, and for a model whose logits
-        are not numbers.
+        Args:
+            prompt: text, or token ids.
+            config: the settings. What neither it nor a keyword says is as in `generation_config`.
+            should_stop: asked before every token, and between two parts of a long prompt.
+            **settings: the same as keywords, which win over `config`: `temperature=0.8`; also
+                `cache`, `assistant`, `logits_processor` and `stopping_criteria`.
+
+        Raises:
+            GenerationError: a prompt that cannot be taken, a setting of another name, type or
+                range, or a model whose logits are not numbers.
+            ContextOverflowError: the prompt is longer than the context.
         """
         job = make_job(self, prompt, config, should_stop, settings)
         return self._finished([job], settings)[0]
@@ -71,11 +79,16 @@ class Generator(Model):
         should_stop: ShouldStop | None = None,
         **settings: Unpack[CallSettings],
     ) -> list[GenerationResult]:
-        """Continue each of `prompts` and return the results in their order.
+        """Continue several prompts and return the results in their order.
 
-        config: for all, or one for each. The prompts may be of any length; they are read one by
-        one, and all texts take their steps together. A text is the same whatever is beside it.
-        Errors are those of `generate`; the first ends all.
+        They are read one by one, and all texts take their steps together. A text does not depend
+        on the others. Errors are those of `generate`; the first ends all.
+
+        Args:
+            prompts: of any lengths.
+            config: for all, or one for each.
+            should_stop: as in `generate`.
+            **settings: as in `generate`, for all.
         """
         return self._finished(make_jobs(self, prompts, config, should_stop, settings), settings)
 
@@ -137,9 +150,13 @@ class Generator(Model):
         return PromptCache(self.session)
 
     def load_cache(self, path: str | Path) -> PromptCache:
-        """The cache that PromptCache.save wrote to `path` with the same package.
+        """The cache that PromptCache.save wrote with the same package.
 
-        Raises PackageError for a file that cannot be read or is of another package.
+        Args:
+            path: the file.
+
+        Raises:
+            PackageError: it cannot be read, or is of another package.
         """
         return PromptCache.load(self.session, path)
 
@@ -164,14 +181,19 @@ class Generator(Model):
         top_p: float | None = None,
         cache: PromptCache | None = None,
     ) -> list[NextToken]:
-        """The `k` most likely next tokens after `prompt`, most likely first.
+        """The most likely next tokens after a prompt, most likely first.
 
         Their probabilities are the model's, over the whole vocabulary. With temperature, top_k or
-        top_p (as in GenerationConfig; what is not given changes nothing) they are those that a
-        token is drawn with, and there may be fewer than `k` left. cache: of `new_cache`; of the
-        prompt, only what it does not hold is read, and one more token costs one step (which in
-        quantized packages rounds otherwise than a prompt read at once). Raises GenerationError and
-        ContextOverflowError.
+        top_p they are those that a token is drawn with, and there may be fewer than `k` left.
+
+        Args:
+            prompt: text, or token ids.
+            k: how many.
+            temperature: as in GenerationConfig; not given, it changes nothing.
+            top_k: likewise.
+            top_p: likewise.
+            cache: of `new_cache`; only what it does not hold of the prompt is read. One more token
+                costs one step, which in quantized packages rounds differently from a prompt.
         """
         count = whole_number(k)
         if count is None or count < 1:
@@ -193,10 +215,11 @@ class Generator(Model):
         ]
 
     def logits(self, prompt: Prompt, keep: int | None = None) -> npt.NDArray[np.float32]:
-        """Logits [tokens, vocab] after every token of `prompt`.
+        """Logits [tokens, vocab] after every token of a prompt.
 
-        keep: only after the last so many tokens, [keep, vocab], which takes less memory. Raises
-        GenerationError and ContextOverflowError.
+        Args:
+            prompt: text, or token ids.
+            keep: only after the last so many tokens, [keep, vocab], which takes less memory.
         """
         rows = 0 if keep is None else whole_number(keep)
         if rows is None or (keep is not None and rows < 1):
@@ -206,21 +229,26 @@ class Generator(Model):
 
     @property
     def gives_attention(self) -> bool:
-        """Whether `attention` can answer: of packages of the fused flavour it does."""
+        """Whether `attention` can answer: it can for the graph variant fused."""
         return self.session.attention.is_there
 
     def attention(
         self, prompt: Prompt, layer: int | None = None, head: int | None = None
     ) -> npt.NDArray[np.float32]:
-        """With what weights the tokens of `prompt` attend to each other.
+        """With what weights the tokens of a prompt attend to each other.
 
         [layers, heads, tokens, tokens]: row q says how much of token q's attention each token gets.
-        A row's weights sum to 1, and those behind token q are 0. layer, head: of this one alone,
-        and the array has one there. They come out of the package's own
-        graph on the CPU, which for this is loaded a second time, from the same files, by the first
-        call. Raises GenerationError and ContextOverflowError, GenerationError too for packages of
-        other flavours than fused and where there is no memory, and PackageError for a graph that
-        cannot be taken.
+        A row's weights sum to 1, and those behind token q are 0. They come out of the package's own
+        graph on the CPU, which the first call loads a second time, from the same files.
+
+        Args:
+            prompt: text, or token ids.
+            layer: of this layer alone; the array has one there.
+            head: of this head alone, likewise.
+
+        Raises:
+            GenerationError: the graph variant is not fused, or there is no memory.
+            PackageError: the graph cannot be taken.
         """
         return self.session.attention.weights(self.encode(prompt), layer, head)
 

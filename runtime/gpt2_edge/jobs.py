@@ -131,7 +131,11 @@ class Batch(ClosingItself, Iterator[tuple[int, TextEvent]]):
                     self._unread.append((running.job, running.events[-1]))
 
     def result(self, number: int) -> GenerationResult | None:
-        """The result of job `number`, as soon as its texts have ended; None before."""
+        """The result of a job, as soon as its texts have ended; None before.
+
+        Args:
+            number: the job's, from 0.
+        """
         own = [running for running in self._running if running.job == number]
         if not all(running.request.over for running in own):
             return None

@@ -59,17 +59,25 @@ class Model:
     ) -> Self:
         """Load the package in the folder `path`.
 
-        provider: ONNX Runtime's execution provider, one of PROVIDERS, or "auto" for the best that
-        is installed and takes this graph, in the end the CPU. provider_options: what ONNX Runtime
-        documents for the provider that is named. threads: of ONNX Runtime on the CPU, and of
-        providers that have their own there; None takes one for each physical core. verify: compare
-        the SHA-256 of the files with the manifest. machine_cache: on the CPU, with `verify`, run
-        the form of the package that this machine has made of it, and make one the first time; the
-        tokens are the same (docs/PACKAGE.md says where it lies). prompt_weights: "auto" reads
-        prompts with the 8-bit weights that `gpt2-edge optimize` has put there, if it has: about
-        twice as fast in int4, and with another rounding; "off" does not. Raises PackageError, and
-        ProviderError if the provider is not installed, takes nothing of the graph or has no such
-        option.
+        Args:
+            path: the folder that an export wrote.
+            provider: ONNX Runtime's execution provider, one of PROVIDERS, or "auto" for the best
+                that is installed and takes this graph, in the end the CPU.
+            provider_options: what ONNX Runtime documents for the provider that is named.
+            threads: of ONNX Runtime on the CPU, and of providers that have their own there; None
+                takes one per physical core.
+            verify: compare the SHA-256 of the files with the manifest.
+            machine_cache: on the CPU, with `verify`, run the form of the package that this machine
+                has made of it, and make one the first time; the tokens are the same
+                (docs/PACKAGE.md says where it lies).
+            prompt_weights: "auto" reads prompts with the 8-bit weights that `gpt2-edge optimize`
+                has put there, if it has: about twice as fast in int4, and with another rounding;
+                "off" does not.
+
+        Raises:
+            PackageError: the folder is no package, or is damaged.
+            ProviderError: the provider is not installed, takes nothing of the graph or has no such
+                option.
         """
         return cls(
             *load_parts(
@@ -83,9 +91,10 @@ class Model:
         return self.session.fallback_reason
 
     def with_config(self, config: GenerationConfig | None = None) -> Self:
-        """The same loaded package with `config` in place of what its own file sets (None: nothing).
+        """The same loaded package with other settings of its own; both share the model in memory.
 
-        Both share the model in memory.
+        Args:
+            config: in place of what the package's file sets; None: nothing.
         """
         return type(self)(self.package, self.session, self.tokenizer, config)
 
@@ -119,10 +128,15 @@ class Model:
     ) -> list[int]:
         """Token ids of `prompt`, checked to be in the vocabulary and to fit the context.
 
-        add_special_tokens: with those that the tokenizer puts around a text, which GPT-2's does
-        not. parse_special: special tokens written out in the text count as such; False takes them
-        for ordinary text, as it is right for text from strangers. Raises GenerationError and
-        ContextOverflowError.
+        Args:
+            prompt: text, or token ids.
+            add_special_tokens: with those that the tokenizer puts around a text; GPT-2's has none.
+            parse_special: special tokens written out in the text count as such; False takes them
+                for ordinary text, as is right for text from strangers.
+
+        Raises:
+            GenerationError: there is no tokenizer, or an id is not in the vocabulary.
+            ContextOverflowError: the prompt does not fit.
         """
         ids = self.prompt_ids(prompt, add_special_tokens, parse_special)
         self.check_fits(ids)
@@ -131,27 +145,45 @@ class Model:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids, without special tokens.
 
-        Raises GenerationError for what are no token ids, and where the package has no tokenizer.
+        Args:
+            ids: token ids of the vocabulary.
+
+        Raises:
+            GenerationError: these are no token ids, or the package has no tokenizer.
         """
         checked = check_vocabulary(token_ids(ids, "ids", takes=""), self.vocab_size)
         return self._with_tokenizer("its token ids are all there is").decode(checked)
 
     def count_tokens(self, text: str) -> int:
-        """How many tokens `text` has as a prompt, however long it is.
+        """How many tokens a text has as a prompt.
 
-        Raises GenerationError where the package has no tokenizer.
+        Args:
+            text: of any length.
+
+        Raises:
+            GenerationError: the package has no tokenizer.
         """
         return len(self._with_tokenizer("it takes no text").encode(require_text(text)))
 
     def token_label(self, token_id: int) -> str:
-        """A token as text for people; without a tokenizer, its number."""
+        """A token as text for people; without a tokenizer, its number.
+
+        Args:
+            token_id: one of the vocabulary.
+        """
         (checked,) = check_vocabulary(token_ids([token_id], "token_id", ""), self.vocab_size)
         return self.tokenizer.label(checked) if self.tokenizer else str(checked)
 
     def prompt_ids(
         self, prompt: Prompt, add_special_tokens: bool = True, parse_special: bool = True
     ) -> list[int]:
-        """Token ids of `prompt`, one or more of the vocabulary, however many."""
+        """Token ids of a prompt, one or more of the vocabulary, however many.
+
+        Args:
+            prompt: text, or token ids.
+            add_special_tokens: as in `encode`.
+            parse_special: as in `encode`.
+        """
         if isinstance(prompt, str):
             ids = self._with_tokenizer("give the prompt as token ids").encode(
                 prompt, add_special_tokens=add_special_tokens, parse_special=parse_special
@@ -166,7 +198,11 @@ class Model:
         return check_vocabulary(ids, self.vocab_size)
 
     def check_fits(self, ids: list[int]) -> None:
-        """Raise ContextOverflowError unless the context holds `ids`."""
+        """Raise ContextOverflowError unless the context holds the tokens.
+
+        Args:
+            ids: the prompt's.
+        """
         if len(ids) > self.context_length:
             static = self.manifest.graph.static
             advice = "shorten it, or export with a larger --past" if static else "shorten it"

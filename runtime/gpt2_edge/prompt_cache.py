@@ -47,16 +47,22 @@ class PromptCache:
         return len(self._rows.ids[0])
 
     def trim(self, length: int) -> None:
-        """Forget all tokens from number `length` on; GenerationError while a text is written."""
+        """Forget the end of the text; GenerationError while a text is written.
+
+        Args:
+            length: how many tokens stay.
+        """
         self._require_idle()
         self._rows.trim(0, length)
 
     def logits_after(self, ids: Sequence[int]) -> Logits:
-        """Logits [vocab] after the tokens `ids`, of which only what is new is read.
+        """Logits [vocab] after some tokens, of which only what is new is read.
 
-        `ids` are one or more tokens of the vocabulary that fit the context. A lone new one is a
-        step, as where a text is written; nothing is computed where `ids` are those of the call
-        before. Raises GenerationError while a text is written.
+        A lone new one is a step, as where a text is written; nothing is computed where they are
+        those of the call before. Raises GenerationError while a text is written.
+
+        Args:
+            ids: one or more tokens of the vocabulary that fit the context.
         """
         self._require_idle()
         if self._last is not None and self._last[0] == tuple(ids):
@@ -73,7 +79,11 @@ class PromptCache:
         return self._last[1]
 
     def check_save(self, path: str | Path) -> None:
-        """Raise what `save` would raise for `path`, before there is something to lose."""
+        """Raise what `save` would raise, before there is something to lose.
+
+        Args:
+            path: the file.
+        """
         fingerprint(self.session.package)
         _safetensors("safetensors.numpy")
         folder = Path(path).absolute().parent
@@ -88,10 +98,13 @@ class PromptCache:
             raise GenerationError(f"{path} cannot be written ({reason})")
 
     def save(self, path: str | Path) -> None:
-        """Write it to `path` (safetensors), for Generator.load_cache of the same package.
+        """Write it to a file (safetensors), for Generator.load_cache of the same package.
 
         What was there stays until all is written. Raises GenerationError where the file cannot be
         written, MissingDependencyError without safetensors.
+
+        Args:
+            path: the file.
         """
         self._require_idle()
         tensors: dict[str, npt.NDArray[Any]] = {"ids": np.array(self.ids, np.int64)}
@@ -111,7 +124,12 @@ class PromptCache:
 
     @classmethod
     def load(cls, session: Session, path: str | Path) -> PromptCache:
-        """What `save` wrote; see Generator.load_cache."""
+        """What `save` wrote; see Generator.load_cache.
+
+        Args:
+            session: of the same package.
+            path: the file.
+        """
         cache = cls(session)
         ids, tensors = _read(Path(path), session.package, cache._rows.capacity)
         if isinstance(cache._rows, SharedRows):

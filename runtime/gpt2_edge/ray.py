@@ -52,12 +52,16 @@ class Scorer:
     `bits_per_byte` (float64; NaN where there is an error), and `error` ("" where there is none).
     Texts longer than the context are scored in windows, as by `text_perplexity`.
 
-    package: the folder, at this path on every node. column: of the texts. threads: of ONNX Runtime;
-    None takes as many as Ray gives the actor (`num_cpus`), elsewhere one for each physical core.
-    window and stride: as of `text_perplexity`.
-
     Raises what `Generator.load` raises. A call raises GenerationError where there is no such
     column.
+
+    Args:
+        package: the folder, at this path on every node.
+        column: of the texts.
+        threads: of ONNX Runtime; None takes as many as Ray gives the actor (`num_cpus`), elsewhere
+            one per physical core.
+        window: as in `text_perplexity`.
+        stride: as in `text_perplexity`.
     """
 
     def __init__(
@@ -110,13 +114,18 @@ class Continuer:
     Adds the columns `continuation`, `finish_reason` (as of GenerationResult, "" where there is an
     error), `generated_tokens` (int64), and `error` ("" where there is none).
 
-    package, column, threads: as of Scorer. settings: those of `Generator.generate`, by name, such
-    as {"max_new_tokens": 40, "temperature": 0.8}. A row's seed is made of their `seed` (default 0)
-    and of the row's value in `id_column` (default: its prompt), so that it is drawn alike wherever
-    and whenever it is computed.
+    A row's seed is made of the settings' `seed` (default 0) and of its value in `id_column`, so
+    that it is drawn alike wherever and whenever it is computed.
 
     Raises what `Generator.load` raises, and GenerationError for settings that cannot be. A call
     raises GenerationError where there is no such column.
+
+    Args:
+        package: the folder, at this path on every node.
+        column: of the prompts.
+        settings: those of `Generator.generate`, by name, such as {"max_new_tokens": 40}.
+        id_column: of what tells rows apart; None takes the prompts.
+        threads: as of Scorer.
     """
 
     def __init__(

@@ -9,7 +9,12 @@ _SHOWN_TEXT = 60
 
 @dataclass(frozen=True)
 class Token:
-    """One generated token; `logprob` (natural logarithm) only where the config asks for it."""
+    """One generated token.
+
+    Attributes:
+        id: its number in the vocabulary.
+        logprob: its log-probability (natural logarithm), where the config asks for it.
+    """
 
     id: int
     logprob: float | None = None
@@ -19,8 +24,13 @@ class Token:
 class TextEvent:
     """What a step added to a text: text that became certain, and the tokens that it wrote.
 
-    logprobs: of each of `ids`, and top_logprobs: for each of them the most likely tokens with their
-    logprobs, where the settings ask for them. The text of a token may come with a later event.
+    The text of a token may come with a later event.
+
+    Attributes:
+        text: what became certain; "" where nothing did.
+        ids: the tokens of this step.
+        logprobs: the log-probability of each of `ids`, where the settings ask for them.
+        top_logprobs: for each of `ids` the most likely tokens with their logprobs, likewise.
     """
 
     text: str
@@ -31,7 +41,13 @@ class TextEvent:
 
 @dataclass(frozen=True)
 class NextToken:
-    """One option for the next token, with its probability (0 to 1) among those that remain."""
+    """One option for the next token.
+
+    Attributes:
+        id: its number in the vocabulary.
+        text: the characters it stands for.
+        probability: from 0 to 1, among the options that remain.
+    """
 
     id: int
     text: str
@@ -40,25 +56,32 @@ class NextToken:
 
 @dataclass(frozen=True, repr=False)
 class GenerationResult:
-    """What a generation came to; as a string, its text, or its ids where there is none.
+    """The result of a generation; as a string, its text, or its ids where there is none.
 
-    text: the new text, without the prompt and without a stop string; None where the package has
-        no tokenizer.
-    ids: all new token ids, the end-of-text token or those of a stop string included.
-    finish_reason: "eos", "stop" (a stop string, or a criterion of the caller's), "length"
-        (max_new_tokens, or the context is full), "time" (max_time), or "cancelled" (should_stop
-        said so, or the stream was closed).
-    seed: of the random generator; None for greedy decoding.
-    provider: the execution provider that computed it (one of PROVIDERS).
-    nodes: how many nodes of the graph each provider took; None where ONNX Runtime keeps no account
-        (the CPU before 1.24).
-    logprobs: one for each id, where the config asked for them; top_logprobs: for each id the most
-        likely tokens there with their logprobs.
-    sequences: all texts, where num_return_sequences asks for several; this result is the first.
-    score: of beams, the sum of log-probabilities over length ** length_penalty.
-    cached_tokens: of the prompt, found in a cache. drafted_tokens, accepted_tokens: of drafts.
     Times are the model's, in seconds, without what a reader of the stream did between two tokens;
     rates are in tokens per second (0 where nothing was measured).
+
+    Attributes:
+        text: the new text, without the prompt and without a stop string; None where the package
+            has no tokenizer.
+        ids: all new token ids, the end-of-text token or those of a stop string included.
+        finish_reason: "eos", "stop" (a stop string, or a criterion of the caller's), "length"
+            (max_new_tokens, or the context is full), "time" (max_time), or "cancelled"
+            (should_stop said so, or the stream was closed).
+        prompt_tokens: how many tokens the prompt has.
+        seed: of the random generator; None for greedy decoding.
+        prompt_seconds: until the first token was chosen.
+        decode_seconds: of all later tokens.
+        logprobs: one for each id, where the config asked for them.
+        provider: the execution provider that computed it (one of PROVIDERS).
+        nodes: how many nodes of the graph each provider took; None where ONNX Runtime keeps no
+            account (the CPU before 1.24).
+        top_logprobs: for each id the most likely tokens there with their logprobs.
+        sequences: all texts, where num_return_sequences asks for several; this result is the first.
+        score: of beams, the sum of log-probabilities over length ** length_penalty.
+        cached_tokens: of the prompt, found in a cache.
+        drafted_tokens: how many tokens were guessed.
+        accepted_tokens: how many of these the model kept.
     """
 
     text: str | None

@@ -42,7 +42,7 @@ def serve(load: Callable[[dict[str, Any]], Generate]) -> None:
 
 
 def measure(load: Callable[[dict[str, Any]], Generate], work: dict[str, Any]) -> dict[str, Any]:
-    """Seconds, tokens a second, and MB (10^6 bytes), by the names that speed.py prints."""
+    """Seconds, tokens per second, and MB (10^6 bytes), by the names that speed.py prints."""
     prompts = Prompts(work["vocab"])
     started = time.perf_counter()
     generate = load(work)

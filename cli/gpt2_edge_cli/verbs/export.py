@@ -60,13 +60,15 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
         help="int4 (default), int4-small, int8, int8-row, fp16 or fp32 (docs/QUANTIZATION.md)",
     )
     offer(recipe, OFFERED["--recipe"])
-    add("--block-size", type=int, metavar="N", help="weights of int8 or int4 that share a scale")
+    add(
+        "--block-size", type=int, metavar="N", help="how many weights of int8 or int4 share a scale"
+    )
     add(
         "--max-kl",
         type=float,
         metavar="X",
         help="instead of a recipe: the smallest package whose mean KL divergence from fp32 is "
-        "under X nats a token (takes several exports' time)",
+        "under X nats per token (takes several exports' time)",
     )
     add("--max-size", type=float, metavar="MB", help="... the best whose model file is under MB")
     cache = add(
@@ -78,33 +80,46 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     compute = add(
         "--compute",
         metavar="TYPE",
-        help="what matrices are multiplied in: float32 (default), or float16 for GPUs",
+        help="compute dtype of matrix products: float32 (default), or float16 for GPUs",
     )
     offer(compute, OFFERED["--compute"])
     flavour = add(
         "--flavour",
         metavar="NAME",
-        help="of the graph: fused (default; CPU and GPU), portable (standard operators only), or "
+        help="graph variant: fused (default; CPU and GPU), portable (standard operators only), or "
         "static (fixed shapes, for NPUs and mobile providers)",
     )
     offer(flavour, OFFERED["--flavour"])
-    add("--past", type=int, metavar="N", help="static: room of the cache (default: the context)")
+    add(
+        "--past",
+        type=int,
+        metavar="N",
+        help="static: capacity of the cache in tokens (default: the context)",
+    )
     target = add(
         "--target",
         metavar="NAME",
-        help="flavour, recipe and cache for cpu, cuda, web, mobile or npu (docs/PROVIDERS.md)",
+        help="variant, recipe and cache for cpu, cuda, web, mobile or npu (docs/PROVIDERS.md)",
     )
     offer(target, OFFERED["--target"])
     calibration = parser.add_mutually_exclusive_group()
     calibration.add_argument(
-        "--calibration", type=Path, metavar="FILE", help="text to calibrate on (default: our own)"
+        "--calibration",
+        type=Path,
+        metavar="FILE",
+        help="calibration corpus (default: the exporter's own)",
     )
     calibration.add_argument(
-        "--no-calibration", action="store_true", help="round to nearest: quick, and worse"
+        "--no-calibration",
+        action="store_true",
+        help="round weights to nearest: quicker, and less exact",
     )
     report = parser.add_mutually_exclusive_group()
     report.add_argument(
-        "--report-text", type=Path, metavar="FILE", help="text to measure on (default: our own)"
+        "--report-text",
+        type=Path,
+        metavar="FILE",
+        help="text to measure quality on (default: the exporter's own)",
     )
     report.add_argument("--no-report", action="store_true", help="do not measure the quality")
     engine = add(
@@ -120,7 +135,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
         "--tokenizer", type=Path, metavar="PATH", help="folder with a tokenizer, or tokenizer.json"
     )
     tokenizer.add_argument(
-        "--no-tokenizer", action="store_true", help="a package that takes and gives token ids"
+        "--no-tokenizer", action="store_true", help="a package that accepts and returns token ids"
     )
     add("--json", action="store_true", help="print the result as one JSON object")
     add("--force", action="store_true", help="replace an older package in FOLDER")

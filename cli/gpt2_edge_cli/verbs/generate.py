@@ -34,8 +34,8 @@ At a terminal the prompt is shown dim, in front of the text. Ctrl-C ends the tex
 second one the command.
 
 A line of a --jsonl file is {{"prompt": "..."}} or {{"ids": [...]}}, with an "id" that comes back
-and settings by name ("top_k": 40) if it likes; all lines are checked before the first is
-computed. What comes out is a JSON object a line, in the same order.
+and settings by name ("top_k": 40) if you like; all lines are checked before the first is
+computed. What comes out is one JSON object per line, in the same order.
 
 examples:
   gpt2-edge generate PACKAGE "It was a dark night" -n 200
@@ -64,13 +64,17 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     parser.add_argument("more", nargs="*", metavar="TEXT ...", help="more prompts, a text for each")
     add_prompt_file(parser)
     add = parser.add_argument
-    add("--jsonl", metavar="FILE", help="prompts, a JSON object a line (-: stdin)")
-    add("--cache-file", metavar="FILE", help="read of the prompt only what it does not hold; "
-        "then keep all of it there")  # fmt: skip
+    add("--jsonl", metavar="FILE", help="prompts, one JSON object per line (-: stdin)")
+    add("--cache-file", metavar="FILE", help="keep the prompt's keys and values in FILE; read "
+        "only what it does not hold yet")  # fmt: skip
     add("--assistant", metavar="PACKAGE", help="a small package that guesses, for speed")
     echo = parser.add_mutually_exclusive_group()
     echo.add_argument("--echo", action="store_true", help="print the prompt, too")
-    echo.add_argument("--no-echo", action="store_true", help="do not (default: at a terminal)")
+    echo.add_argument(
+        "--no-echo",
+        action="store_true",
+        help="print only the new text (default: --echo at a terminal)",
+    )
     add("--json", action="store_true", help="print the whole result as JSON")
     add("--stream", action="store_true", help="with --json: a line for each piece when it is "
         "written, the result on the last line")  # fmt: skip

@@ -1,4 +1,4 @@
-"""A file of prompts, a JSON object a line: read line by line, each checked with its number."""
+"""A file of prompts, one JSON object per line: read line by line, each checked with its number."""
 
 from __future__ import annotations
 

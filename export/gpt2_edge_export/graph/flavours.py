@@ -60,13 +60,13 @@ def flavour_recipe(flavour: str, name: str, block_size: int | None = None) -> Re
     round activations with fixed scales, so their 8 bits are all by row.
     """
     if flavour not in FLAVOURS:
-        raise ExportError(f"flavour {shown(flavour)} is not one of {', '.join(FLAVOURS)}")
+        raise ExportError(f"graph variant {shown(flavour)} is not one of {', '.join(FLAVOURS)}")
     recipe = make_recipe(name, block_size)
     if flavour == "fused" or not recipe.quantized:
         return recipe
     if name in ("int8", "int8-row"):
         if block_size is not None:
-            raise ExportError(f"--flavour {flavour} has int8 by row; leave out --block-size")
+            raise ExportError(f"--flavour {flavour} has int8 per channel; leave out --block-size")
         return Recipe("int8", _BY_ROW, _BY_ROW)
     if flavour == "portable" and name == "int4":
         return dataclasses.replace(recipe, table=_BY_ROW)

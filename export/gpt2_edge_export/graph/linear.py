@@ -146,7 +146,7 @@ class LinearOperators:
         return self._float16(name, checked_float16(name, array))
 
     def _by_row(self, x: str, name: str, form: MatrixFormat) -> str:
-        """Rows of x in 8 bits with a scale each, times 8-bit weights with a scale an output.
+        """Rows of x in 8 bits with a scale each, times 8-bit weights with one scale per output.
 
         A row's result does not depend on the others, and sums are exact integers: weights are
         signed, because kernels for VNNI and AMX take these two to three times as fast as unsigned

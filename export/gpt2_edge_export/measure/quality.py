@@ -29,7 +29,7 @@ class Quality:
     """Figures over `tokens` predictions.
 
     perplexity: of the candidate on the text; reference_perplexity: of the reference. mean_kl and
-    p99_kl: Kullback-Leibler divergence of the candidate from the reference in nats a token, its
+    p99_kl: Kullback-Leibler divergence of the candidate from the reference in nats per token, its
     mean and what 99% of the tokens stay under. top1: share of positions at which both find the
     same token most likely.
     """

@@ -86,17 +86,17 @@ def quality_lines(quality: dict[str, Any]) -> Iterator[str]:
     if "mean_kl" in quality:
         yield (
             f"  perplexity {quality['perplexity']:.2f} (fp32: "
-            f"{quality['reference_perplexity']:.2f}), same likeliest token "
-            f"{100 * quality['top1']:.1f}%"
+            f"{quality['reference_perplexity']:.2f}); {100 * quality['top1']:.1f}% of the time it "
+            "would choose the same token as the original"
         )
         yield (
-            f"  KL divergence from fp32 {quality['mean_kl']:.5f} nats a token, 99% of the tokens "
+            f"  KL divergence from fp32 {quality['mean_kl']:.5f} nats per token, 99% of the tokens "
             f"under {quality['p99_kl']:.4f}"
         )
     else:
         yield f"  perplexity {quality['perplexity']:.2f}"
     for group, size in quality["groups"].items():
-        yield f"  {group:<20}{size['bits']:6.2f} bits a weight {size['bytes'] / 1e6:9.2f} MB"
+        yield f"  {group:<20}{size['bits']:6.2f} bits per weight {size['bytes'] / 1e6:9.2f} MB"
 
 
 def _check_finite(figures: dict[str, float], text: Text) -> None:

@@ -75,7 +75,7 @@ def check_format(bits: int, block_size: int | None) -> None:
         raise ValueError(f"bits must be 4 or 8, not {bits}")
     if block_size is None:
         if bits != 8:
-            raise ValueError("one scale a row goes with 8 bits")
+            raise ValueError("one scale per row goes with 8 bits")
     elif block_size < 16 or block_size & (block_size - 1):
         raise ValueError(f"block_size must be a power of two of at least 16, not {block_size}")
 

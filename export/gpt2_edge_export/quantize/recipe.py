@@ -20,7 +20,7 @@ class MatrixFormat:
     """How one matrix is stored.
 
     bits: 32 or 16 (floats), 8 or 4. block_size: values along the input that share a scale; None
-    for floats, and for 8-bit matrices with one scale an output, whose activations are rounded to
+    for floats, and for 8-bit matrices with one scale per output, whose activations are rounded to
     8 bits row by row for integer matrix units.
     """
 
@@ -128,7 +128,7 @@ def make_recipe(name: str, block_size: int | None = None) -> Recipe:
     if block_size is None:
         return _DEFAULTS[name]
     if name == "int8-row":
-        raise ExportError("int8-row has one scale an output; a block size goes with int8 or int4")
+        raise ExportError("int8-row has one scale per output; a block size goes with int8 or int4")
     if block_size not in BLOCK_SIZES:
         sizes = ", ".join(map(str, BLOCK_SIZES))
         raise ExportError(f"block size {block_size} is not one of {sizes}")

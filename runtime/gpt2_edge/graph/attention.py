@@ -59,7 +59,7 @@ class AttentionGraph:
         """
         if not self.is_there:
             raise GenerationError(
-                f"{self._package.folder} is a package of flavour "
+                f"{self._package.folder} is a package of graph variant "
                 f"{self._package.manifest.graph.flavour}, whose graph does not give attention's "
                 "weights: export the checkpoint with --flavour fused"
             )

@@ -108,7 +108,7 @@ def _prefill_rate(generator: Generator, prompt: list[int]) -> float:
 
 
 def _decode_rate(generator: Generator, prompt: list[int]) -> float:
-    """Greedy tokens a second behind `prompt`."""
+    """Greedy tokens per second behind `prompt`."""
     sequence = generator.session.start(len(prompt) + _DECODED)
     logits = sequence.prefill(prompt)
     assert logits is not None

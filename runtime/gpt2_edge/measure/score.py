@@ -32,9 +32,15 @@ def token_logprobs(
 ) -> npt.NDArray[np.float64]:
     """Log-probabilities [len(ids) - start] of `ids[start:]`, each given everything before it.
 
-    The last id is only predicted, never fed: there may be one more than the context holds. Raises
-    GenerationError for fewer than two ids, an id outside the vocabulary, or a start that is not 1
-    to len(ids) - 1, and ContextOverflowError for too many ids.
+    Args:
+        generator: the loaded package.
+        ids: two or more. The last is only predicted, never fed: there may be one more than the
+            context holds.
+        start: the first that is predicted, 1 to len(ids) - 1.
+
+    Raises:
+        GenerationError: too few ids, one outside the vocabulary, or a start out of range.
+        ContextOverflowError: too many ids.
     """
     checked = _fitting(generator, _checked(generator, ids))
     first = whole_number(start)
@@ -46,7 +52,10 @@ def token_logprobs(
 def score_tokens(generator: Generator, ids: Sequence[int], bos: bool = False) -> list[ScoredToken]:
     """Each of `ids` with its log-probability and rank; errors as of `token_logprobs`.
 
-    bos: the first is predicted too, from `bos_token`, unless that is what the ids begin with.
+    Args:
+        generator: the loaded package.
+        ids: two or more, with bos one or more.
+        bos: the first is predicted too, from `bos_token`, unless the ids begin with that.
     """
     given = _checked(generator, ids)
     checked = _fitting(generator, _begun(generator, given) if bos else given)
@@ -66,11 +75,16 @@ def score_tokens(generator: Generator, ids: Sequence[int], bos: bool = False) ->
 def continuation(
     generator: Generator, context_ids: Sequence[int], continuation_ids: Sequence[int]
 ) -> Continuation:
-    """How likely `continuation_ids` are after `context_ids`.
+    """How likely a continuation is after a context, as lm-evaluation-harness has it.
 
-    As in lm-evaluation-harness the beginning of a context that does not fit is dropped, and an
-    empty one becomes `bos_token`. Raises GenerationError for an empty continuation or an id
-    outside the vocabulary, ContextOverflowError for a continuation longer than the context length.
+    Args:
+        generator: the loaded package.
+        context_ids: if they do not fit, their beginning is dropped; none become `bos_token`.
+        continuation_ids: one or more.
+
+    Raises:
+        GenerationError: an empty continuation, or an id outside the vocabulary.
+        ContextOverflowError: a continuation longer than the context length.
     """
     return ContinuationScorer(generator).score(context_ids, continuation_ids)
 
@@ -123,10 +137,17 @@ def perplexity(
     after the first window with at least window - stride tokens before it. With stride = window
     nothing overlaps, and the first token of every window is not predicted.
 
-    bos: `bos_token` comes first, so that the first token is predicted too; it is not doubled where
-    the ids begin with it. text_bytes: of what is
-    predicted, for the result. show: is told how far it is. Raises GenerationError for fewer than
-    two ids (with bos: one), an id outside the vocabulary, or a window or stride out of range.
+    Args:
+        generator: the loaded package.
+        ids: two or more, with bos one or more.
+        window: how many tokens are looked at together, 2 to the context length.
+        stride: by how many the window moves on, 1 to the window.
+        bos: `bos_token` comes first, so that the first token is predicted too; it is not doubled.
+        text_bytes: of what is predicted, for the result.
+        show: is told how far it is.
+
+    Raises:
+        GenerationError: too few ids, one outside the vocabulary, a window or stride out of range.
     """
     context_length = generator.context_length
     width = whole_number(context_length if window is None else window)
@@ -175,7 +196,16 @@ def text_perplexity(
     bos: bool = False,
     show: Show | None = None,
 ) -> Perplexity:
-    """`perplexity` of a text, with its bits per byte; GenerationError without a tokenizer too."""
+    """`perplexity` of a text, with its bits per byte.
+
+    Args:
+        generator: the loaded package, with a tokenizer.
+        text: of any length.
+        window: as in `perplexity`.
+        stride: as in `perplexity`.
+        bos: as in `perplexity`.
+        show: is told how far it is.
+    """
     if generator.tokenizer is None:
         raise GenerationError(f"{generator.package.folder} has no tokenizer; give the text as ids")
     ids = generator.tokenizer.encode(require_text(text), add_special_tokens=False)
@@ -191,7 +221,11 @@ def text_perplexity(
 def bos_token(generator: Generator) -> int:
     """What comes before a text: the package's bos token, else its first eos token.
 
-    Raises GenerationError where it has neither.
+    Args:
+        generator: the loaded package.
+
+    Raises:
+        GenerationError: it has neither.
     """
     manifest = generator.manifest
     if manifest.bos_token_id is not None:

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 class Continuation:
     """How likely a continuation is after its context.
 
-    logprob: of all of it, the sum of `logprobs`, one for each of its `tokens`. greedy: whether
-    each token is the most likely one after those before it.
+    Attributes:
+        logprob: of all of it, the sum of `logprobs`.
+        tokens: how many it has.
+        greedy: whether each token is the most likely one after those before it.
+        logprobs: one for each token.
     """
 
     logprob: float
@@ -24,8 +27,13 @@ class Continuation:
 class ScoredToken:
     """One token of a text, given all before it.
 
-    text: as `Generator.token_label` has it. rank: 1 for the most likely token of the vocabulary.
     logprob and rank are None for a first token that nothing precedes: it is not predicted.
+
+    Attributes:
+        id: its number in the vocabulary.
+        text: as `Generator.token_label` has it.
+        logprob: the natural logarithm of its probability.
+        rank: 1 for the most likely token of the vocabulary.
     """
 
     id: int
@@ -38,10 +46,15 @@ class ScoredToken:
 class Perplexity:
     """How well a model predicts a text.
 
-    tokens: how many were predicted. negative_log_likelihood: of all of them, in nats.
-    standard_error: of `perplexity`, if the tokens' log-probabilities were independent; nan for a
-    single token. window and stride are in tokens. text_bytes: what the predicted tokens stand for
-    in UTF-8; None where only ids are known, or where windows left tokens out.
+    Attributes:
+        tokens: how many were predicted.
+        negative_log_likelihood: of all of them, in nats.
+        standard_error: of `perplexity`, if the tokens' log-probabilities were independent; nan for
+            a single token.
+        window: how many tokens were looked at together.
+        stride: by how many tokens the window moved on.
+        text_bytes: what the predicted tokens stand for in UTF-8; None where only ids are known, or
+            where windows left tokens out.
     """
 
     tokens: int
