@@ -11,11 +11,11 @@ import pytest
 
 from examples.running import printed, run
 from gpt2_edge import Generator
-from gpt2_edge_export.texts import REPORT_TEXT
 from helpers import random_config, random_tensors
 
 pytestmark = pytest.mark.optimum
 
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 LINEAR = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
 
 
@@ -24,11 +24,13 @@ def test_fine_tuning_lowers_the_perplexity_and_int4_keeps_it(
 ) -> None:
     pytest.importorskip("transformers")
     text = tmp_path / "text.txt"
-    text.write_text(REPORT_TEXT.read_text(encoding="utf-8")[:60_000], encoding="utf-8")
+    # Of a kind that the sample model has not seen: this project's own pages.
+    pages = [page.read_text(encoding="utf-8") for page in sorted(DOCS.glob("*.md"))]
+    text.write_text("\n".join(pages)[:60_000], encoding="utf-8")
     shown = printed("fine_tune.py", sample_checkpoint, text, tmp_path / "model", "--steps", 40)
     figures, written = shown.split("\n", 1)
     before, after, quantized = map(float, re.findall(r"\d+\.\d", figures))
-    assert after < 0.95 * before
+    assert after < 0.7 * before
     assert quantized < 1.03 * after
     assert written.strip()
     assert json.loads((tmp_path / "model" / "checkpoint" / "config.json").read_text())
