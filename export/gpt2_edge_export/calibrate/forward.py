@@ -40,6 +40,11 @@ class Forward:
         self._config = config
         self._head_size = cache_head_size(config)
         self._attention = _session(_attention_graph(config, self._head_size))
+        self._in_windows = (
+            _session(_attention_graph(config, self._head_size, biased=True))
+            if config.has_windows
+            else None
+        )
         self._activation: tuple[Activation, ort.InferenceSession] | None = None
 
     def embed(self, weights: TensorSource, ids: npt.NDArray[np.int64]) -> Floats:
@@ -98,8 +103,10 @@ class Forward:
             packed = packed.copy()
             packed[..., : packed.shape[-1] // 3] *= ratio
         attended = np.empty((*packed.shape[:2], packed.shape[2] // 3), np.float32)
-        for window, output in zip(packed, attended, strict=True):
-            self._attend(window[None], output[None])
+        window, seq = config.attention_window(layer), packed.shape[1]
+        bias = None if window is None or window >= seq else _window_bias(window, seq)
+        for text, output in zip(packed, attended, strict=True):
+            self._attend(text[None], output[None], bias)
         return attended
 
     def activation(self, weights: TensorSource, x: Floats, layer: int) -> Floats:
@@ -117,17 +124,33 @@ class Forward:
             self._activation = activation, _session(_activation_graph(activation))
         return self._activation[1]
 
-    def _attend(self, window: Floats, output: Floats) -> None:
-        seq = window.shape[1]
+    def _attend(self, text: Floats, output: Floats, bias: Floats | None) -> None:
+        seq = text.shape[1]
         empty = np.empty((1, self._config.n_head, 0, self._head_size), np.float32)
-        binding = self._attention.io_binding()
-        _bind(binding.bind_input, "packed", window)
+        session = self._attention
+        if bias is not None:
+            assert self._in_windows
+            session = self._in_windows
+        binding = session.io_binding()
+        _bind(binding.bind_input, "packed", text)
+        if bias is not None:
+            _bind(binding.bind_input, "bias", bias)
         binding.bind_cpu_input("past_key", empty)
         binding.bind_cpu_input("past_value", empty)
         binding.bind_cpu_input("seqlens_k", np.array([seq - 1], np.int32))
         binding.bind_cpu_input("total", np.array(seq, np.int32))
         _bind(binding.bind_output, "attended", output)
-        self._attention.run_with_iobinding(binding)
+        session.run_with_iobinding(binding)
+
+
+def _window_bias(window: int, seq: int) -> Floats:
+    """What hides from each of `seq` tokens all but the last `window`: [1, 1, seq, seq].
+
+    A bias, not the operator's own window, which ONNX Runtime counts otherwise since 1.24.
+    """
+    hidden = np.tri(seq, k=-window, dtype=np.float32)[None, None]
+    bias: Floats = np.where(hidden, np.finfo(np.float32).min, np.float32(0))
+    return bias
 
 
 def _bind(bind: Callable[..., None], name: str, array: Floats) -> None:
@@ -137,7 +160,7 @@ def _bind(bind: Callable[..., None], name: str, array: Floats) -> None:
     bind(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
 
 
-def _attention_graph(config: GPT2Config, head_size: int) -> bytes:
+def _attention_graph(config: GPT2Config, head_size: int, biased: bool = False) -> bytes:
     past: list[int | str] = ["one", config.n_head, "past", head_size]
     inputs: _Values = {
         "packed": (TensorProto.FLOAT, ["one", "seq", 3 * config.n_head * head_size]),
@@ -146,9 +169,13 @@ def _attention_graph(config: GPT2Config, head_size: int) -> bytes:
         "seqlens_k": (TensorProto.INT32, ["one"]),
         "total": (TensorProto.INT32, []),
     }
+    names = ["packed", "", "", "past_key", "past_value", "seqlens_k", "total"]
+    if biased:
+        inputs["bias"] = TensorProto.FLOAT, ["one", "heads", "seq", "keys"]
+        names += ["", "", "", "bias"]
     node = helper.make_node(
         "GroupQueryAttention",
-        ["packed", "", "", "past_key", "past_value", "seqlens_k", "total"],
+        names,
         ["attended", "key", "value"],
         domain=MICROSOFT,
         num_heads=config.n_head,

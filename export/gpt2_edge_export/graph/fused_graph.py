@@ -15,6 +15,7 @@ from onnx import TensorProto
 
 from gpt2_edge.errors import ExportError
 from gpt2_edge.files.manifest import GraphNames
+from gpt2_edge_export.checkpoint.config import GPT2Config
 from gpt2_edge_export.graph.embedding import rows_of_blocks, rows_of_bytes
 from gpt2_edge_export.graph.linear import LinearOperators
 from gpt2_edge_export.graph.onnx_builder import MICROSOFT, OnnxBuilder
@@ -34,6 +35,17 @@ NAMES = GraphNames()
 # whose GatherBlockQuantized reads 8-bit tables, 1.27 the first whose attention takes an int8 cache
 # on the CPU (onnxruntime pull request 28576; 1.26 loads such a graph and fails in the first step).
 CACHE_MIN_ONNXRUNTIME = {"float32": "1.23", "float16": "1.23", "int8": "1.27"}
+# The first whose local_window_size counts the token itself; before, one more was seen (onnxruntime
+# pull request 25927).
+_WINDOW_MIN_ONNXRUNTIME = "1.24"
+
+
+def min_onnxruntime(config: GPT2Config, cache_dtype: str) -> str:
+    """The first ONNX Runtime that runs the fused graph of `config` right."""
+    least = CACHE_MIN_ONNXRUNTIME[cache_dtype]
+    if not config.has_windows:
+        return least
+    return max(least, _WINDOW_MIN_ONNXRUNTIME, key=lambda version: int(version.partition(".")[2]))
 
 
 def build_fused_graph(builder: OnnxBuilder, weights: Weights, plan: GraphPlan) -> None:
@@ -167,15 +179,18 @@ class _FusedGraph:
             packed = node("Cast", [packed], f"{attn}.c_attn.float16", to=TensorProto.FLOAT16)
         past = [NAMES.past_key.format(i=layer), NAMES.past_value.format(i=layer)]
         inputs = [packed, "", "", *past, *cache_lengths]
-        quantization: dict[str, int | str] = {}
+        further: dict[str, int | str] = {}
         if self.cache_dtype == np.int8:
             absent = [""] * 5  # between the lengths and the scales
             inputs += [*absent, *(self._cache_scale(f"{attn}.{kind}") for kind in ("key", "value"))]
-            quantization = {
+            further = {
                 "k_quant_type": "PER_CHANNEL",
                 "v_quant_type": "PER_CHANNEL",
                 "kv_cache_bit_width": 8,
             }
+        window = self.config.attention_window(layer)
+        if window is not None:
+            further["local_window_size"] = window
         result = f"{attn}.attended" if halves else attn
         present = [NAMES.present_key.format(i=layer), NAMES.present_value.format(i=layer)]
         attended = node(
@@ -187,7 +202,7 @@ class _FusedGraph:
             num_heads=self.config.n_head,
             kv_num_heads=self.config.n_head,
             scale=self.config.attention_scale(layer),
-            **quantization,
+            **further,
         )
         if halves:
             return node("Cast", [attended], attn, to=TensorProto.FLOAT)
