@@ -15,12 +15,12 @@ from onnx import TensorProto
 
 from gpt2_edge.errors import ExportError
 from gpt2_edge.files.manifest import GraphNames
-from gpt2_edge_export.checkpoint.config import GPT2Config
 from gpt2_edge_export.graph.embedding import rows_of_blocks, rows_of_bytes
 from gpt2_edge_export.graph.linear import LinearOperators
 from gpt2_edge_export.graph.onnx_builder import MICROSOFT, OnnxBuilder
 from gpt2_edge_export.graph.operators import takes_bias, write_activation
 from gpt2_edge_export.graph.plan import GraphPlan
+from gpt2_edge_export.graph.versions import CACHE_MIN_ONNXRUNTIME
 from gpt2_edge_export.quantize import (
     EMBEDDING_SCALE,
     HEAD_BIAS,
@@ -31,21 +31,6 @@ from gpt2_edge_export.quantize import (
 
 _KEPT_FROM = "kept_from"  # int64 [1]: where the positions start whose logits are asked for
 NAMES = GraphNames()
-# What the cache may hold, and the first ONNX Runtime that runs such a graph. 1.23 is the first
-# whose GatherBlockQuantized reads 8-bit tables, 1.27 the first whose attention takes an int8 cache
-# on the CPU (onnxruntime pull request 28576; 1.26 loads such a graph and fails in the first step).
-CACHE_MIN_ONNXRUNTIME = {"float32": "1.23", "float16": "1.23", "int8": "1.27"}
-# The first whose local_window_size counts the token itself; before, one more was seen (onnxruntime
-# pull request 25927).
-_WINDOW_MIN_ONNXRUNTIME = "1.24"
-
-
-def min_onnxruntime(config: GPT2Config, cache_dtype: str) -> str:
-    """The first ONNX Runtime that runs the fused graph of `config` right."""
-    least = CACHE_MIN_ONNXRUNTIME[cache_dtype]
-    if not config.has_windows:
-        return least
-    return max(least, _WINDOW_MIN_ONNXRUNTIME, key=lambda version: int(version.partition(".")[2]))
 
 
 def build_fused_graph(builder: OnnxBuilder, weights: Weights, plan: GraphPlan) -> None:

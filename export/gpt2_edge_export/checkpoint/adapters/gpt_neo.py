@@ -150,7 +150,8 @@ class _AsGPT2:
         self._packed[packed] = parts
         for part in parts:
             if part in self._reader.faults:
-                self.faults[packed] = self._reader.faults[part]
+                fault = self._reader.faults[part]
+                self.faults |= dict.fromkeys((packed, block + _PACKED_BIAS), fault)
                 return
             if part not in self._reader.shapes:
                 raise CheckpointError(
