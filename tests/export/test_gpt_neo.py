@@ -49,6 +49,8 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     context, tokens = {8: (160, 40), 256: (448, 300)}[request.param]
     checkpoint = write_neo(
         tmp_path_factory.mktemp("neo") / "checkpoint",
+        num_layers=3,
+        attention_types=[[["local", "global"], 1], [["local"], 1]],
         window_size=request.param,
         max_position_embeddings=context,
     )
@@ -218,9 +220,10 @@ def test_padded_heads_own_head_and_inner_size(tmp_path: Path, flavour: str) -> N
     np.testing.assert_allclose(Generator.load(package).logits(ids), expected, rtol=0, atol=CLOSE)
 
 
-def test_the_package_s_config_stays_a_gpt_neo_s(tmp_path: Path) -> None:
+def test_config_and_card_say_gpt_neo(tmp_path: Path) -> None:
     package = export(tmp_path, "portable")
     written = json.loads((package / "config.json").read_text("utf-8"))
     given = json.loads((tmp_path / "checkpoint" / "config.json").read_text("utf-8"))
     assert written.pop("transformers.js_config")["dtype"] == "fp32"
     assert written == given
+    assert "A GPT-Neo of 2 layers" in (package / "README.md").read_text("utf-8")

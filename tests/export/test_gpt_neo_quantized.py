@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 
 from gpt2_edge import GenerationConfig, Generator
+from gpt2_edge.files.prompt_graph import prompt_graph
 from gpt2_edge_export.export import ExportOptions, export_package
 from gpt2_edge_export.texts import CALIBRATION_TEXT, REPORT_TEXT
 from gpt_neo import NeoOracle, neo_of_gpt2
@@ -80,6 +82,19 @@ def test_calibrated(export: Callable[..., Generator], wanted: dict[str, Any], kl
     assert quality["top1"] > 0.8
     ids = generator.generate("The man in the boat", GenerationConfig(max_new_tokens=60)).ids
     assert len(ids) == 60
+
+
+@needs(1, 24)
+def test_the_graph_that_reads_prompts_has_them_too(export: Callable[..., Generator]) -> None:
+    generator = export(recipe="int4", flavour="fused")
+    content = (generator.package.folder / "model.onnx").read_bytes()
+    nodes = onnx.ModelProto.FromString(prompt_graph(content, lambda *place: b"")).graph.node
+    windows = [
+        next((entry.i for entry in node.attribute if entry.name == "local_window_size"), None)
+        for node in nodes
+        if node.op_type == "GroupQueryAttention"
+    ]
+    assert windows == [None, WINDOW] * 3
 
 
 @needs(1, 24)

@@ -41,11 +41,12 @@ class ConfigReader(Protocol):
 class Family:
     """Checkpoints of one model_type.
 
-    language_models: transformers' classes that write text with them. tensors: (reader, source) ->
-    the same tensors by GPT-2's names and in its layout.
+    title: what people call such a model. language_models: transformers' classes that write text
+    with them. tensors: (reader, source) -> the same tensors by GPT-2's names and in its layout.
     """
 
     model_type: str
+    title: str
     language_models: tuple[str, ...]
     read_config: ConfigReader
     tensors: Callable[[TensorReader, str], TensorReader]
@@ -60,6 +61,7 @@ def _read_gpt2_config(
 
 GPT2 = Family(
     "gpt2",
+    "GPT-2",
     ("GPT2LMHeadModel", "GPT2Model", "GPT2DoubleHeadsModel"),
     _read_gpt2_config,
     lambda reader, source: reader,

@@ -170,4 +170,4 @@ class _AsGPT2:
         self.shapes[block + _PACKED_BIAS] = (3 * rows,)
 
 
-GPT_NEO = Family("gpt_neo", ("GPTNeoForCausalLM", "GPTNeoModel"), _read_config, _AsGPT2)
+GPT_NEO = Family("gpt_neo", "GPT-Neo", ("GPTNeoForCausalLM", "GPTNeoModel"), _read_config, _AsGPT2)
