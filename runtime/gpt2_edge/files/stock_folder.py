@@ -34,7 +34,7 @@ OUR_PRODUCER = "gpt2-edge"
 _EXPORT = "export it with optimum-cli export onnx --task text-generation-with-past"
 _NAMES = GraphNames(logits_to_keep=None)
 # Where config.json has a size, in the order of preference, by its model_type.
-_KEYS = {
+_KEYS: dict[str, dict[str, tuple[str, ...]]] = {
     "gpt2": {
         "num_layers": ("n_layer",),
         "num_heads": ("n_head",),
