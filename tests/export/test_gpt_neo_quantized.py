@@ -85,6 +85,17 @@ def test_calibrated(export: Callable[..., Generator], wanted: dict[str, Any], kl
 
 
 @needs(1, 24)
+def test_a_prompt_has_the_same_logits_however_it_is_fed(export: Callable[..., Generator]) -> None:
+    """To the bit, in four bits, across the ends of windows and of parts."""
+    generator = export(recipe="int4", flavour="fused")
+    ids = [(37 * i * i + 11 * i) % 8000 for i in range(140)]
+    whole = generator.session.start(len(ids)).prefill(ids)
+    for chunk in (1, 7, 16, 50):
+        logits = generator.session.start(len(ids)).prefill(ids, chunk)
+        np.testing.assert_array_equal(logits, whole)
+
+
+@needs(1, 24)
 def test_the_graph_that_reads_prompts_has_them_too(export: Callable[..., Generator]) -> None:
     generator = export(recipe="int4", flavour="fused")
     content = (generator.package.folder / "model.onnx").read_bytes()
