@@ -151,7 +151,8 @@ class Draft:
     def finish(self, manifest: Manifest) -> Manifest:
         """Write the model card and the final manifest."""
         manifest = dataclasses.replace(manifest, files=file_records(self.folder))
-        card = model_card(manifest, self.checkpoint.raw_config)
+        source = self.checkpoint
+        card = model_card(manifest, source.raw_config, source.family.title)
         write_text(self.folder / "README.md", card)
         return self._write_manifest(manifest)
 

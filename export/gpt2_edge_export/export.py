@@ -16,6 +16,7 @@ from gpt2_edge.text.tokenizer import Tokenizer
 from gpt2_edge.untrusted import printable, shown
 from gpt2_edge_export.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from gpt2_edge_export.draft import Draft
+from gpt2_edge_export.graph.versions import check_windows
 from gpt2_edge_export.mixed import write_mixed
 from gpt2_edge_export.options import ExportOptions, graph_plan
 from gpt2_edge_export.output.generation_file import GenerationFile, read_generation_file
@@ -87,6 +88,8 @@ def _export(source: str | Path, destination: str | Path, options: ExportOptions)
     prepare_destination(destination, options.force)
     checkpoint = open_checkpoint(source, options.activation_function)
     _check_past(options.past, checkpoint.config.n_positions)
+    if plan.engine == plan.flavour == "fused":
+        check_windows(checkpoint.config, checkpoint.source)
     generation = read_generation_file(checkpoint)
     checkpoint = _with_special_tokens(checkpoint, generation)
     tokenizer, notes = _tokenizer(checkpoint, options.tokenizer)

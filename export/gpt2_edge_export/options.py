@@ -13,8 +13,8 @@ from gpt2_edge.errors import ExportError
 from gpt2_edge.untrusted import shown
 from gpt2_edge.values import real_number, whole_number
 from gpt2_edge_export.graph.flavours import flavour_recipe
-from gpt2_edge_export.graph.fused_graph import CACHE_MIN_ONNXRUNTIME
 from gpt2_edge_export.graph.plan import GraphPlan
+from gpt2_edge_export.graph.versions import CACHE_MIN_ONNXRUNTIME
 
 ENGINES = ("fused", "optimum")
 # Fields by kind, with how the command calls the limits.

@@ -25,7 +25,7 @@ from gpt2_edge_cli.verbs.completion import SHELLS
 from gpt2_edge_cli.verbs.export import OFFERED
 from gpt2_edge_export.checkpoint.activations import ACTIVATIONS
 from gpt2_edge_export.graph.flavours import FLAVOURS, TARGETS
-from gpt2_edge_export.graph.fused_graph import CACHE_MIN_ONNXRUNTIME
+from gpt2_edge_export.graph.versions import CACHE_MIN_ONNXRUNTIME
 from gpt2_edge_export.options import ENGINES, ExportOptions, graph_plan
 from gpt2_edge_export.quantize.recipe import RECIPES
 

@@ -9,7 +9,9 @@ import pytest
 from ecosystem.variants import VARIANTS, Prompt, Variant
 from gpt2_edge import Generator
 from gpt2_edge_export.export import ExportOptions, export_package
+from gpt_neo import neo_of_gpt2
 
+_WINDOW = 8
 _PROMPTS = (
     "The man in the boat said that he",
     "It was the best of times, it was the worst of times, it was the age of wisdom, it was the",
@@ -34,7 +36,10 @@ def package(
         report=False,
     )
     folder = tmp_path_factory.mktemp("ecosystem") / str(variant)
-    return export_package(sample_checkpoint, folder, options).package.folder
+    checkpoint = sample_checkpoint
+    if variant.neo:
+        checkpoint = neo_of_gpt2(sample_checkpoint, folder.with_name("checkpoint"), _WINDOW)
+    return export_package(checkpoint, folder, options).package.folder
 
 
 @pytest.fixture(scope="session")

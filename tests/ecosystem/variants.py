@@ -18,21 +18,23 @@ CLOSE = 1e-4
 
 @dataclass(frozen=True)
 class Variant:
-    """What to export: flavour, recipe and cache."""
+    """What to export: flavour, recipe and cache; and whether as a GPT-Neo, with windows."""
 
     flavour: str
     recipe: str
     cache_dtype: str = "float32"
+    neo: bool = False
 
     def __str__(self) -> str:
         cache = "" if self.cache_dtype == "float32" else f"-{self.cache_dtype}-cache"
-        return f"{self.flavour}-{self.recipe}{cache}"
+        return f"{self.flavour}-{self.recipe}{cache}{'-gpt-neo' if self.neo else ''}"
 
 
 VARIANTS = (
     *(Variant("fused", recipe) for recipe in ("fp32", "int8", "int8-row", "int4")),
     *(Variant("fused", "int4", cache) for cache in ("float16", "int8")),
     *(Variant("portable", recipe) for recipe in ("fp32", "int8", "int4")),
+    *(Variant(flavour, "fp32", neo=True) for flavour in ("fused", "portable")),
 )
 
 

@@ -16,9 +16,10 @@ from gpt2_edge import Generator
 from gpt2_edge.errors import ExportError, PackageError
 from gpt2_edge.files.manifest import MANIFEST_FILE, Architecture, Graph, Manifest
 from gpt2_edge_export.checkpoint.checkpoint import open_checkpoint
-from gpt2_edge_export.graph.fused_graph import CACHE_MIN_ONNXRUNTIME, NAMES, build_fused_graph
+from gpt2_edge_export.graph.fused_graph import NAMES, build_fused_graph
 from gpt2_edge_export.graph.onnx_builder import OnnxBuilder
 from gpt2_edge_export.graph.plan import GraphPlan
+from gpt2_edge_export.graph.versions import CACHE_MIN_ONNXRUNTIME
 from gpt2_edge_export.output.package import file_records
 from gpt2_edge_export.quantize import RoundedWeights, cache_head_size, make_recipe
 from gpt2_edge_export.quantize.weights import TensorSource

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,23 +97,28 @@ def test_folding_changes_no_logit(tmp_path: Path, model: str) -> None:
     np.testing.assert_allclose(through(weights, ids), expected, atol=1e-4)
 
 
-def test_attention_looks_at_all_positions_before(tmp_path: Path) -> None:
-    """Windows longer than what attends at once, and no multiple of it."""
-    config = random_config(scale_attn_by_inverse_layer_idx=True)
-    source = RoundedWeights(open_checkpoint(write_random_checkpoint(tmp_path / "model", config)))
-    heads, width = source.config.n_head, source.config.n_embd
-    packed = np.random.default_rng(0).normal(0, 2, (2, 300, 3 * width)).astype(np.float32)
+@pytest.mark.parametrize("window", [None, 8, 200])
+def test_attention_of_texts_longer_than_what_attends_at_once(
+    tmp_path: Path, window: int | None
+) -> None:
+    seq, scaled = 300, random_config(scale_attn_by_inverse_layer_idx=True, n_positions=300)
+    checkpoint = open_checkpoint(write_random_checkpoint(tmp_path / "model", scaled))
+    config = dataclasses.replace(
+        checkpoint.config, attention_windows=(window,) * checkpoint.config.n_layer
+    )
+    packed = np.random.default_rng(0).normal(0, 2, (2, seq, 3 * config.n_embd)).astype(np.float32)
     query, key, value = (
-        part.reshape(2, 300, heads, -1).transpose(0, 2, 1, 3).astype(np.float64)
+        part.reshape(2, seq, config.n_head, -1).transpose(0, 2, 1, 3).astype(np.float64)
         for part in np.split(packed, 3, axis=-1)
     )
-    scores = query @ key.transpose(0, 1, 3, 2) / np.sqrt(width / heads) / 2  # the second layer
-    scores[..., ~np.tri(300, dtype=bool)] = -np.inf
+    scores = query @ key.transpose(0, 1, 3, 2) / np.sqrt(config.head_size) / 2  # the second layer
+    seen = np.tri(seq, dtype=bool) & ~np.tri(seq, k=-(window or seq), dtype=bool)
+    scores[..., ~seen] = -np.inf
     weights = np.exp(scores - scores.max(-1, keepdims=True))
     expected = (weights / weights.sum(-1, keepdims=True)) @ value
     np.testing.assert_allclose(
-        Forward(source.config).attention(packed, 1),
-        expected.transpose(0, 2, 1, 3).reshape(2, 300, width),
+        Forward(config).attention(packed, 1),
+        expected.transpose(0, 2, 1, 3).reshape(2, seq, config.n_embd),
         atol=1e-5,
     )
 

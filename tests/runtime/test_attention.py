@@ -20,7 +20,7 @@ from gpt2_edge import ContextOverflowError, GenerationError, Generator, PackageE
 from gpt2_edge.files import package_files
 from gpt2_edge.graph import attention
 from gpt2_edge_export.export import ExportOptions, export_package
-from gpt2_edge_export.graph.fused_graph import CACHE_MIN_ONNXRUNTIME
+from gpt2_edge_export.graph.versions import CACHE_MIN_ONNXRUNTIME
 from gpt2_edge_export.texts import REPORT_TEXT
 from helpers import assert_one_line
 from oracle import Oracle

@@ -258,3 +258,31 @@ def test_a_graph_without_position_ids(stock: Path) -> None:
     generator = Generator.load(stock)
     assert generator.manifest.graph.names.position_ids is None
     assert generator.logits([5]).shape == (1, 101)
+
+
+NEO = {
+    "model_type": "gpt_neo",
+    "num_layers": 2,
+    "num_heads": 2,
+    "hidden_size": 32,
+    "max_position_embeddings": 64,
+    "vocab_size": 101,
+}
+
+
+def test_a_gpt_neo_s_sizes_have_its_own_names(stock: Path, fused: Generator) -> None:
+    (stock / "config.json").write_text(json.dumps(NEO), "utf-8")
+    generator = Generator.load(stock)
+    assert generator.context_length == 64
+    np.testing.assert_allclose(generator.logits(PROMPT), fused.logits(PROMPT), rtol=0, atol=CLOSE)
+
+
+@pytest.mark.parametrize("name", [key for key in NEO if key not in ("model_type", "vocab_size")])
+def test_a_gpt_neo_without_a_size(stock: Path, name: str) -> None:
+    """GPT-2's names say nothing there."""
+    sizes = {"n_layer": 2, "n_head": 2, "n_embd": 32, "n_positions": 64}
+    content = {key: value for key, value in (NEO | sizes).items() if key != name}
+    (stock / "config.json").write_text(json.dumps(content), "utf-8")
+    with pytest.raises(PackageError) as caught:
+        open_package(stock)
+    assert_one_line(caught.value, "config.json", f"{name} = None")

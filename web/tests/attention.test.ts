@@ -13,7 +13,12 @@ import { assertOneLine, inMemory, loading, MEMORY, PACKAGES, readExpected } from
 const { packages, slide } = readExpected();
 const { load } = loading();
 // The largest difference, and the mean. Kernels round products of 4 bits in other places.
-const TOLERANCES = { fp32: [1e-4, 1e-5], int4: [0.3, 0.01], portable: [0.3, 0.01] } as const;
+const TOLERANCES = {
+  fp32: [1e-4, 1e-5],
+  int4: [0.3, 0.01],
+  portable: [0.3, 0.01],
+  "gpt-neo": [1e-4, 1e-5],
+} as const;
 
 /** Rows sum to one, and no token sees a later one. */
 function assertRows({ tokens: { length }, weights }: AttentionWeights): void {
@@ -41,6 +46,23 @@ for (const [name, [tolerated, meanTolerated]] of Object.entries(TOLERANCES)) {
     assert.deepEqual(found.tokens, generator.tokenize(prompt));
   });
 }
+
+test("gpt-neo: every second layer sees eight tokens, the others all", async () => {
+  const { prompt } = packages["gpt-neo"]!.attention!;
+  const generator = await load("gpt-neo");
+  const { layers, heads, tokens, weights } = await generator.attention(prompt);
+  const { length } = tokens;
+  assert.ok(length > 12);
+  for (let layer = 0; layer < layers; layer++) {
+    const of = weights.subarray(layer * heads * length * length, (layer + 1) * heads * length ** 2);
+    const far = of.filter((_, at) => Math.floor(at / length) % length >= (at % length) + 8);
+    assert.equal(
+      far.every((weight) => weight === 0),
+      layer % 2 === 1,
+      `layer ${layer}`,
+    );
+  }
+});
 
 test("attention of a prompt of several parts is the same at its beginning", async () => {
   const generator = await load("fp32");

@@ -62,7 +62,7 @@ function emptyPage(from: Browser): Promise<Page> {
   return from.newPage(`${served.url}/tests/empty.html`);
 }
 
-for (const name of ["int4", "int8", "fp32"]) {
+for (const name of ["int4", "int8", "fp32", "gpt-neo"]) {
   test(`${name}: tokens in Chromium are Python's`, async () => {
     const page = await emptyPage(browser);
     const { greedy, sampled } = packages[name]!;
@@ -134,6 +134,25 @@ test("the processor of the build for WebGPU, which transformers.js loads, has al
   });
   assert.ok(inputs > 3);
   await page.close();
+});
+
+test("a GPT-Neo's windows are as wide on WebGPU", { timeout: 600_000 }, async (t) => {
+  const gpu = await startBrowser(SOFTWARE_WEBGPU);
+  try {
+    const page = await emptyPage(gpu);
+    if (!(await page.evaluate(async () => Boolean(await navigator.gpu?.requestAdapter())))) {
+      t.skip("this Chromium has no WebGPU adapter, not even SwiftShader's");
+      return;
+    }
+    const { greedy } = packages["gpt-neo"]!;
+    const config = { maxNewTokens: 30, ignoreEos: true };
+    const load: LoadOptions = { provider: "webgpu", threads: 1 };
+    const { result } = await generateIn(page, "gpt-neo", load, greedy.prompt, config, false);
+    assert.equal(result.provider, "webgpu");
+    assert.deepEqual(result.ids, greedy.ids.slice(0, 30));
+  } finally {
+    await gpu.close();
+  }
 });
 
 test("WebGPU gives Python's tokens", { timeout: 600_000 }, async (t) => {

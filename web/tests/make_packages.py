@@ -30,6 +30,7 @@ from gpt2_edge.sampling import SplitMix64, candidates, largest, make_chooser, to
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests"))
+from gpt_neo import neo_of_gpt2  # noqa: E402
 from helpers import random_config, write_random_checkpoint  # noqa: E402
 
 SAMPLE = ROOT / "models" / "sample"
@@ -56,7 +57,7 @@ PROMPTS = (
 SAMPLED = ("fp32", "int8", "int4")
 # Whose tokens are scored, and attend to each other.
 CONTEXT = "The animal didn't cross the street, because it was too tired \U0001f642."
-ATTENTIVE = ("fp32", "int4", "portable")
+ATTENTIVE = ("fp32", "int4", "portable", "gpt-neo")
 # Texts in which tokenizers may differ: spaces, contractions, scripts, emoji, controls.
 TEXTS = (
     "Hello, world! It's John's 3rd day; they'll've won, I'd say.",
@@ -80,6 +81,13 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "cache-int8": ("--recipe", "fp32", "--cache", "int8"),
     "portable": ("--recipe", "int4", "--flavour", "portable", "--no-calibration"),
     "static": ("--recipe", "fp32", "--flavour", "static"),
+}
+# The sample's weights as a GPT-Neo whose every second layer sees so many tokens.
+NEO_WINDOW = 8
+NEO_PACKAGES: dict[str, tuple[str, ...]] = {
+    "gpt-neo": ("--recipe", "fp32"),
+    "gpt-neo-int4": ("--recipe", "int4", "--no-calibration"),
+    "gpt-neo-portable": ("--recipe", "fp32", "--flavour", "portable"),
 }
 
 
@@ -359,6 +367,14 @@ def odd_packages(out: Path) -> None:
         export(out / name, options, checkpoint)
 
 
+def neo_packages(out: Path) -> None:
+    checkpoint = out / "gpt-neo-checkpoint"
+    shutil.rmtree(checkpoint, ignore_errors=True)
+    neo_of_gpt2(SAMPLE, checkpoint, NEO_WINDOW)
+    for name, options in NEO_PACKAGES.items():
+        export(out / name, options, checkpoint)
+
+
 def main() -> None:
     out = Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
@@ -372,8 +388,9 @@ def main() -> None:
     changed(out / "int4", out / "hidden-positions", with_hidden_positions)
     attention_pages(out / "int4", out)
     odd_packages(out)
+    neo_packages(out)
     packages: dict[str, dict[str, Any]] = {
-        name: expected(out / name) for name in PACKAGES if name != "static"
+        name: expected(out / name) for name in (*PACKAGES, *NEO_PACKAGES) if name != "static"
     }
     packages["external"] = {key: packages["int4"][key] for key in ("greedy", "next", "score")}
     content = {

@@ -48,7 +48,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = verbs.add_parser(
         "export",
         help="turn a checkpoint into a package",
-        description="Turn a GPT-2 checkpoint into a quantized ONNX package.",
+        description="Turn a GPT-2 or GPT-Neo checkpoint into a quantized ONNX package.",
         epilog=_EXAMPLES,
     )
     add = parser.add_argument

@@ -44,6 +44,11 @@ class Forward:
         self._config = config
         self._head_size = cache_head_size(config)
         self._attention = _session(_attention_graph(config, self._head_size))
+        self._in_windows = (
+            _session(_attention_graph(config, self._head_size, biased=True))
+            if config.has_windows
+            else None
+        )
         self._activation: tuple[Activation, ort.InferenceSession] | None = None
 
     def embed(self, weights: TensorSource, ids: npt.NDArray[np.int64]) -> Floats:
@@ -102,8 +107,10 @@ class Forward:
             packed = packed.copy()
             packed[..., : packed.shape[-1] // 3] *= ratio
         attended = np.empty((*packed.shape[:2], packed.shape[2] // 3), np.float32)
-        for window, output in zip(packed, attended, strict=True):
-            self._attend(window, output)
+        window, seq = config.attention_window(layer), packed.shape[1]
+        hidden = None if window is None or window >= seq else window
+        for text, output in zip(packed, attended, strict=True):
+            self._attend(text, output, hidden)
         return attended
 
     def activation(self, weights: TensorSource, x: Floats, layer: int) -> Floats:
@@ -121,23 +128,40 @@ class Forward:
             self._activation = activation, _session(_activation_graph(activation))
         return self._activation[1]
 
-    def _attend(self, window: Floats, output: Floats) -> None:
-        """Attention of one window [seq, 3 * heads * head size], written to `output`."""
-        seq = len(window)
+    def _attend(self, text: Floats, output: Floats, window: int | None) -> None:
+        """Attention of one text [seq, 3 * heads * head size], written to `output`."""
+        session = self._attention
+        if window is not None:
+            assert self._in_windows
+            session = self._in_windows
+        seq = len(text)
         # Past and present are one buffer: the operator adds to it in place.
         room = (1, self._config.n_head, seq, self._head_size)
         key, value = np.empty(room, np.float32), np.empty(room, np.float32)
-        binding = self._attention.io_binding()
+        binding = session.io_binding()
         for name, cache in (("key", key), ("value", value)):
             _bind(binding.bind_input, f"past_{name}", cache)
             _bind(binding.bind_output, name, cache)
         for start in range(0, seq, _ATTENDING):
             end = min(start + _ATTENDING, seq)
-            _bind(binding.bind_input, "packed", window[None, start:end])
+            _bind(binding.bind_input, "packed", text[None, start:end])
+            if window is not None:
+                bias = _window_bias(window, start, end)
+                _bind(binding.bind_input, "bias", bias)
             binding.bind_cpu_input("seqlens_k", np.array([end - 1], np.int32))
             binding.bind_cpu_input("total", np.array(end, np.int32))
             _bind(binding.bind_output, "attended", output[None, start:end])
-            self._attention.run_with_iobinding(binding)
+            session.run_with_iobinding(binding)
+
+
+def _window_bias(window: int, start: int, end: int) -> Floats:
+    """What hides from tokens `start` to `end` all but the last `window`: [1, 1, tokens, end].
+
+    A bias, not the operator's own window, which ONNX Runtime counts otherwise since 1.24.
+    """
+    hidden = np.tri(end - start, end, k=start - window, dtype=np.float32)[None, None]
+    bias: Floats = np.where(hidden, np.finfo(np.float32).min, np.float32(0))
+    return bias
 
 
 def _bind(bind: Callable[..., None], name: str, array: Floats) -> None:
@@ -147,7 +171,7 @@ def _bind(bind: Callable[..., None], name: str, array: Floats) -> None:
     bind(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
 
 
-def _attention_graph(config: GPT2Config, head_size: int) -> bytes:
+def _attention_graph(config: GPT2Config, head_size: int, biased: bool = False) -> bytes:
     past: list[int | str] = ["one", config.n_head, "past", head_size]
     inputs: _Values = {
         "packed": (TensorProto.FLOAT, ["one", "seq", 3 * config.n_head * head_size]),
@@ -156,9 +180,13 @@ def _attention_graph(config: GPT2Config, head_size: int) -> bytes:
         "seqlens_k": (TensorProto.INT32, ["one"]),
         "total": (TensorProto.INT32, []),
     }
+    names = ["packed", "", "", "past_key", "past_value", "seqlens_k", "total"]
+    if biased:
+        inputs["bias"] = TensorProto.FLOAT, ["one", "heads", "seq", "keys"]
+        names += ["", "", "", "bias"]
     node = helper.make_node(
         "GroupQueryAttention",
-        ["packed", "", "", "past_key", "past_value", "seqlens_k", "total"],
+        names,
         ["attended", "key", "value"],
         domain=MICROSOFT,
         num_heads=config.n_head,

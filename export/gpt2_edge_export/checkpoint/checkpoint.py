@@ -1,4 +1,4 @@
-"""A GPT-2 checkpoint in one canonical form, wherever it came from.
+"""A checkpoint in one canonical form, GPT-2's, wherever it came from.
 
 `open_checkpoint` takes a Hugging Face folder, a nanoGPT ckpt.pt or a hub name, checks that every
 tensor is there in the right shape, and reads none of them: `Checkpoint.tensor` loads one at a time.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import stat
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,10 @@ import numpy.typing as npt
 from gpt2_edge.errors import CheckpointError
 from gpt2_edge.untrusted import one_line, shown
 from gpt2_edge_export.checkpoint.activations import check_activation
+from gpt2_edge_export.checkpoint.adapters.gpt_neo import GPT_NEO
 from gpt2_edge_export.checkpoint.adapters.nanogpt import open_nanogpt
-from gpt2_edge_export.checkpoint.config import (
-    GPT2Config,
-    canonical_config,
-    parse_config,
-    read_json,
-)
+from gpt2_edge_export.checkpoint.config import GPT2Config, read_json
+from gpt2_edge_export.checkpoint.family import GPT2, Family, ReadConfig, family_of
 from gpt2_edge_export.checkpoint.hub import download
 from gpt2_edge_export.checkpoint.other_formats import (
     other_file,
@@ -36,18 +32,18 @@ from gpt2_edge_export.checkpoint.other_formats import (
 from gpt2_edge_export.checkpoint.readers import TensorReader, as_float32, open_folder_weights
 from gpt2_edge_export.checkpoint.tensor_names import TensorNames, find_names, some
 
+FAMILIES = (GPT2, GPT_NEO)
 _NANOGPT_SUFFIXES = (".pt", ".pth")
-_LANGUAGE_MODELS = ("GPT2LMHeadModel", "GPT2Model", "GPT2DoubleHeadsModel")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Config, tensors and tokenizer files of one GPT-2.
+    """Config, tensors and tokenizer files of one model.
 
-    `raw_config` is the Hugging Face config.json, read or made up, with GPT-2's own names for all
-    sizes; `folder` holds the files that came beside the weights; `notes` is what the user should
-    know. `as_transformers_saves`: whether transformers finds a GPT-2 and all its tensors in
-    `folder` by itself.
+    `raw_config` is the Hugging Face config.json, read or made up, with the family's own names for
+    all sizes; `folder` holds the files that came beside the weights; `notes` is what the user
+    should know. `as_transformers_saves`: whether transformers finds the model and all its tensors
+    in `folder` by itself.
     """
 
     source: str
@@ -58,6 +54,7 @@ class Checkpoint:
     _names: dict[str, str]
     notes: tuple[str, ...] = ()
     as_transformers_saves: bool = True
+    family: Family = GPT2
 
     def tensor(self, name: str) -> npt.NDArray[np.float32]:
         """The tensor `name` (canonical, see GPT2Config.tensor_shapes) as finite float32."""
@@ -80,7 +77,8 @@ def open_checkpoint(source: str | Path, activation_function: str | None = None) 
         if path.suffix.lower() not in _NANOGPT_SUFFIXES:
             raise CheckpointError(f"{path} {other_file(path)}")
         raw_config, reader = open_nanogpt(path, activation_function)
-        return _checked(str(source), path, raw_config, path.parent, reader, [])
+        read = GPT2.read_config(raw_config, path)
+        return _checked(str(source), read, path.parent, reader, GPT2)
     elif mode and str(source):
         raise CheckpointError(f"{path} is neither a file nor a folder")
     elif _looks_like_path(str(source)):
@@ -100,37 +98,39 @@ def _open_folder(source: str, folder: Path, activation_function: str | None) -> 
     raw = read_json(where)
     if activation_function is not None:
         raw["activation_function"] = activation_function
+    family = family_of(raw, where, FAMILIES)
     # The config is judged before the weights, so that another model is called by its name.
-    parse_config(canonical_config(raw, where)[0], where)
-    reader = open_folder_weights(folder)
+    family.read_config(raw, where)
+    reader = family.tensors(open_folder_weights(folder), source)
     positions = [key for key in reader.shapes if key.endswith("wpe.weight")]
     rows = reader.shapes[positions[0]][0] if positions and reader.shapes[positions[0]] else None
-    raw_config, notes = canonical_config(raw, where, rows)
-    checkpoint = _checked(source, where, raw_config, folder, reader, notes)
+    checkpoint = _checked(source, family.read_config(raw, where, rows), folder, reader, family)
     if raw.get("model_type") is None:  # transformers goes by the folder's name then
         return dataclasses.replace(checkpoint, as_transformers_saves=False)
     return checkpoint
 
 
 def _checked(
-    source: str,
-    where: Path,
-    raw_config: dict[str, Any],
-    folder: Path,
-    reader: TensorReader,
-    notes: Sequence[str],
+    source: str, read: ReadConfig, folder: Path, reader: TensorReader, family: Family
 ) -> Checkpoint:
-    config = parse_config(raw_config, where)
+    config, notes = read.config, read.notes
     try:
         found = find_names({*reader.shapes, *reader.faults}, config, source)
         _check_tensors(found, config, reader, source)
     except CheckpointError as error:
         # What was not said may be why it does not fit.
         raise CheckpointError("; ".join([str(error), *notes])) from error
-    notes = [*notes, *_notes(found, config, raw_config, reader)]
-    named = found.as_transformers_saves
+    notes = [*notes, *_notes(found, read, reader, family)]
     return Checkpoint(
-        source, config, raw_config, folder, reader, found.names, tuple(map(one_line, notes)), named
+        source=source,
+        config=config,
+        raw_config=read.written,
+        folder=folder,
+        _reader=reader,
+        _names=found.names,
+        notes=tuple(map(one_line, notes)),
+        as_transformers_saves=found.as_transformers_saves,
+        family=family,
     )
 
 
@@ -148,21 +148,20 @@ def _check_tensors(
             )
 
 
-def _notes(
-    found: TensorNames, config: GPT2Config, raw_config: dict[str, Any], reader: TensorReader
-) -> list[str]:
+def _notes(found: TensorNames, read: ReadConfig, reader: TensorReader, family: Family) -> list[str]:
     """What an export of these weights should tell its user."""
+    config = read.config
     notes = []
     if found.layers > config.n_layer:
         notes.append(
             f"config.json says n_layer {config.n_layer}, the weights hold {found.layers} layers: "
             "the others are left out, as in transformers"
         )
-    architectures = raw_config.get("architectures")
+    architectures = read.written.get("architectures")
     others = [
         name
         for name in (architectures if isinstance(architectures, list) else [])
-        if name not in _LANGUAGE_MODELS
+        if name not in family.language_models
     ]
     if others:
         notes.append(
@@ -171,7 +170,7 @@ def _notes(
         )
     if found.left_over:
         notes.append(
-            f"left out, since a GPT-2 that writes text has none of it: {some(found.left_over)}"
+            f"left out, since a model that writes text has none of it: {some(found.left_over)}"
         )
     if config.tie_word_embeddings and found.head is not None and _differs(found, reader):
         notes.append(

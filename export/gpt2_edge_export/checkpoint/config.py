@@ -1,8 +1,9 @@
-"""The architecture of a GPT-2 checkpoint, read from its config.json as transformers reads it."""
+"""The architecture of a checkpoint: a GPT-2's config.json, read as transformers reads it."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ _MOST = {
     "n_layer": 1000,
     "n_head": 10_000,
     "n_inner": 10_000_000,
+    "window_size": 10_000_000,
 }
 _MOST_HEAD_SIZE = 65_536
 _FLAGS = {
@@ -41,10 +43,11 @@ _FLAGS = {
 
 @dataclass(frozen=True)
 class GPT2Config:
-    """Sizes and variants of one GPT-2; the names are those of transformers' GPT2Config.
+    """Sizes and variants of one model; the names are those of transformers' GPT2Config.
 
-    bos_token_id, eos_token_ids: of which config.json is only one source (special_tokens.py); the
-    exporter sets them.
+    attention_windows: how many tokens each layer's attention sees, itself the last of them; None
+    where it sees all. Without any, no layer has a window. bos_token_id, eos_token_ids: of which
+    config.json is only one source (special_tokens.py); the exporter sets them.
     """
 
     vocab_size: int
@@ -58,6 +61,7 @@ class GPT2Config:
     scale_attn_weights: bool = True
     scale_attn_by_inverse_layer_idx: bool = False
     tie_word_embeddings: bool = True
+    attention_windows: tuple[int | None, ...] = ()
     bos_token_id: int | None = None
     eos_token_ids: tuple[int, ...] = ()
 
@@ -74,6 +78,19 @@ class GPT2Config:
         """Factor on query·key before the softmax, for layer number `layer` (from 0)."""
         scale = 1 / math.sqrt(self.head_size) if self.scale_attn_weights else 1.0
         return scale / (layer + 1) if self.scale_attn_by_inverse_layer_idx else scale
+
+    def attention_window(self, layer: int) -> int | None:
+        """How many tokens the attention of layer number `layer` sees; None: all before and itself.
+
+        A window of the whole context hides nothing, and is none.
+        """
+        window = self.attention_windows[layer] if self.attention_windows else None
+        return None if window is None or window >= self.n_positions else window
+
+    @property
+    def has_windows(self) -> bool:
+        """Whether the attention of some layer does not see all tokens."""
+        return any(self.attention_window(layer) is not None for layer in range(self.n_layer))
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name -> shape of every weight, in the order in which the graph uses them.
@@ -125,8 +142,26 @@ def canonical_config(
     position_rows: rows of the weights' position table, if known, by which files of 2019 are read
     that say n_ctx only. Nothing is judged here: see `parse_config`.
     """
+    config, notes = own_names(raw, _STANDARD_NAMES, where)
+    if "n_positions" not in config and "n_ctx" in config and config["n_ctx"] == position_rows:
+        config["n_positions"] = config["n_ctx"]
+    config, more = with_defaults(config, _DEFAULTS, where)
+    notes += more
+    if config.get("model_type") is None:
+        # Behind an error about the weights it says what may be wrong, too.
+        notes.append(
+            f'{where} has no model_type, and is read as a GPT-2\'s: add "model_type": "gpt2"'
+        )
+        config["model_type"] = "gpt2"
+    return config, notes
+
+
+def own_names(
+    raw: dict[str, Any], names: Mapping[str, str], where: Path
+) -> tuple[dict[str, Any], list[str]]:
+    """`raw` with its standard names (the keys of `names`) replaced, and notes on contradictions."""
     config, notes = dict(raw), []
-    for standard, own in _STANDARD_NAMES.items():
+    for standard, own in names.items():
         if standard in config:
             value = config.pop(standard)
             if own in config and config[own] != value:
@@ -135,33 +170,27 @@ def canonical_config(
                     "latter counts, as in transformers"
                 )
             config[own] = value
-    if "n_positions" not in config and "n_ctx" in config and config["n_ctx"] == position_rows:
-        config["n_positions"] = config["n_ctx"]
-    absent = {key: value for key, value in _DEFAULTS.items() if key not in config}
-    if absent:
-        taken = ", ".join(f"{key} {value}" for key, value in absent.items())
-        notes.append(f"{where} does not say all sizes: transformers' defaults are taken ({taken})")
-    if config.get("model_type") is None and _may_be_gpt2(config.get("architectures")):
-        # Behind an error about the weights it says what may be wrong, too.
-        notes.append(
-            f'{where} has no model_type, and is read as a GPT-2\'s: add "model_type": "gpt2"'
-        )
-        config["model_type"] = "gpt2"
-    return config | absent, notes
+    return config, notes
+
+
+def with_defaults(
+    config: dict[str, Any], defaults: Mapping[str, int], where: Path
+) -> tuple[dict[str, Any], list[str]]:
+    """`config` with the sizes that it does not say, and a note on them."""
+    absent = {key: value for key, value in defaults.items() if key not in config}
+    if not absent:
+        return config, []
+    taken = ", ".join(f"{key} {value}" for key, value in absent.items())
+    note = f"{where} does not say all sizes: transformers' defaults are taken ({taken})"
+    return config | absent, [note]
 
 
 def parse_config(raw: dict[str, Any], where: Path) -> GPT2Config:
     """GPT2Config from the canonical content of a config.json (see `canonical_config`).
 
-    Raises CheckpointError, naming `where`, for another architecture, a variant that cannot be
-    exported, and values out of their range.
+    Raises CheckpointError, naming `where`, for a variant that cannot be exported, and for values
+    out of their range.
     """
-    model_type = raw.get("model_type")
-    if model_type != "gpt2":
-        said = f"{where} says model_type {shown(model_type)}"
-        if model_type is None:
-            said = f"{where} has no model_type, and architectures {shown(raw.get('architectures'))}"
-        raise CheckpointError(f"{said}; only 'gpt2' checkpoints can be exported")
     quantization = raw.get("quantization_config")
     if quantization:
         method = quantization.get("quant_method") if isinstance(quantization, dict) else None
@@ -174,22 +203,22 @@ def parse_config(raw: dict[str, Any], where: Path) -> GPT2Config:
         raise CheckpointError(
             f"{where} says add_cross_attention; a decoder with an encoder cannot be exported"
         )
-    n_embd, n_head = _whole(raw, "n_embd", where), _whole(raw, "n_head", where)
+    n_embd, n_head = whole_number(raw, "n_embd", where), whole_number(raw, "n_head", where)
     if n_embd % n_head or n_embd // n_head > _MOST_HEAD_SIZE:
         raise CheckpointError(
             f"{where} says n_embd {n_embd}, of which n_head {n_head} does not make equal heads of "
             f"at most {_MOST_HEAD_SIZE}"
         )
-    vocab_size = _whole(raw, "vocab_size", where, 2)
+    vocab_size = whole_number(raw, "vocab_size", where, 2)
     activation = raw.get("activation_function", "gelu_new")
     check_activation(activation, f"{where} says activation_function")
     return GPT2Config(
         vocab_size=vocab_size,
-        n_positions=_whole(raw, "n_positions", where),
+        n_positions=whole_number(raw, "n_positions", where),
         n_embd=n_embd,
-        n_layer=_whole(raw, "n_layer", where),
+        n_layer=whole_number(raw, "n_layer", where),
         n_head=n_head,
-        n_inner=4 * n_embd if raw.get("n_inner") is None else _whole(raw, "n_inner", where),
+        n_inner=4 * n_embd if raw.get("n_inner") is None else whole_number(raw, "n_inner", where),
         activation_function=activation,
         layer_norm_epsilon=_epsilon(raw.get("layer_norm_epsilon", 1e-5), where),
         scale_attn_weights=flags["scale_attn_weights"],
@@ -198,15 +227,8 @@ def parse_config(raw: dict[str, Any], where: Path) -> GPT2Config:
     )
 
 
-def _may_be_gpt2(architectures: object) -> bool:
-    """Whether a config.json without model_type, with these architectures, may be a GPT-2's."""
-    if architectures is None or architectures == []:
-        return True
-    names = architectures if isinstance(architectures, list) else [architectures]
-    return all(isinstance(name, str) and name.startswith("GPT2") for name in names)
-
-
-def _whole(raw: dict[str, Any], key: str, where: Path, least: int = 1) -> int:
+def whole_number(raw: dict[str, Any], key: str, where: Path, least: int = 1) -> int:
+    """The number that `raw` has as `key`; CheckpointError where it is none, or out of its range."""
     value, most = raw.get(key), _MOST[key]
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise CheckpointError(

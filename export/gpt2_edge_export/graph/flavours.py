@@ -12,7 +12,7 @@ from gpt2_edge._version import __version__
 from gpt2_edge.errors import ExportError
 from gpt2_edge.files.manifest import Graph, StaticGraph
 from gpt2_edge.untrusted import shown
-from gpt2_edge_export.graph.fused_graph import CACHE_MIN_ONNXRUNTIME, NAMES, build_fused_graph
+from gpt2_edge_export.graph.fused_graph import NAMES, build_fused_graph
 from gpt2_edge_export.graph.onnx_builder import MODEL_FILE, OnnxBuilder
 from gpt2_edge_export.graph.plan import GraphPlan
 from gpt2_edge_export.graph.standard_graph import (
@@ -22,6 +22,7 @@ from gpt2_edge_export.graph.standard_graph import (
     StaticShape,
 )
 from gpt2_edge_export.graph.standard_linear import StandardLinear
+from gpt2_edge_export.graph.versions import min_onnxruntime
 from gpt2_edge_export.quantize import MatrixFormat, Range, Recipe, Weights, make_recipe
 
 FLAVOURS = ("fused", "portable", "static")
@@ -92,7 +93,7 @@ def write_graph(
             return Graph(
                 file=MODEL_FILE,
                 cache="shared",
-                min_onnxruntime=CACHE_MIN_ONNXRUNTIME[cache_dtype],
+                min_onnxruntime=min_onnxruntime(weights.config, cache_dtype),
                 names=NAMES,
                 flavour=flavour,
                 cache_dtype=cache_dtype,

@@ -20,6 +20,7 @@ from gpt2_edge_export.graph.linear import LinearOperators
 from gpt2_edge_export.graph.onnx_builder import MICROSOFT, OnnxBuilder
 from gpt2_edge_export.graph.operators import takes_bias, write_activation
 from gpt2_edge_export.graph.plan import GraphPlan
+from gpt2_edge_export.graph.versions import CACHE_MIN_ONNXRUNTIME
 from gpt2_edge_export.quantize import (
     EMBEDDING_SCALE,
     HEAD_BIAS,
@@ -30,10 +31,6 @@ from gpt2_edge_export.quantize import (
 
 _KEPT_FROM = "kept_from"  # int64 [1]: where the positions start whose logits are asked for
 NAMES = GraphNames()
-# What the cache may hold, and the first ONNX Runtime that runs such a graph. 1.23 is the first
-# whose GatherBlockQuantized reads 8-bit tables, 1.27 the first whose attention takes an int8 cache
-# on the CPU (onnxruntime pull request 28576; 1.26 loads such a graph and fails in the first step).
-CACHE_MIN_ONNXRUNTIME = {"float32": "1.23", "float16": "1.23", "int8": "1.27"}
 
 
 def build_fused_graph(builder: OnnxBuilder, weights: Weights, plan: GraphPlan) -> None:
@@ -167,15 +164,18 @@ class _FusedGraph:
             packed = node("Cast", [packed], f"{attn}.c_attn.float16", to=TensorProto.FLOAT16)
         past = [NAMES.past_key.format(i=layer), NAMES.past_value.format(i=layer)]
         inputs = [packed, "", "", *past, *cache_lengths]
-        quantization: dict[str, int | str] = {}
+        further: dict[str, int | str] = {}
         if self.cache_dtype == np.int8:
             absent = [""] * 5  # between the lengths and the scales
             inputs += [*absent, *(self._cache_scale(f"{attn}.{kind}") for kind in ("key", "value"))]
-            quantization = {
+            further = {
                 "k_quant_type": "PER_CHANNEL",
                 "v_quant_type": "PER_CHANNEL",
                 "kv_cache_bit_width": 8,
             }
+        window = self.config.attention_window(layer)
+        if window is not None:
+            further["local_window_size"] = window
         result = f"{attn}.attended" if halves else attn
         present = [NAMES.present_key.format(i=layer), NAMES.present_value.format(i=layer)]
         attended = node(
@@ -187,7 +187,7 @@ class _FusedGraph:
             num_heads=self.config.n_head,
             kv_num_heads=self.config.n_head,
             scale=self.config.attention_scale(layer),
-            **quantization,
+            **further,
         )
         if halves:
             return node("Cast", [attended], attn, to=TensorProto.FLOAT)

@@ -15,6 +15,7 @@ from pathlib import Path
 from gpt2_edge.errors import ExportError, MissingDependencyError, install_hint
 from gpt2_edge.files.manifest import Graph, GraphNames
 from gpt2_edge_export.checkpoint.checkpoint import Checkpoint
+from gpt2_edge_export.checkpoint.family import GPT2
 
 _FILES = ("model.onnx", "model.onnx_data", "model.onnx.data")
 
@@ -40,7 +41,9 @@ def export_with_optimum(checkpoint: Checkpoint, folder: Path) -> Graph:
             "config.json and weights without another prefix; use the fused engine"
         )
     config = checkpoint.config
-    if config.scale_attn_by_inverse_layer_idx or not config.scale_attn_weights:
+    if checkpoint.family is GPT2 and (
+        config.scale_attn_by_inverse_layer_idx or not config.scale_attn_weights
+    ):
         # optimum traces transformers' sdpa attention, which ignores both (4.57).
         raise ExportError(
             f"{checkpoint.source}: optimum's export ignores scale_attn_weights and "

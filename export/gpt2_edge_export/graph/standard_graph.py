@@ -17,6 +17,7 @@ from gpt2_edge.files.manifest import GraphNames
 from gpt2_edge_export.graph.onnx_builder import OnnxBuilder
 from gpt2_edge_export.graph.operators import write_activation
 from gpt2_edge_export.graph.standard_linear import StandardLinear
+from gpt2_edge_export.graph.standard_mask import Mask, PortableMask, StaticMask
 from gpt2_edge_export.quantize import (
     EMBEDDING_SCALE,
     HEAD_BIAS,
@@ -27,8 +28,6 @@ from gpt2_edge_export.quantize import (
 
 PORTABLE_NAMES = GraphNames()
 STATIC_NAMES = GraphNames(attention_mask="attention_bias", logits_to_keep=None)
-# Added to the scores of what may not be seen: after the softmax exactly 0, and finite in float16.
-MASKED = -10000.0
 _KEPT_FROM = "kept_from"
 
 
@@ -63,7 +62,7 @@ class StandardGraph:
     def build(self) -> None:
         """Add inputs, outputs, nodes and weights."""
         config, static = self._config, self._static
-        ids, positions, bias = self._inputs()
+        ids, positions, mask = self._inputs()
         hidden = self._node(
             "Add", [self._tokens(ids), self._linear.positions(positions)], "embedded"
         )
@@ -74,6 +73,7 @@ class StandardGraph:
             if last and static and not static.head:
                 self._cache_outputs(key, value, layer)  # all that a chunk is fed for
                 return
+            bias = mask.bias(config.attention_window(layer))
             attended = self._attention(query, key, value, bias, layer)
             if last and not static:
                 attended, hidden = (
@@ -88,8 +88,8 @@ class StandardGraph:
             hidden = self._node("Add", [hidden, projected], f"h.{layer}.mlp.residual")
         self._head(self._norm(hidden, "ln_f"))
 
-    def _inputs(self) -> tuple[str, str, str]:
-        """Declare inputs and outputs; names of ids, positions and the bias of the scores."""
+    def _inputs(self) -> tuple[str, str, Mask]:
+        """Declare inputs and outputs; names of ids and positions, and what layers may see."""
         names, config, static = self._names, self._config, self._static
         add, output = self._builder.input, self._builder.output
         assert names.position_ids
@@ -120,33 +120,12 @@ class StandardGraph:
             output(names.present_key.format(i=layer), np.float32, new_key)
             output(names.present_value.format(i=layer), np.float32, new)
         if static:
-            return ids, positions, bias
+            return ids, positions, StaticMask(self._builder, bias, positions, static.past)
         assert names.logits_to_keep
         add(names.logits_to_keep, np.int64, [1])
         self._constant(names.logits_to_keep, np.array([1], np.int64))
         self._node("Neg", [names.logits_to_keep], _KEPT_FROM)
-        return ids, positions, self._bias_of(mask, ids)
-
-    def _bias_of(self, mask: str, ids: str) -> str:
-        """What is added to the scores for a mask [B, T] of 0 and 1: float32 [B, 1, S, T]."""
-        node, constant = self._node, self._constant
-        zero, one = constant("zero", np.array(0)), constant("one", np.array(1))
-        total = node("Gather", [node("Shape", [mask], "mask.shape"), one], "total")
-        tokens = node("Gather", [node("Shape", [ids], "ids.shape"), one], "new_tokens")
-        keys = node("Range", [zero, total, one], "key_numbers")
-        first = node("Sub", [total, tokens], "first_query")
-        queries = node("Range", [first, total, one], "query_numbers")
-        queries = node("Unsqueeze", [queries, constant("axis_1", np.array([1]))], "query_rows")
-        causal = node("LessOrEqual", [keys, queries], "causal")
-        real = node("Greater", [mask, zero], "real")
-        axes = constant("axes_1_2", np.array([1, 2]))
-        real = node("Unsqueeze", [real, axes], "real.rows")
-        seen = node("And", [causal, real], "seen")
-        hidden, shown = (
-            constant("masked", np.float32(MASKED)),
-            constant("unmasked", np.float32(0)),
-        )
-        return node("Where", [seen, shown, hidden], "bias")
+        return ids, positions, PortableMask(self._builder, mask, ids)
 
     def _tokens(self, ids: str) -> str:
         tokens = self._linear.embedding(ids)

@@ -15,6 +15,7 @@ from gpt2_edge import GenerationConfig, Generator
 from gpt2_edge.errors import CheckpointError, MissingDependencyError, install_hint
 from gpt2_edge_export.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from gpt2_edge_export.checkpoint.config import GPT2Config
+from gpt2_edge_export.checkpoint.family import GPT2
 
 _PROMPT_TOKENS = 64
 _GREEDY_TOKENS = 100
@@ -85,26 +86,18 @@ def compare_with_transformers(generator: Generator, source: str | Path) -> Compa
 def _transformers_config(config: GPT2Config) -> dict[str, Any]:
     """The arguments of transformers' GPT2Config that say what `config` says, and no others."""
     arguments = dataclasses.asdict(config)
-    for key in ("bos_token_id", "eos_token_ids"):  # say nothing about logits
+    # They say nothing about logits, or a GPT-2 has none.
+    for key in ("bos_token_id", "eos_token_ids", "attention_windows"):
         del arguments[key]
     return arguments
 
 
-def _run_transformers(
-    checkpoint: Checkpoint, prompt: list[int], count: int
-) -> tuple[npt.NDArray[np.float32], list[int]]:
-    """Logits [prompt, vocab] and `count` greedy tokens of transformers' GPT-2 in float32."""
-    try:
-        torch = importlib.import_module("torch")
-        transformers = importlib.import_module("transformers")
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"comparing with transformers needs {install_hint('optimum')}"
-        ) from error
+def _transformers_gpt2(checkpoint: Checkpoint, torch: Any, transformers: Any) -> Any:
+    """A GPT-2, wherever it came from, with its tensors as they were read here."""
     config = transformers.GPT2Config(**_transformers_config(checkpoint.config))
     config._attn_implementation = "eager"  # sdpa ignores scale_attn_weights and its relatives
     # In float32, but for what xielu learns, which is bfloat16 however a model is loaded.
-    model = transformers.GPT2LMHeadModel(config).eval()
+    model = transformers.GPT2LMHeadModel(config)
     names = {"lm_head.weight"} & checkpoint.config.tensor_shapes().keys()
     state = {
         name if name in names else f"transformer.{name}": torch.from_numpy(
@@ -114,6 +107,34 @@ def _run_transformers(
     }
     _, unexpected = model.load_state_dict(state, strict=False)
     assert not unexpected
+    return model
+
+
+def _as_transformers_reads(checkpoint: Checkpoint, torch: Any, transformers: Any) -> Any:
+    """A model of another family: what transformers itself makes of the files."""
+    if not checkpoint.as_transformers_saves:
+        raise CheckpointError(
+            f"{checkpoint.source}: transformers does not find its tensors, whose names have "
+            "another prefix; save it with save_pretrained"
+        )
+    return transformers.AutoModelForCausalLM.from_pretrained(
+        checkpoint.folder, attn_implementation="eager", dtype=torch.float32
+    )
+
+
+def _run_transformers(
+    checkpoint: Checkpoint, prompt: list[int], count: int
+) -> tuple[npt.NDArray[np.float32], list[int]]:
+    """Logits [prompt, vocab] and `count` greedy tokens of transformers' model in float32."""
+    try:
+        torch = importlib.import_module("torch")
+        transformers = importlib.import_module("transformers")
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"comparing with transformers needs {install_hint('optimum')}"
+        ) from error
+    build = _transformers_gpt2 if checkpoint.family is GPT2 else _as_transformers_reads
+    model = build(checkpoint, torch, transformers).eval()
     ids = torch.tensor([prompt])
     with torch.no_grad():
         step = model(ids, use_cache=True)

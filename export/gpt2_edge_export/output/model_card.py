@@ -10,8 +10,8 @@ from gpt2_edge.untrusted import printable
 from gpt2_edge_export.measure.report import quality_lines
 
 
-def model_card(manifest: Manifest, raw_config: dict[str, Any]) -> str:
-    """Markdown that describes the package of `manifest`."""
+def model_card(manifest: Manifest, raw_config: dict[str, Any], kind: str) -> str:
+    """Markdown that describes the package of `manifest`, a model of the family `kind`."""
     architecture, recipe = manifest.architecture, manifest.recipe
     formats = "\n".join(
         f"| {group} | {entry['bits']} | {entry.get('block_size', '')} |"
@@ -26,7 +26,7 @@ def model_card(manifest: Manifest, raw_config: dict[str, Any]) -> str:
     checked = len(test.expected_ids) if test else 0
     return f"""# {_escaped(manifest.name)}, {recipe["name"]}
 
-A GPT-2 of {architecture.num_layers} layers, width {architecture.hidden_size},
+A {kind} of {architecture.num_layers} layers, width {architecture.hidden_size},
 {architecture.num_heads} heads, vocabulary {architecture.vocab_size}, context
 {architecture.context_length}, activation {_escaped(activation)}:
 an ONNX graph ({manifest.graph.flavour}) of {megabytes:.1f} MB with a key-value cache, written by

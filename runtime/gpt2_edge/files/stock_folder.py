@@ -33,13 +33,22 @@ MODEL_FILE, CONFIG_FILE, TOKENIZER_FILE = "model.onnx", "config.json", "tokenize
 OUR_PRODUCER = "gpt2-edge"
 _EXPORT = "export it with optimum-cli export onnx --task text-generation-with-past"
 _NAMES = GraphNames(logits_to_keep=None)
-# Where config.json has a size, in the order of preference.
-_KEYS = {
-    "num_layers": ("n_layer",),
-    "num_heads": ("n_head",),
-    "hidden_size": ("n_embd",),
-    "vocab_size": ("vocab_size",),
-    "context_length": ("n_positions", "n_ctx"),
+# Where config.json has a size, in the order of preference, by its model_type.
+_KEYS: dict[str, dict[str, tuple[str, ...]]] = {
+    "gpt2": {
+        "num_layers": ("n_layer",),
+        "num_heads": ("n_head",),
+        "hidden_size": ("n_embd",),
+        "vocab_size": ("vocab_size",),
+        "context_length": ("n_positions", "n_ctx"),
+    },
+    "gpt_neo": {
+        "num_layers": ("num_layers",),
+        "num_heads": ("num_heads",),
+        "hidden_size": ("hidden_size",),
+        "vocab_size": ("vocab_size",),
+        "context_length": ("max_position_embeddings",),
+    },
 }
 
 
@@ -84,10 +93,11 @@ def open_stock_folder(folder: Path) -> StockPackage:
     path = folder / MODEL_FILE
     files = _files(folder)
     config = _read_json(folder, CONFIG_FILE)
-    if config.get("model_type") != "gpt2":
+    model_type = config.get("model_type")
+    if not isinstance(model_type, str) or model_type not in _KEYS:
+        known = " and ".join(map(repr, _KEYS))
         raise PackageError(
-            f"{folder / CONFIG_FILE} says model_type {shown(config.get('model_type'))}; only "
-            "'gpt2' can be run"
+            f"{folder / CONFIG_FILE} says model_type {shown(model_type)}; only {known} can be run"
         )
     graph = _graph(path)
     if graph.producer == OUR_PRODUCER:
@@ -156,7 +166,8 @@ def _graph(path: Path) -> OnnxFile:
 
 def _architecture(config: dict[str, Any], path: Path) -> Architecture:
     sizes = {}
-    for name, keys in _KEYS.items():
+    names = _KEYS[config["model_type"]]
+    for name, keys in names.items():
         value = next((config[key] for key in keys if config.get(key) is not None), None)
         if type(value) is not int or not 1 <= value <= LARGEST[name]:
             raise PackageError(
@@ -166,7 +177,10 @@ def _architecture(config: dict[str, Any], path: Path) -> Architecture:
         sizes[name] = value
     width, heads = sizes["hidden_size"], sizes["num_heads"]
     if width % heads:
-        raise PackageError(f"{path} says n_embd {width}, which n_head {heads} does not divide")
+        raise PackageError(
+            f"{path} says {names['hidden_size'][0]} {width}, which {names['num_heads'][0]} {heads} "
+            "does not divide"
+        )
     return Architecture(head_size=width // heads, **sizes)
 
 

@@ -52,6 +52,9 @@ OTHER_FLAVOURS = {
     "portable": ("--recipe", "int8", "--flavour", "portable"),
     "static": ("--recipe", "fp32", "--flavour", "static"),
 }
+# The sample's weights as a GPT-Neo whose every second layer sees 8 tokens.
+NEO = "gpt-neo"
+_NEO_WINDOW = 8
 MIXED = "mixed"
 _MIXED_RECIPE = Recipe(
     "mixed",
@@ -86,6 +89,9 @@ def main() -> None:
     for name, options in (PACKAGES | OTHER_FLAVOURS).items():
         export(SAMPLE, packages / name, options)
     mixed_package(packages / MIXED)
+    neo = neo_checkpoint(folder / "gpt-neo")
+    export(neo, packages / NEO, ("--recipe", "int4"))
+    shutil.rmtree(neo)
     for name, change in changed_graphs.CHANGES.items():
         changed_graphs.write(packages / "int4", packages / name, change)
     checkpoint = large_checkpoint(folder / "checkpoint")
@@ -99,7 +105,7 @@ def main() -> None:
         folder / "tokenizers", SAMPLE, arguments.shared, random.Random(2)
     )
     write(folder / "tokenizers.json", kinds)
-    write(folder / "generation.json", generation_vectors.vectors(packages, [*PACKAGES, MIXED]))
+    write(folder / "generation.json", generation_vectors.vectors(packages, [*PACKAGES, MIXED, NEO]))
     mark.write_text(sources)
 
 
@@ -110,6 +116,7 @@ def fingerprint(shared: Path | None) -> str:
         for path in sorted((ROOT / name).rglob("*")):
             if path.suffix in (".py", ".json", ".safetensors", ".txt", ".onnx"):
                 digest.update(f"{path.relative_to(ROOT)}".encode() + path.read_bytes())
+    digest.update((ROOT / "tests" / "gpt_neo.py").read_bytes())
     return digest.hexdigest()
 
 
@@ -137,6 +144,13 @@ def large_checkpoint(folder: Path) -> Path:
 
     write_random_checkpoint("124M", folder, layers=_LARGE_LAYERS)
     return folder
+
+
+def neo_checkpoint(folder: Path) -> Path:
+    sys.path.insert(0, str(ROOT / "tests"))
+    from gpt_neo import neo_of_gpt2
+
+    return neo_of_gpt2(SAMPLE, folder, _NEO_WINDOW)
 
 
 def unicode_classes() -> dict[str, str]:
