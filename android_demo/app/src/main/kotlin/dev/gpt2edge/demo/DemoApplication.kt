@@ -1,0 +1,47 @@
+package dev.gpt2edge.demo
+
+import android.app.Application
+import android.system.Os
+import java.io.File
+
+/** Holds the model, which outlives activities: a text goes on while the screen turns or is left. */
+class DemoApplication : Application() {
+    private var model: WritingModel? = null
+    private var leaving: WritingModel? = null
+
+    override fun onCreate() {
+        super.onCreate()
+        Os.setenv("ORT_DISABLE_TELEMETRY", "1", true) // read when ONNX Runtime starts
+    }
+
+    /** The model that is there; a new one, which goes on from [saved], where there is none. */
+    fun model(saved: () -> SavedState?): WritingModel = model ?: newModel(saved()).also {
+        model = it
+        it.start()
+    }
+
+    /** The model while there is one. */
+    fun current(): WritingModel? = model
+
+    /** The screen is gone for good: the model goes too. */
+    fun forgetModel() {
+        model?.close()
+        leaving = model ?: leaving
+        model = null
+    }
+
+    private fun newModel(saved: SavedState?) =
+        WritingModel(
+            AndroidDevice(this),
+            PackageStore(File(dataDir, "files/$PACKAGES"), { getExternalFilesDir(PACKAGES) }),
+            StateFile(File(dataDir, "files/state")),
+            { bundledPackage(assets) },
+            saved,
+            getString(R.string.first_text),
+            leaving.also { leaving = null },
+        )
+
+    private companion object {
+        const val PACKAGES = "packages"
+    }
+}
