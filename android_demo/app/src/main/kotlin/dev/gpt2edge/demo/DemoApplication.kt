@@ -30,6 +30,19 @@ class DemoApplication : Application() {
         model = null
     }
 
+    /**
+     * The process ends in an orderly way, as it does off the device: ONNX Runtime's library is unloaded then,
+     * and a thread that still computes in it would end the process before its time. Android itself never
+     * calls this: it kills.
+     */
+    override fun onTerminate() {
+        forgetModel()
+        val ended = leaving?.awaitClosed(ENDS) ?: true
+        leaving = null
+        super.onTerminate()
+        check(ended) { "the model still computes $ENDS s after it was closed" }
+    }
+
     private fun newModel(saved: SavedState?) =
         WritingModel(
             AndroidDevice(this),
@@ -43,5 +56,6 @@ class DemoApplication : Application() {
 
     private companion object {
         const val PACKAGES = "packages"
+        const val ENDS = 60L // seconds
     }
 }

@@ -13,8 +13,8 @@ abstract class PackagesModel(device: Device, protected val store: PackageStore, 
 
     /** Packages may have come by adb meanwhile. */
     fun refreshPackages() {
-        if (state.work != null || closed) return
-        worker.execute {
+        if (state.work != null) return
+        compute {
             val packages = store.list()
             onScreen { if (packages != state.packages) show(state.copy(packages = packages)) }
         }

@@ -20,8 +20,9 @@ abstract class ScreenModel(protected val device: Device, text: String) {
     var state = ScreenState(text, work = Work.LOADING)
         private set
 
-    protected val worker: ExecutorService = Executors.newSingleThreadExecutor()
-    protected val keeper: ExecutorService = Executors.newSingleThreadExecutor()
+    protected val worker: ExecutorService = Executors.newSingleThreadExecutor { Thread(it, WORKER) }
+    protected val keeper: ExecutorService = Executors.newSingleThreadExecutor { Thread(it, KEEPER) }
+    @Volatile
     protected var closed = false
         private set
 
@@ -42,7 +43,10 @@ abstract class ScreenModel(protected val device: Device, text: String) {
 
     fun fail(message: Message) = show(state.copy(message = message))
 
-    /** For good: what runs is stopped, and the package's memory given back. */
+    /**
+     * For good: what runs is stopped, what waits is never begun, and the package's memory is given back. What
+     * was to be kept is kept.
+     */
     fun close() {
         if (closed) return
         screen = null
@@ -63,7 +67,7 @@ abstract class ScreenModel(protected val device: Device, text: String) {
         if (closed) return
         val number = ++latestWork
         show(state.copy(work = kind, message = null))
-        worker.execute {
+        compute {
             val problem = attempt(task)
             onScreen {
                 if (number == latestWork) show(state.copy(work = null)) // nothing else waits
@@ -73,11 +77,22 @@ abstract class ScreenModel(protected val device: Device, text: String) {
         }
     }
 
+    /** Runs [task] on the worker thread, unless the model is closed before its turn. */
+    protected fun compute(task: () -> Unit) {
+        if (!closed) worker.execute { if (!closed) task() }
+    }
+
     protected fun onScreen(action: () -> Unit) = device.onScreen { if (!closed) action() }
 
     protected fun show(next: ScreenState) {
         state = next
         screen?.invoke(next)
         device.busy(next.work == Work.WRITING || next.work == Work.IMPORTING)
+    }
+
+    companion object {
+        /** Names of the threads, by which one that has not ended is found. */
+        const val WORKER = "gpt2-edge worker"
+        const val KEEPER = "gpt2-edge keeper"
     }
 }

@@ -22,8 +22,7 @@ class WritingModel(
     /** Finds the text that was kept, installs the bundled package if need be, loads the one used last. */
     fun start() =
         work(Work.LOADING) {
-            before?.awaitClosed(CLOSES) // it may still be saving its text or removing half a copy
-            before = null
+            awaitBefore() // it may still be saving its text or removing half a copy
             val saved = SavedState.newer(restored, stateFile.read())
             onScreen { restore(saved) }
             store.clean()
@@ -46,6 +45,17 @@ class WritingModel(
                 if (selected == null && problem == null) fail(Message(R.string.problem_none))
             }
         }
+
+    private fun awaitBefore() {
+        before?.awaitClosed(CLOSES)
+        before = null
+    }
+
+    /** Also where it was closed before it began: who waits for this one waits for those before it. */
+    override fun freeMemory() {
+        awaitBefore()
+        super.freeMemory()
+    }
 
     private fun restore(saved: SavedState?) {
         history =
@@ -161,10 +171,10 @@ class WritingModel(
     private fun requestOptions() {
         val chosen = state.selected
         val prompt = history.text.take(history.caret)
-        if (closed || state.work == Work.WRITING || chosen == null || prompt.isEmpty()) return
+        if (state.work == Work.WRITING || chosen == null || prompt.isEmpty()) return
         val version = textVersion
-        worker.execute {
-            if (version != textVersion || !loaded.has(chosen)) return@execute // newer ones wait behind
+        compute {
+            if (version != textVersion || !loaded.has(chosen)) return@compute // newer ones wait behind
             val problem = attempt {
                 val options = loaded.next(chosen, prompt, OPTIONS)
                 onScreen { if (version == textVersion && state.work != Work.WRITING) show(state.copy(options = options)) }

@@ -3,6 +3,8 @@ package dev.gpt2edge.demo
 import android.app.Application
 import android.content.Intent
 import android.os.Bundle
+import java.util.concurrent.CountDownLatch
+import java.util.concurrent.TimeUnit
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNotSame
@@ -152,6 +154,43 @@ class KeepingTest {
         Robolectric.buildService(WritingService::class.java, stop).create().startCommand(0, 1)
         screen.untilReady()
         assertEquals("Stopped.", screen.message)
+    }
+
+    @Test
+    fun `a process that ends in an orderly way waits for what computes`() {
+        val first = Screen().untilReady()
+        first.settings(length = "480")
+        first.press(R.id.write)
+        first.until("writing") { first.text.length > 20 }
+        val left = first.model()
+        first.controller.pause().stop().destroy() // its model still waits for the step that it computes
+        val second = Screen()
+        val model = second.model()
+        (second.activity.application as DemoApplication).onTerminate()
+        assertTrue(left.awaitClosed(0) && model.awaitClosed(0))
+    }
+
+    @Test
+    fun `what waits behind a model that is closed is never begun`() {
+        val screen = Screen().untilReady()
+        val begun = CountDownLatch(1)
+        val goOn = CountDownLatch(1)
+        val model = screen.model()
+        model.import {
+            begun.countDown()
+            goOn.await()
+            error("stopped")
+        }
+        val second = CountDownLatch(1)
+        model.import {
+            second.countDown()
+            error("begun")
+        }
+        assertTrue(begun.await(60, TimeUnit.SECONDS))
+        model.close()
+        goOn.countDown()
+        assertTrue(model.awaitClosed(60))
+        assertEquals(1, second.count)
     }
 
     @Test
