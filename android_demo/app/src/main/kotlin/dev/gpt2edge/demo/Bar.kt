@@ -10,11 +10,12 @@ import android.graphics.RectF
 import android.graphics.drawable.Drawable
 import android.view.View
 
-/** A rounded row that is filled as far as [share], 0 to 1, says, from where reading begins. */
+/** A rounded row with a bar along its lower edge, as long as [share], 0 to 1, says, from where reading begins. */
 class Bar(context: Context, private val share: Double, private val fromRight: Boolean) : Drawable() {
     private val row = Paint(Paint.ANTI_ALIAS_FLAG).apply { color = context.getColor(R.color.surface_container) }
-    private val filled = Paint(Paint.ANTI_ALIAS_FLAG).apply { color = context.getColor(R.color.bar) }
+    private val filled = Paint(Paint.ANTI_ALIAS_FLAG).apply { color = context.getColor(R.color.primary) }
     private val radius = context.resources.displayMetrics.density * RADIUS
+    private val height = context.resources.displayMetrics.density * HEIGHT
     private val outline = Path()
 
     override fun draw(canvas: Canvas) {
@@ -25,8 +26,8 @@ class Bar(context: Context, private val share: Double, private val fromRight: Bo
         canvas.clipPath(outline)
         canvas.drawRect(all, row)
         val width = (all.width() * share).toFloat()
-        if (fromRight) canvas.drawRect(all.right - width, all.top, all.right, all.bottom, filled)
-        else canvas.drawRect(all.left, all.top, all.left + width, all.bottom, filled)
+        if (fromRight) canvas.drawRect(all.right - width, all.bottom - height, all.right, all.bottom, filled)
+        else canvas.drawRect(all.left, all.bottom - height, all.left + width, all.bottom, filled)
         canvas.restore()
     }
 
@@ -37,7 +38,8 @@ class Bar(context: Context, private val share: Double, private val fromRight: Bo
     @Deprecated("The framework still asks") override fun getOpacity() = PixelFormat.TRANSLUCENT
 
     private companion object {
-        const val RADIUS = 12
+        const val RADIUS = 12 // dp
+        const val HEIGHT = 4
     }
 }
 

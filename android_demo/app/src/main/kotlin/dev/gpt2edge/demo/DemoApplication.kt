@@ -46,13 +46,16 @@ class DemoApplication : Application() {
     private fun newModel(saved: SavedState?) =
         WritingModel(
             AndroidDevice(this),
-            PackageStore(File(dataDir, "files/$PACKAGES"), { getExternalFilesDir(PACKAGES) }),
-            StateFile(File(dataDir, "files/state")),
+            PackageStore(file("files/$PACKAGES"), { getExternalFilesDir(PACKAGES) }),
+            StateFile(file("files/state")),
             { bundledPackage(assets) },
             saved,
             getString(R.string.first_text),
             leaving.also { leaving = null },
         )
+
+    /** By its name alone: Context.getDataDir() looks whether it is there, and this is the screen's thread. */
+    private fun file(path: String) = File(applicationInfo.dataDir, path)
 
     private companion object {
         const val PACKAGES = "packages"

@@ -107,6 +107,7 @@ class MainActivity : Activity() {
             findViewById<View>(page.view).visibility = if (id == next) View.VISIBLE else View.GONE
         }
         findViewById<TextView>(R.id.title).setText(TABS.getValue(next).title)
+        for (id in TEXT_ACTIONS) findViewById<View>(id).visibility = if (next == R.id.tab_settings) View.GONE else View.VISIBLE
         asked = null
         readIfShown(model.state)
     }
@@ -167,6 +168,7 @@ class MainActivity : Activity() {
                 R.id.tab_read to Tab(R.id.page_read, R.string.tab_read),
                 R.id.tab_settings to Tab(R.id.page_settings, R.string.tab_settings),
             )
+        val TEXT_ACTIONS = listOf(R.id.undo, R.id.redo, R.id.copy, R.id.share)
         const val STATE = "state"
         const val TAB = "tab"
         const val LARGEST_INSTANCE_STATE = 100_000 // characters; all of an application's has 1 MB

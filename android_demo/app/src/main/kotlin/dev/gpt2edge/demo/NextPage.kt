@@ -27,7 +27,7 @@ class NextPage(private val activity: Activity, private val model: WritingModel) 
         options.removeAllViews()
         for (option in next) {
             val row = activity.layoutInflater.inflate(R.layout.option, options, false)
-            val share = percent(option.probability)
+            val share = activity.percent(option.probability)
             row.background = Bar(activity, option.probability, activity.readsFromRight())
             row.findViewById<TextView>(R.id.word).text = option.label
             row.findViewById<TextView>(R.id.share_of).text = share

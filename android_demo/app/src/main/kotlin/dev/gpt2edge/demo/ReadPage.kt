@@ -48,7 +48,7 @@ class ReadPage(private val activity: Activity) : Page {
         val perplexity = reading.perplexity ?: return ""
         val predicted = reading.words.count { it.surprise != null }
         val left = if (reading.left > 0) "\n" + activity.getString(R.string.reading_left, reading.left) else ""
-        return activity.getString(R.string.reading_summary, number(perplexity, 1), predicted) + left
+        return activity.getString(R.string.reading_summary, activity.number(perplexity, 1), predicted) + left
     }
 
     /** Says below the text how a word was expected. */
@@ -59,8 +59,8 @@ class ReadPage(private val activity: Activity) : Page {
                 if (word.probability == null || word.rank == null || word.surprise == null) {
                     activity.getString(R.string.reading_first, name)
                 } else {
-                    val bits = number(word.surprise, 1)
-                    activity.getString(R.string.reading_word, name, percent(word.probability), word.rank, bits)
+                    val bits = activity.number(word.surprise, 1)
+                    activity.getString(R.string.reading_word, name, activity.percent(word.probability), word.rank, bits)
                 }
         }
 

@@ -134,18 +134,18 @@ class SettingsPage(
         val quality =
             when {
                 perplexity == null -> null
-                reference == null -> activity.getString(R.string.facts_perplexity, number(perplexity, 1))
-                else -> activity.getString(R.string.facts_perplexity_of, number(perplexity, 1), number(reference, 1))
+                reference == null -> activity.getString(R.string.facts_perplexity, activity.number(perplexity, 1))
+                else -> activity.getString(R.string.facts_perplexity_of, activity.number(perplexity, 1), activity.number(reference, 1))
             }
-        val size = activity.getString(R.string.facts_size, number(facts.bytes / 1e6, 1))
+        val size = activity.getString(R.string.facts_size, activity.number(facts.bytes / 1e6, 1))
         return listOfNotNull(size, facts.recipe, quality).joinToString(" · ")
     }
 
     private fun words(statistics: Statistics): String =
         activity.getString(
             R.string.statistics,
-            number(statistics.tokensPerSecond, 1),
-            number(statistics.timeToFirstTokenSeconds, 2),
+            activity.number(statistics.tokensPerSecond, 1),
+            activity.number(1000 * statistics.timeToFirstTokenSeconds, 1),
             statistics.tokens,
             statistics.memoryBytes / BYTES_IN_MEGABYTE,
         )

@@ -160,6 +160,33 @@ class ImportTest {
     }
 
     @Test
+    fun `each package says its size, its recipe and what it lost by it`() {
+        fun facts(label: String) = screen.row(label).findViewById<android.widget.TextView>(R.id.package_facts).text.toString()
+        assertEquals("5.2 MB · int4", facts("sample-int4"))
+        val measured = Packages.copy(sample, File(Screen.pushedPackages(screen), "measured"))
+        Packages.editManifest(measured, "\"quality\": null", "\"quality\": {\"perplexity\": 26.51, \"reference_perplexity\": 26.04}")
+        Packages.copy(sample, File(Screen.pushedPackages(screen), "broken")).let { File(it, "manifest.json").writeText("{") }
+        screen.refresh("measured (adb)")
+        assertEquals("5.2 MB · int4 · perplexity 26.5 (unquantized 26.0)", facts("measured (adb)"))
+        assertEquals("cannot be read", facts("broken (adb)"))
+    }
+
+    @Test
+    fun `a failed import loses neither text nor undo nor the package that was there`() {
+        screen.settings(length = "5")
+        screen.write()
+        val written = screen.text
+        refuses(zipOf("not a zip".toByteArray()), "no zip")
+        assertEquals(written, screen.text)
+        assertEquals("sample-int4", screen.selected)
+        screen.press(R.id.undo)
+        assertEquals("It was", screen.text)
+        screen.press(R.id.redo)
+        assertEquals(written, screen.text)
+        assertTrue("it writes on", screen.write().text.length > written.length)
+    }
+
+    @Test
     fun `a package is deleted, and another one takes its place`() {
         imports(zipOf(Packages.zip(sample)))
         screen.row("my-model").findViewById<android.view.View>(R.id.package_delete).performClick()

@@ -63,6 +63,51 @@ class LayoutTest {
     }
 
     @Test
+    fun `what is done with a text is offered where there is one`() {
+        val screen = Screen().untilReady()
+        val actions = listOf(R.id.undo, R.id.redo, R.id.copy, R.id.share)
+        for (tab in listOf(R.id.tab_settings, R.id.tab_read, R.id.tab_write)) {
+            screen.press(tab)
+            for (id in actions) assertEquals(tab != R.id.tab_settings, screen.view<View>(id).isShown)
+        }
+    }
+
+    @Test
+    fun `what is said of a word stays in sight below a long text`() {
+        val screen = Screen().untilReady()
+        screen.type(R.id.text, "It was late. ".repeat(100))
+        screen.press(R.id.tab_read)
+        screen.until("read") { screen.model().state.reading != null }
+        screen.layOut()
+        val position = IntArray(2)
+        val summary = screen.view<View>(R.id.reading_summary)
+        summary.getLocationInWindow(position)
+        val height = screen.activity.resources.displayMetrics.heightPixels
+        assertTrue("${position[1]} and ${summary.height} of $height", summary.height > 0 && position[1] + summary.height <= height)
+    }
+
+    @Test
+    fun `numbers are written as the words around them are`() {
+        for ((language, expected) in mapOf("en" to "12.5 %", "de" to "12,5 %")) {
+            org.robolectric.RuntimeEnvironment.setQualifiers("+$language")
+            assertEquals(expected, org.robolectric.RuntimeEnvironment.getApplication().percent(0.125))
+        }
+    }
+
+    @Test
+    fun `lying on its side the text stands beside its suggestions`() {
+        org.robolectric.RuntimeEnvironment.setQualifiers("w891dp-h411dp-land-420dpi")
+        val screen = Screen().untilReady()
+        screen.settings(temperature = "1", seed = "5", length = "20")
+        screen.press(R.id.suggest)
+        screen.untilReady()
+        screen.layOut()
+        fun place(id: Int) = IntArray(2).also { screen.view<View>(id).getLocationInWindow(it) }
+        assertEquals(place(R.id.text)[1].toFloat(), place(R.id.suggestions)[1].toFloat(), 24f)
+        assertTrue(screen.field(R.id.text).height > screen.activity.resources.displayMetrics.heightPixels / 2)
+    }
+
+    @Test
     fun `every word is there in both languages, with the same places to fill`() {
         val (english, german) = listOf("en", "de").map { language ->
             org.robolectric.RuntimeEnvironment.setQualifiers("+$language")

@@ -37,7 +37,7 @@ class PictureTest {
             RuntimeEnvironment.setQualifiers(qualifiers)
             val application = RuntimeEnvironment.getApplication()
             val text = application.getColor(R.color.on_surface)
-            for (id in listOf(R.color.surprise_1, R.color.surprise_2, R.color.surprise_3, R.color.surprise_4, R.color.bar)) {
+            for (id in listOf(R.color.surprise_1, R.color.surprise_2, R.color.surprise_3, R.color.surprise_4)) {
                 assertTrue(Picture.contrast(text, application.getColor(id)) >= Picture.CONTRAST)
             }
         }
