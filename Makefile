@@ -82,7 +82,8 @@ test-web: $(VENV)/ready
 
 android: $(VENV)/ready
 	PYTHON=$(BIN)/python android_demo/build.sh
-	PYTHON=$(BIN)/python android_demo/verify.sh
+	for apk in android_demo/build/gpt2-edge-demo*.apk; do \
+	  PYTHON=$(BIN)/python android_demo/verify.sh $$apk || exit; done
 
 publish-local:
 	android_demo/publish-local.sh

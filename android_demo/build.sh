@@ -4,7 +4,8 @@
 #   PYTHON=.venv/bin/python android_demo/build.sh
 #
 # PYTHON needs the project installed with its export, for the bundled package. Everything else is
-# fetched into .tools/. The result is build/gpt2-edge-demo.apk; nothing is done if it is up to date.
+# fetched into .tools/. The results are build/gpt2-edge-demo.apk, for all ABIs, and one for each; nothing is
+# done if they are up to date.
 #
 # ONNXRUNTIME_AAR=FILE   an onnxruntime-android AAR to take instead of the one that is fetched
 set -euo pipefail
@@ -69,13 +70,14 @@ sed -e '/tools:node="remove"/d' \
   -e "s/<manifest /<manifest package=\"$APPLICATION_ID\" /" \
   -e 's/<application$/<application android:extractNativeLibs="false"/' \
   "$main/AndroidManifest.xml" >"$work/AndroidManifest.xml"
+# Debian's aapt2 does not know a service's <property> yet, hence --warn-manifest-validation.
 # aapt2 warns of parts of the framework's jar that are newer than itself or compressed.
-quietly() { "$@" 2> >(grep -v -e 'Unknown chunk type' -e 'resources.arsc in APK' >&2); }
+quietly() { "$@" 2> >(grep -v -e 'Unknown chunk type' -e 'resources.arsc in APK' -e 'unexpected element <property>' >&2); }
 aapt2 compile --dir "$main/res" -o "$work/resources.zip"
 quietly aapt2 link -o "$work/resources.apk" -I "$ANDROID_LATEST_JAR" \
   --manifest "$work/AndroidManifest.xml" --java "$work/gen" -A "$build/assets" -0 onnx \
   --min-sdk-version "$MIN_SDK" --target-sdk-version "$TARGET_SDK" \
-  --version-code "$VERSION_CODE" --version-name "$VERSION_NAME" --debug-mode \
+  --version-code "$VERSION_CODE" --version-name "$VERSION_NAME" --debug-mode --warn-manifest-validation \
   "$work/resources.zip"
 
 # ---- Code, against the oldest framework and Java 8: nothing that Android 8 lacks compiles.
@@ -111,15 +113,28 @@ done
 # ---- The APK. What the core reads through its class loader lies in the APK's root.
 mkdir -p "$work/apk/dev/gpt2edge"
 cp "$probe" "$work/apk/dev/gpt2edge/"
-"$PYTHON" tools/apk_zip.py pack "$work/unsigned.apk" "$work/resources.apk" "$work/apk"
 key=$TOOLS/debug.keystore
 [[ -f $key ]] || keytool -genkeypair -keystore "$key" -storepass android -keypass android \
   -alias androiddebugkey -dname "CN=Android Debug,O=Android,C=US" -keyalg RSA -keysize 2048 \
   -validity 10950 2>/dev/null
-# v2 and v3 cover the file as it is; v1, for Android before 7, would rewrite it.
-apksigner sign --ks "$key" --ks-pass pass:android --key-pass pass:android \
-  --v1-signing-enabled false --v2-signing-enabled true --min-sdk-version "$MIN_SDK" \
-  --out "$work/signed.apk" "$work/unsigned.apk"
-mv "$work/signed.apk" "$apk"
+pack() { # APK, ABIs that are left out
+  local packed=$work/packed abi
+  rm -rf "$packed"
+  cp -r "$work/apk" "$packed"
+  for abi in "${@:2}"; do rm -r "$packed/lib/$abi"; done
+  "$PYTHON" tools/apk_zip.py pack "$work/unsigned.apk" "$work/resources.apk" "$packed"
+  # v2 and v3 cover the file as it is; v1, for Android before 7, would rewrite it.
+  apksigner sign --ks "$key" --ks-pass pass:android --key-pass pass:android \
+    --v1-signing-enabled false --v2-signing-enabled true --min-sdk-version "$MIN_SDK" \
+    --out "$work/signed.apk" "$work/unsigned.apk"
+  mv "$work/signed.apk" "$1"
+  echo "$1 ($(stat -c %s "$1") bytes)"
+}
+for abi in "${abis[@]}"; do
+  mapfile -t others < <(printf '%s\n' "${abis[@]}" | grep -vx "$abi")
+  pack "$build/gpt2-edge-demo-$abi.apk" "${others[@]}"
+done
+pack "$apk"
+rm -rf "$work/packed"
 echo "$wanted" >"$build/apk.complete"
-echo "$apk ($(stat -c %s "$apk") bytes, built in $((SECONDS - started)) s)"
+echo "built in $((SECONDS - started)) s"

@@ -77,7 +77,7 @@ tests=("$@")
 # has no window manager to release them), and that it has SDK 36 for a later Java only: hundreds of
 # lines that look like failures and are none.
 shown_if_it_fails "$test/tests.log" '^skipped |passed, ' \
-  java -Xmx1g --add-opens java.base/java.io=ALL-UNNAMED -Drobolectric.offline=true "-Drobolectric.dependency.dir=$TOOLS/android" \
-  "-Dgpt2edge.expectedText=$test/expected.txt" \
+  java -Xmx1g --add-opens java.base/java.io=ALL-UNNAMED -Djava.security.manager=allow -Drobolectric.offline=true "-Drobolectric.dependency.dir=$TOOLS/android" \
+  "-Dgpt2edge.expectedText=$test/expected.txt" "-Dgpt2edge.pictures=$PWD/build/pictures" \
   -cp "$test/classes:$sources/resources:$test/resources:$test/app.jar:$test/app:$ORT_JAR:$robolectric$ANDROID_LATEST_JAR" \
   dev.gpt2edge.demo.RunTestsKt "${tests[@]}"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Says what is in an APK and checks that Android will install and run it as meant.
 #
-#   android_demo/verify.sh [APK]
+#   android_demo/verify.sh [APK]       build/gpt2-edge-demo.apk by default
 #
-# Fails, naming each point, where one is not as it must be.
+# An APK whose name ends in an ABI has libraries for that one alone. Fails, naming each point, where one is not as it must be.
 set -euo pipefail
 [[ ${1:-/} != /* ]] && set -- "$PWD/$1"
 [[ ${PYTHON:-} == */* && $PYTHON != /* ]] && PYTHON=$PWD/$PYTHON
@@ -36,14 +36,16 @@ aapt2 dump badging "$apk" >"$work/badging" 2>/dev/null
 grep -E '^(package|sdkVersion|targetSdkVersion|application-label:|application-debuggable|launchable|native-code)' \
   "$work/badging" | sed 's/^/  /'
 badging() { grep -q -- "$1" "$work/badging"; }
-no_permission() { ! grep -q '^uses-permission' "$work/badging"; }
+permissions() { sed -n "s/^uses-permission: name='android.permission.\([^']*\)'.*/\1/p" "$work/badging" | sort | paste -sd' '; }
+only_the_service() { [[ $(permissions) == "FOREGROUND_SERVICE FOREGROUND_SERVICE_SPECIAL_USE" ]]; }
 check "application $APPLICATION_ID $VERSION_NAME" \
   badging "^package: name='$APPLICATION_ID' versionCode='$VERSION_CODE' versionName='$VERSION_NAME'"
 check "from SDK $MIN_SDK" badging "^sdkVersion:'$MIN_SDK'"
 check "for SDK $TARGET_SDK" badging "^targetSdkVersion:'$TARGET_SDK'"
 check "starts dev.gpt2edge.demo.MainActivity" \
   badging "^launchable-activity: name='dev.gpt2edge.demo.MainActivity'"
-check "asks for no permission" no_permission
+check "asks for no permission but to go on writing behind other applications (has: $(permissions))" only_the_service
+check "speaks German, too" badging "^application-label-de:"
 
 echo "signature"
 signed() { apksigner verify --verbose --min-sdk-version "$MIN_SDK" "$apk" >"$work/signature" 2>&1; }
@@ -76,8 +78,13 @@ check "the core's probe for 8-bit overflow" has dev/gpt2edge/int8_probe.onnx
 echo "native libraries"
 abis() { sed -n 's,^lib/\([^/]*\)/.*,\1,p' "$work/entries" | sort -u | paste -sd' '; }
 libraries() { grep '^lib/.*\.so$' "$work/entries" || true; }
-check "for arm64-v8a and x86_64, no others (has: $(abis))" [ "$(abis)" = "arm64-v8a x86_64" ]
-for abi in arm64-v8a x86_64; do
+case $apk in
+  *-arm64-v8a.apk) expected=(arm64-v8a) ;;
+  *-x86_64.apk) expected=(x86_64) ;;
+  *) expected=(arm64-v8a x86_64) ;;
+esac
+check "for ${expected[*]}, no others (has: $(abis))" [ "$(abis)" = "${expected[*]}" ]
+for abi in "${expected[@]}"; do
   for library in libonnxruntime.so libonnxruntime4j_jni.so; do
     check "lib/$abi/$library" has "lib/$abi/$library"
   done
@@ -111,7 +118,7 @@ for library in $(libraries); do
   readelf --dyn-syms -W "$work/$library" | awk '$7 != "UND" { print $8 }' >"$work/$library.symbols"
   check "$library is stored uncompressed" stored "$library"
 done
-for abi in arm64-v8a x86_64; do
+for abi in "${expected[@]}"; do
   check "lib/$abi has all $(wc -l <"$work/native_methods") native methods of ONNX Runtime's classes" implemented "$abi"
 done
 aapt2 dump xmltree --file AndroidManifest.xml "$apk" >"$work/manifest" 2>/dev/null

@@ -1,5 +1,7 @@
 package dev.gpt2edge
 
+import java.io.File
+
 /** The newest package format that this version reads. */
 const val FORMAT_VERSION = 1
 internal const val MANIFEST_FILE = "manifest.json"
@@ -83,4 +85,23 @@ class Manifest(
     val eosTokenIds: Set<Int>,
     val files: Map<String, FileRecord>,
     val selfTest: SelfTest?,
-)
+    val quality: Quality? = null,
+) {
+    companion object {
+        /** Reads the manifest in [folder] and nothing else of it; PackageException as of ModelPackage.open. */
+        fun read(folder: File): Manifest = readManifest(folder)
+    }
+}
+
+/**
+ * What the export measured on a text, for people: perplexity, that of the fp32 model, and the mean
+ * KL divergence from it in nats per token. What is missing or no number is null.
+ */
+data class Quality(val perplexity: Double?, val referencePerplexity: Double?, val meanKl: Double?)
+
+/** Nothing is computed with these figures, so what they are not is no reason to refuse a package. */
+internal fun qualityOf(value: Any?): Quality? {
+    val members = value as? Map<*, *> ?: return null
+    fun number(name: String) = (members[name] as? Number)?.toDouble()?.takeIf { it >= 0 && it < Double.POSITIVE_INFINITY }
+    return Quality(number("perplexity"), number("reference_perplexity"), number("mean_kl"))
+}

@@ -97,6 +97,7 @@ private class Fields(private val members: Map<*, *>, private val where: String) 
             eosTokenIds = ints("eos_token_ids", vocabulary).toSet(),
             files = fields("files").records(),
             selfTest = if (members["self_test"] == null) null else fields("self_test").selfTest(architecture),
+            quality = qualityOf(members["quality"]),
         )
     }
 

@@ -21,4 +21,8 @@ class AndroidDevice(context: Context) : Device {
     override fun onScreenLater(milliseconds: Long, action: () -> Unit) {
         handler.postDelayed(action, milliseconds)
     }
+
+    override fun busy(isBusy: Boolean) {
+        if (!isBusy) WritingService.running?.stopSelf()
+    }
 }

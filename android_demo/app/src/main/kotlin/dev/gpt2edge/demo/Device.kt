@@ -13,6 +13,9 @@ interface Device {
 
     /** Like [onScreen], after [milliseconds]. */
     fun onScreenLater(milliseconds: Long, action: () -> Unit)
+
+    /** Told with every state whether something goes on that should end even if the screen is left. */
+    fun busy(isBusy: Boolean)
 }
 
 /**

@@ -2,50 +2,43 @@ package dev.gpt2edge.demo
 
 import android.app.Activity
 import android.content.ActivityNotFoundException
+import android.content.ClipData
+import android.content.ClipboardManager
+import android.content.Context
 import android.content.Intent
 import android.os.Bundle
-import android.system.Os
-import android.text.Editable
-import android.text.TextWatcher
 import android.view.View
-import android.widget.AdapterView
-import android.widget.ArrayAdapter
-import android.widget.Button
-import android.widget.EditText
-import android.widget.LinearLayout
-import android.widget.Spinner
+import android.view.ViewGroup
 import android.widget.TextView
-import java.io.File
-import java.util.Locale
 
-/** Puts the state on the screen and hands what the user does to [WritingModel]. */
+/** Puts the state on the screen's four pages and hands what the user does to [WritingModel]. */
 class MainActivity : Activity() {
     private lateinit var model: WritingModel
-    private var shown: ScreenState? = null
-    private var rendering = false
-
-    private lateinit var text: EditText
-    private lateinit var options: LinearLayout
-    private lateinit var packages: Spinner
-    private lateinit var settings: Map<Int, EditText>
+    private lateinit var pages: List<Page>
+    private var tab = R.id.tab_write
+    private var asked: String? = null // the text that was last handed to reading
+    private var goesOn = false // without the screen, under the service, which then forgets the model
 
     override fun onCreate(savedInstanceState: Bundle?) {
         super.onCreate(savedInstanceState)
-        Os.setenv("ORT_DISABLE_TELEMETRY", "1", true) // read when ONNX Runtime starts
+        model = (application as DemoApplication).model { savedInstanceState?.getString(STATE)?.let { SavedState.decode(it) } }
         setContentView(R.layout.main)
-        text = findViewById(R.id.text)
-        options = findViewById(R.id.options)
-        packages = findViewById(R.id.packages)
-        val fields = listOf(R.id.temperature, R.id.top_k, R.id.seed, R.id.length, R.id.repetition_penalty)
-        settings = fields.associateWith { findViewById<EditText>(it) }
-        findViewById<TextView>(R.id.push_path).text = getString(R.string.push_path, pushFolder()?.path)
-
-        val retained = lastNonConfigurationInstance as WritingModel?
-        model = retained ?: newModel(savedInstanceState)
+        reachEdges(findViewById(R.id.root))
+        val settings =
+            SettingsPage(
+                this,
+                model,
+                { pick(Intent(Intent.ACTION_OPEN_DOCUMENT).addCategory(Intent.CATEGORY_OPENABLE).setType("*/*"), PICK_ZIP) },
+                { pick(Intent(Intent.ACTION_OPEN_DOCUMENT_TREE), PICK_FOLDER) },
+            )
+        pages = listOf(WritePage(this, model), NextPage(this, model), ReadPage(this), settings)
+        onClick(R.id.undo) { model.undo() }
+        onClick(R.id.redo) { model.redo() }
+        onClick(R.id.copy) { copy() }
+        onClick(R.id.share) { share() }
+        for (id in TABS.keys) onClick(id) { show(id) }
+        show(savedInstanceState?.getInt(TAB)?.takeIf { it in TABS } ?: R.id.tab_write)
         model.screen = ::render
-        restoreView(savedInstanceState)
-        listen()
-        if (retained == null) model.start()
     }
 
     override fun onResume() {
@@ -53,13 +46,16 @@ class MainActivity : Activity() {
         model.refreshPackages()
     }
 
+    override fun onPause() {
+        super.onPause()
+        goesOn = !isChangingConfigurations && WritingService.isBusy(model.state) && WritingService.start(this)
+    }
+
     override fun onSaveInstanceState(outState: Bundle) {
         super.onSaveInstanceState(outState)
-        val saved = model.save().encode()
-        if (saved.length <= LARGEST_INSTANCE_STATE) outState.putString(STATE, saved)
-        outState.putInt(SELECTION_START, text.selectionStart)
-        outState.putInt(SELECTION_END, text.selectionEnd)
-        outState.putBoolean(PANEL, panel().visibility == View.VISIBLE)
+        val saved = model.save()?.encode()
+        if (saved != null && saved.length <= LARGEST_INSTANCE_STATE) outState.putString(STATE, saved)
+        outState.putInt(TAB, tab)
     }
 
     override fun onStop() {
@@ -67,180 +63,94 @@ class MainActivity : Activity() {
         model.save()
     }
 
-    @Deprecated("The platform's way for an activity without AndroidX")
-    override fun onRetainNonConfigurationInstance(): Any = model
-
     override fun onDestroy() {
         super.onDestroy()
-        if (isChangingConfigurations) model.screen = null else model.close()
+        model.screen = null
+        val serviceForgets = goesOn && WritingService.isBusy(model.state)
+        if (!isChangingConfigurations && !serviceForgets) (application as DemoApplication).forgetModel()
     }
 
     @Deprecated("The platform's way for an activity without AndroidX")
     override fun onActivityResult(requestCode: Int, resultCode: Int, data: Intent?) {
         val uri = data?.data
         if (resultCode != RESULT_OK || uri == null) return
-        // A provider of documents is another application: its errors are no reason to end ours.
-        try {
-            when (requestCode) {
-                PICK_ZIP -> model.import(zipDocument(applicationContext.contentResolver, uri))
-                PICK_FOLDER -> model.import(FolderDocument(applicationContext.contentResolver, uri))
-            }
-        } catch (error: RuntimeException) {
-            model.fail(getString(R.string.cannot_read, error.message))
+        val resolver = applicationContext.contentResolver
+        when (requestCode) {
+            PICK_ZIP -> model.import { zipDocument(resolver, uri) }
+            PICK_FOLDER -> model.import { FolderDocument(resolver, uri) }
         }
-    }
-
-    private fun newModel(savedInstanceState: Bundle?) =
-        WritingModel(
-            AndroidDevice(this),
-            PackageStore(File(filesDir, PACKAGES), pushFolder()),
-            StateFile(File(filesDir, "state")),
-            bundledPackage(applicationContext.assets),
-            savedInstanceState?.getString(STATE)?.let { SavedState.decode(it) },
-            getString(R.string.first_text),
-        )
-
-    /** Where `adb push` puts packages; null while the device has no such storage. */
-    private fun pushFolder(): File? = getExternalFilesDir(PACKAGES)
-
-    private fun restoreView(savedInstanceState: Bundle?) {
-        val length = text.text.length
-        val start = savedInstanceState?.getInt(SELECTION_START) ?: length
-        val end = savedInstanceState?.getInt(SELECTION_END) ?: length
-        text.setSelection(start.coerceIn(0, length), end.coerceIn(0, length))
-        if (savedInstanceState?.getBoolean(PANEL) == true) panel().visibility = View.VISIBLE
-    }
-
-    private fun listen() {
-        onClick(R.id.write) { model.write() }
-        onClick(R.id.stop) { model.stop() }
-        onClick(R.id.undo) { model.undo() }
-        onClick(R.id.self_test) { model.selfTest() }
-        onClick(R.id.import_zip) { pick(Intent(Intent.ACTION_OPEN_DOCUMENT).addCategory(Intent.CATEGORY_OPENABLE).setType("*/*"), PICK_ZIP) }
-        onClick(R.id.import_folder) { pick(Intent(Intent.ACTION_OPEN_DOCUMENT_TREE), PICK_FOLDER) }
-        onClick(R.id.more) { panel().run { visibility = if (visibility == View.VISIBLE) View.GONE else View.VISIBLE } }
-        text.onEdit { model.type(it) }
-        text.setOnTouchListener { view, _ -> // a long text scrolls in itself, not with the screen
-            if (view.canScrollVertically(1) || view.canScrollVertically(-1)) view.parent.requestDisallowInterceptTouchEvent(true)
-            false
-        }
-        for (field in settings.values) field.onEdit { model.change(readSettings()) }
-        packages.onItemSelectedListener =
-            object : AdapterView.OnItemSelectedListener {
-                override fun onItemSelected(parent: AdapterView<*>?, view: View?, position: Int, id: Long) {
-                    val state = model.state
-                    if (!rendering && state.work == null) state.packages.getOrNull(position)?.let { model.select(it) }
-                }
-
-                override fun onNothingSelected(parent: AdapterView<*>?) = Unit
-            }
     }
 
     private fun pick(intent: Intent, request: Int) {
         try {
             @Suppress("DEPRECATION") startActivityForResult(intent, request)
         } catch (error: ActivityNotFoundException) {
-            model.fail(getString(R.string.no_file_picker))
+            model.fail(Message(R.string.no_file_picker))
         }
     }
 
-    private fun readSettings(): Settings {
-        fun field(id: Int) = settings.getValue(id).text.toString()
-        return Settings(
-            field(R.id.temperature),
-            field(R.id.top_k),
-            field(R.id.seed),
-            field(R.id.length),
-            field(R.id.repetition_penalty),
-        )
+    private fun copy() {
+        val clipboard = getSystemService(Context.CLIPBOARD_SERVICE) as ClipboardManager
+        clipboard.setPrimaryClip(ClipData.newPlainText(getString(R.string.app_name), model.state.text))
+        model.fail(Message(R.string.copied, isError = false))
+    }
+
+    private fun share() {
+        val text = Intent(Intent.ACTION_SEND).setType("text/plain").putExtra(Intent.EXTRA_TEXT, model.state.text)
+        startActivity(Intent.createChooser(text, getString(R.string.share)))
+    }
+
+    private fun show(next: Int) {
+        tab = next
+        for ((id, page) in TABS) {
+            findViewById<View>(id).isSelected = id == next
+            findViewById<View>(page.view).visibility = if (id == next) View.VISIBLE else View.GONE
+        }
+        findViewById<TextView>(R.id.title).setText(TABS.getValue(next).title)
+        for (id in TEXT_ACTIONS) findViewById<View>(id).visibility = if (next == R.id.tab_settings) View.GONE else View.VISIBLE
+        asked = null
+        readIfShown(model.state)
+    }
+
+    /** Once for a text: one that cannot be read is not tried again and again. */
+    private fun readIfShown(state: ScreenState) {
+        if (tab != R.id.tab_read || !state.canWrite || state.reading != null || asked == state.text) return
+        asked = state.text
+        model.read()
     }
 
     private fun render(state: ScreenState) {
-        val before = shown
-        shown = state
-        rendering = true
-        try {
-            if (text.text.toString() != state.text) showText(state.text)
-            text.isEnabled = state.work != Work.WRITING
-            showSettings(state.settings)
-            if (before?.packages != state.packages || before.selected != state.selected) showPackages(state)
-            if (before?.options != state.options) showOptions(state.options)
-            enable(R.id.write, state.canWrite)
-            enable(R.id.stop, state.canStop)
-            enable(R.id.undo, state.canUndo && state.work == null)
-            enable(R.id.self_test, state.canWrite)
-            enable(R.id.import_zip, state.work == null)
-            enable(R.id.import_folder, state.work == null)
-            packages.isEnabled = state.work == null
-            for (index in 0 until options.childCount) {
-                options.getChildAt(index).isEnabled = state.work == null && state.options[index].canTake
-            }
-            line(R.id.statistics, state.work?.let { workText(it) } ?: state.statistics?.let { statisticsText(it) })
-            line(R.id.message, state.message?.text)
-            val colour = if (state.message?.isError == true) R.color.error else R.color.notice
-            findViewById<TextView>(R.id.message).setTextColor(getColor(colour))
-        } finally {
-            rendering = false
+        for (page in pages) page.render(state)
+        enable(R.id.undo, state.canUndo && state.work == null)
+        enable(R.id.redo, state.canRedo && state.work == null)
+        enable(R.id.copy, state.text.isNotEmpty())
+        enable(R.id.share, state.text.isNotEmpty())
+        val line = findViewById<TextView>(R.id.message)
+        val words = state.message?.words(resources)
+        if (line.text.toString() != words.orEmpty()) line.text = words
+        line.setTextColor(getColor(if (state.message?.isError == true) R.color.error else R.color.on_surface_variant))
+        line.visibility = if (words == null) View.GONE else View.VISIBLE
+        readIfShown(state)
+    }
+
+    /** The window goes under the system's bars; what is in it stays clear of them and of the keyboard. */
+    private fun reachEdges(root: ViewGroup) {
+        @Suppress("DEPRECATION")
+        root.systemUiVisibility =
+            View.SYSTEM_UI_FLAG_LAYOUT_STABLE or
+                View.SYSTEM_UI_FLAG_LAYOUT_FULLSCREEN or
+                View.SYSTEM_UI_FLAG_LAYOUT_HIDE_NAVIGATION
+        root.setOnApplyWindowInsetsListener { view, insets ->
+            @Suppress("DEPRECATION") // before Android 11 there is no other, and it has the keyboard too
+            view.setPadding(
+                insets.systemWindowInsetLeft,
+                insets.systemWindowInsetTop,
+                insets.systemWindowInsetRight,
+                insets.systemWindowInsetBottom,
+            )
+            insets
         }
     }
-
-    /** New text goes behind what is there, which keeps long texts fast. */
-    private fun showText(next: String) {
-        val before = text.text.toString()
-        if (before.isNotEmpty() && next.startsWith(before)) text.append(next.substring(before.length))
-        else text.setText(next)
-        text.setSelection(text.text.length)
-    }
-
-    private fun showSettings(next: Settings) {
-        if (next == readSettings()) return
-        fun set(id: Int, value: String) = settings.getValue(id).setText(value)
-        set(R.id.temperature, next.temperature)
-        set(R.id.top_k, next.topK)
-        set(R.id.seed, next.seed)
-        set(R.id.length, next.length)
-        set(R.id.repetition_penalty, next.repetitionPenalty)
-    }
-
-    private fun showPackages(state: ScreenState) {
-        val adapter = ArrayAdapter(this, android.R.layout.simple_spinner_item, state.packages.map { it.label })
-        adapter.setDropDownViewResource(android.R.layout.simple_spinner_dropdown_item)
-        packages.adapter = adapter
-        val index = state.packages.indexOf(state.selected)
-        if (index >= 0) packages.setSelection(index)
-    }
-
-    private fun showOptions(next: List<Option>) {
-        options.removeAllViews()
-        for (option in next) {
-            val button = layoutInflater.inflate(R.layout.option, options, false) as Button
-            button.text = option.label
-            button.contentDescription = getString(R.string.take, option.description)
-            button.setOnClickListener { model.take(option) }
-            options.addView(button)
-        }
-    }
-
-    private fun statisticsText(statistics: Statistics): String =
-        getString(
-            R.string.statistics,
-            String.format(Locale.getDefault(), "%.1f", statistics.tokensPerSecond),
-            String.format(Locale.getDefault(), "%.2f", statistics.timeToFirstTokenSeconds),
-            statistics.tokens,
-            statistics.memoryBytes / BYTES_IN_MEGABYTE,
-        )
-
-    private fun workText(work: Work): String =
-        getString(
-            when (work) {
-                Work.LOADING -> R.string.loading
-                Work.WRITING -> R.string.writing
-                Work.TESTING -> R.string.testing
-                Work.IMPORTING -> R.string.importing
-            }
-        )
-
-    private fun panel(): View = findViewById(R.id.panel)
 
     private fun onClick(id: Int, action: () -> Unit) = findViewById<View>(id).setOnClickListener { action() }
 
@@ -248,34 +158,21 @@ class MainActivity : Activity() {
         findViewById<View>(id).isEnabled = enabled
     }
 
-    private fun line(id: Int, content: String?) {
-        val view = findViewById<TextView>(id)
-        if (view.text.toString() != content.orEmpty()) view.text = content
-        view.visibility = if (content == null) View.GONE else View.VISIBLE
-    }
-
-    private fun EditText.onEdit(action: (String) -> Unit) =
-        addTextChangedListener(
-            object : TextWatcher {
-                override fun beforeTextChanged(s: CharSequence, start: Int, count: Int, after: Int) = Unit
-
-                override fun onTextChanged(s: CharSequence, start: Int, before: Int, count: Int) = Unit
-
-                override fun afterTextChanged(s: Editable) {
-                    if (!rendering) action(s.toString())
-                }
-            }
-        )
+    private class Tab(val view: Int, val title: Int)
 
     private companion object {
-        const val PACKAGES = "packages"
+        val TABS =
+            mapOf(
+                R.id.tab_write to Tab(R.id.page_write, R.string.tab_write),
+                R.id.tab_next to Tab(R.id.page_next, R.string.tab_next),
+                R.id.tab_read to Tab(R.id.page_read, R.string.tab_read),
+                R.id.tab_settings to Tab(R.id.page_settings, R.string.tab_settings),
+            )
+        val TEXT_ACTIONS = listOf(R.id.undo, R.id.redo, R.id.copy, R.id.share)
         const val STATE = "state"
-        const val SELECTION_START = "selection_start"
-        const val SELECTION_END = "selection_end"
-        const val PANEL = "panel"
+        const val TAB = "tab"
         const val LARGEST_INSTANCE_STATE = 100_000 // characters; all of an application's has 1 MB
         const val PICK_ZIP = 1
         const val PICK_FOLDER = 2
-        const val BYTES_IN_MEGABYTE = 1_000_000
     }
 }

@@ -1,5 +1,6 @@
 package dev.gpt2edge.demo
 
+import java.io.FilterInputStream
 import java.io.InputStream
 import java.util.zip.ZipInputStream
 
@@ -7,15 +8,34 @@ import java.util.zip.ZipInputStream
 interface PackageSource {
     val name: String
 
+    /** How much of it was handed over, 0 to 1; null where its size is not known. */
+    val done: Double?
+
     /** Hands over every file once, as a path with forward slashes and its content. */
     fun forEachFile(action: (path: String, content: InputStream) -> Unit)
 }
 
-/** A zip of a package, with or without a folder around its files; it is read once, as it comes. */
-class ZipSource(override val name: String, private val open: () -> InputStream) : PackageSource {
+/** Counts what is read of [input]. */
+class CountedInput(input: InputStream, private val count: (Int) -> Unit) : FilterInputStream(input) {
+    override fun read(): Int = super.read().also { if (it >= 0) count(1) }
+
+    override fun read(bytes: ByteArray, offset: Int, length: Int): Int =
+        super.read(bytes, offset, length).also { if (it > 0) count(it) }
+}
+
+/**
+ * A zip of a package, with or without a folder around its files; it is read once, as it comes. size: in
+ * bytes, null where it is not known.
+ */
+class ZipSource(override val name: String, private val size: Long? = null, private val open: () -> InputStream) : PackageSource {
+    private var read = 0L
+
+    override val done: Double?
+        get() = size?.takeIf { it > 0 }?.let { minOf(1.0, read.toDouble() / it) }
+
     override fun forEachFile(action: (path: String, content: InputStream) -> Unit) {
         var files = 0
-        ZipInputStream(open()).use { zip ->
+        ZipInputStream(CountedInput(open()) { read += it }).use { zip ->
             while (true) {
                 val entry = zip.nextEntry ?: break
                 if (!entry.isDirectory) {
@@ -24,6 +44,6 @@ class ZipSource(override val name: String, private val open: () -> InputStream) 
                 }
             }
         }
-        if (files == 0) throw DemoException("$name is no zip, or an empty one; choose the zip of a package")
+        if (files == 0) throw Refused(Message(R.string.import_no_zip, listOf(name)))
     }
 }

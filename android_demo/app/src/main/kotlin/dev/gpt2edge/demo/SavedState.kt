@@ -19,24 +19,20 @@ data class SavedState(
     val settings: Settings,
     val defaults: Settings,
     val packageFolder: String?,
+    val later: List<String> = emptyList(),
+    val caret: Int = text.length,
 ) {
     fun encode(): String {
         val properties = Properties()
         properties["revision"] = revision.toString()
         properties["text"] = text
+        properties["caret"] = caret.toString()
         earlier.forEachIndexed { index, step -> properties["earlier.$index"] = step }
-        put(properties, "", settings)
-        put(properties, DEFAULTS, defaults)
+        later.forEachIndexed { index, step -> properties["later.$index"] = step }
+        for ((name, value) in settings.named()) properties[name] = value
+        for ((name, value) in defaults.named()) properties[DEFAULTS + name] = value
         packageFolder?.let { properties["package"] = it }
         return StringWriter().also { properties.store(it, null) }.toString()
-    }
-
-    private fun put(properties: Properties, prefix: String, settings: Settings) {
-        properties[prefix + "temperature"] = settings.temperature
-        properties[prefix + "topK"] = settings.topK
-        properties[prefix + "seed"] = settings.seed
-        properties[prefix + "length"] = settings.length
-        properties[prefix + "repetitionPenalty"] = settings.repetitionPenalty
     }
 
     companion object {
@@ -51,23 +47,18 @@ data class SavedState(
                 return null // a \u without its digits
             }
             fun value(name: String): String? = properties.getProperty(name)
-            fun settings(prefix: String): Settings? {
-                return Settings(
-                    value(prefix + "temperature") ?: return null,
-                    value(prefix + "topK") ?: return null,
-                    value(prefix + "seed") ?: return null,
-                    value(prefix + "length") ?: return null,
-                    value(prefix + "repetitionPenalty").orEmpty(), // earlier versions had none
-                )
-            }
+            fun steps(name: String) =
+                generateSequence(0) { it + 1 }.map { value("$name.$it") }.takeWhile { it != null }.filterNotNull().toList()
+            val text = value("text") ?: return null
             return SavedState(
                 value("revision")?.toLongOrNull() ?: return null,
-                value("text") ?: return null,
-                generateSequence(0) { it + 1 }.map { value("earlier.$it") }.takeWhile { it != null }
-                    .filterNotNull().toList(),
-                settings("") ?: return null,
-                settings(DEFAULTS) ?: Settings(),
+                text,
+                steps("earlier"),
+                Settings.of { value(it) } ?: return null,
+                Settings.of { value(DEFAULTS + it) } ?: Settings(),
                 value("package"),
+                steps("later"),
+                value("caret")?.toIntOrNull() ?: text.length,
             )
         }
 
@@ -77,7 +68,7 @@ data class SavedState(
     }
 }
 
-/** Keeps a [SavedState] in one file, always whole: written beside it and renamed. */
+/** Keeps a [SavedState] in one file, always whole: written beside it and renamed. Not for the screen's thread. */
 class StateFile(private val file: File) {
     fun read(): SavedState? =
         try {
@@ -90,6 +81,7 @@ class StateFile(private val file: File) {
     fun write(state: SavedState): Boolean {
         val beside = File(file.path + ".new")
         return try {
+            file.parentFile?.mkdirs()
             beside.writeText(state.encode())
             beside.renameTo(file)
         } catch (error: IOException) {

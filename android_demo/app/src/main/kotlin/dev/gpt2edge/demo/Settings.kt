@@ -6,46 +6,66 @@ import dev.gpt2edge.GenerationConfig
 data class Settings(
     val temperature: String = "0.8",
     val topK: String = "40",
+    val topP: String = "",
     val seed: String = "",
     val length: String = "$LENGTH",
     val repetitionPenalty: String = "",
 ) {
-    /** These, with those that are still as [before] had them replaced by what [after] has. */
-    fun where(before: Settings, after: Settings) =
-        Settings(
-            if (temperature == before.temperature) after.temperature else temperature,
-            if (topK == before.topK) after.topK else topK,
-            if (seed == before.seed) after.seed else seed,
-            if (length == before.length) after.length else length,
-            if (repetitionPenalty == before.repetitionPenalty) after.repetitionPenalty else repetitionPenalty,
+    /** Each by the name under which it is kept. */
+    fun named(): Map<String, String> =
+        mapOf(
+            "temperature" to temperature,
+            "topK" to topK,
+            "topP" to topP,
+            "seed" to seed,
+            "length" to length,
+            "repetitionPenalty" to repetitionPenalty,
         )
+
+    /** These, with those that are still as [before] had them replaced by what [after] has. */
+    fun where(before: Settings, after: Settings): Settings {
+        val old = before.named()
+        val new = after.named()
+        val now = named()
+        return checkNotNull(of { name -> if (now[name] == old[name]) new[name] else now[name] })
+    }
 
     /**
      * What they ask of the generator. Empty: temperature 0 (always the likeliest token), every token
-     * a candidate, another seed each time, 128 tokens, no penalty. DemoException for what is no
-     * number.
+     * a candidate, another seed each time, 128 tokens, no penalty. A text goes on past the context.
+     * WrongSetting for what is no number.
      */
-    fun config(): GenerationConfig {
-        val wantedTemperature = temperature.number("temperature", "a number, 0 for the likeliest word") { it.toFloatOrNull() }
-        return GenerationConfig(
-            maxNewTokens = length.number("length", "a whole number of tokens") { it.toIntOrNull() } ?: LENGTH,
-            temperature = wantedTemperature ?: 0f,
-            topK = topK.number("top-k", "a whole number, or nothing for all words") { it.toIntOrNull() } ?: 0,
-            seed = seed.number("seed", "a whole number, or nothing") { it.toLongOrNull() },
-            repetitionPenalty =
-                repetitionPenalty.number("repetition penalty", "a number above 0, 1 for none") { it.toFloatOrNull() }
-                    ?: 1f,
+    fun config(): GenerationConfig =
+        GenerationConfig(
+            maxNewTokens = length.number("maxNewTokens") { it.toIntOrNull() } ?: LENGTH,
+            temperature = temperature.number("temperature") { it.toFloatOrNull() } ?: 0f,
+            topK = topK.number("topK") { it.toIntOrNull() } ?: 0,
+            topP = topP.number("topP") { it.toFloatOrNull() } ?: 1f,
+            seed = seed.number("seed") { it.toLongOrNull() },
+            repetitionPenalty = repetitionPenalty.number("repetitionPenalty") { it.toFloatOrNull() } ?: 1f,
+            contextOverflow = "slide",
         )
-    }
 
-    private fun <T> String.number(name: String, expected: String, parse: (String) -> T?): T? {
+    private fun <T> String.number(name: String, parse: (String) -> T?): T? {
         val written = trim()
         if (written.isEmpty()) return null
-        return parse(written) ?: throw DemoException("$name is '$written'; it must be $expected")
+        return parse(written.replace(',', '.')) ?: throw Refused(settingWords(name, written))
     }
 
     companion object {
         private const val LENGTH = 128
+
+        /** Of what [value] gives for each name; null without the oldest ones. Versions before had fewer. */
+        fun of(value: (String) -> String?): Settings? {
+            return Settings(
+                value("temperature") ?: return null,
+                value("topK") ?: return null,
+                value("topP").orEmpty(),
+                value("seed") ?: return null,
+                value("length") ?: return null,
+                value("repetitionPenalty").orEmpty(),
+            )
+        }
 
         /**
          * What stands on the screen for a package whose own settings are [own], where the user has
@@ -59,6 +79,7 @@ data class Settings(
                     if (own.doSample == false) "0"
                     else own.temperature?.plain() ?: if (samples) "1" else screen.temperature,
                 topK = own.topK?.let { if (it == 0) "" else "$it" } ?: if (samples) "50" else screen.topK,
+                topP = own.topP?.plain() ?: screen.topP,
                 length = own.maxNewTokens?.toString() ?: screen.length,
                 repetitionPenalty = own.repetitionPenalty?.plain() ?: screen.repetitionPenalty,
             )

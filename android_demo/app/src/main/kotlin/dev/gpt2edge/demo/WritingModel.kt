@@ -1,210 +1,182 @@
 package dev.gpt2edge.demo
 
-import dev.gpt2edge.GPT2EdgeException
 import dev.gpt2edge.GenerationConfig
 import dev.gpt2edge.GenerationResult
-import java.util.concurrent.ExecutorService
-import java.util.concurrent.Executors
 
-/**
- * What the screen does, without Android: holds the text, the package that is loaded and what is going
- * on. Its methods belong to the screen's thread and return at once; one worker thread loads, writes,
- * tests and imports, one after the other. It outlives rotations: [screen] is whoever shows it now.
- */
+/** What is done with the text: written, suggested, read, chosen word by word, edited, kept. */
 class WritingModel(
-    private val device: Device,
-    private val store: PackageStore,
+    device: Device,
+    store: PackageStore,
     private val stateFile: StateFile,
-    private val bundled: BundledPackage?,
-    restored: SavedState? = null,
-    firstText: String = "",
-    private val worker: ExecutorService = Executors.newSingleThreadExecutor(),
-) {
-    /** Gets every state from now on. */
-    var screen: ((ScreenState) -> Unit)? = null
-        set(value) {
-            field = value
-            value?.invoke(state)
-        }
-
-    var state: ScreenState
-        private set
-
-    private val history: TextHistory
-    private var revision: Long
-    private var wantedFolder: String?
-    private var defaults: Settings // what stands on the screen where the user has changed nothing
+    private val findBundled: () -> BundledPackage?,
+    private val restored: SavedState? = null,
+    private val firstText: String = "",
+    private var before: WritingModel? = null,
+) : PackagesModel(device, store, restored?.text.orEmpty()) {
+    private var history = TextHistory(state.text)
+    private var revision = 0L
     private var savedAt = System.nanoTime()
-
-    private val loaded = LoadedPackage(device) // of the worker thread
-
-    /** Asked to stop: the writing or copying that was started last. */
-    private class Stopping {
-        @Volatile var asked = false
-    }
-
-    private var stopping = Stopping()
-    private var closed = false
+    private var started = false
     @Volatile private var textVersion = 0
-    private var latestWork = 0
 
-    init {
-        val saved = SavedState.newer(restored, stateFile.read())
-        history = TextHistory(saved?.text ?: firstText, saved?.earlier.orEmpty())
-        revision = saved?.revision ?: 0
-        wantedFolder = saved?.packageFolder
-        defaults = saved?.defaults ?: Settings()
-        state = ScreenState(history.text, canUndo = history.canUndo, settings = saved?.settings ?: Settings())
-    }
-
-    /** Installs the bundled package if need be, lists all, loads the last used one. */
+    /** Finds the text that was kept, installs the bundled package if need be, loads the one used last. */
     fun start() =
         work(Work.LOADING) {
+            awaitBefore() // it may still be saving its text or removing half a copy
+            val saved = SavedState.newer(restored, stateFile.read())
+            onScreen { restore(saved) }
             store.clean()
             // A full disk must not keep the packages that are there from being used.
-            val problem = bundled?.let { attempt { store.installBundled(it.source, it.manifest) } }
+            var bundled: BundledPackage? = null
+            val problem = attempt {
+                bundled = findBundled()
+                bundled?.let { store.installBundled(it.source, it.manifest) }
+            }
             val packages = store.list()
+            val pushFolder = store.pushed?.path
             onScreen {
-                show(state.copy(packages = packages))
+                show(state.copy(packages = packages, pushFolder = pushFolder))
                 val selected =
                     packages.firstOrNull { it.folder.path == wantedFolder }
                         ?: packages.firstOrNull { it.folder.name == bundled?.source?.name }
                         ?: packages.firstOrNull()
                 if (selected != null) select(selected)
                 if (problem != null) fail(problem)
-                if (selected == null && problem == null) fail("there is no package on this device: import one")
+                if (selected == null && problem == null) fail(Message(R.string.problem_none))
             }
         }
 
-    /** Packages may have come by adb meanwhile. */
-    fun refreshPackages() {
-        if (state.work != null) return
-        val packages = store.list()
-        if (packages != state.packages) show(state.copy(packages = packages))
+    private fun awaitBefore() {
+        before?.awaitClosed(CLOSES)
+        before = null
     }
 
-    fun select(chosen: InstalledPackage) {
-        if (chosen == state.selected) return
-        wantedFolder = chosen.folder.path
-        show(state.copy(selected = chosen, statistics = null, options = emptyList()))
-        work(Work.LOADING) {
-            val own = Settings.of(loaded.load(chosen).generationConfig)
-            onScreen {
-                change(state.settings.where(defaults, own))
-                defaults = own
-                requestOptions()
-            }
-        }
+    /** Also where it was closed before it began: who waits for this one waits for those before it. */
+    override fun freeMemory() {
+        awaitBefore()
+        super.freeMemory()
     }
 
-    fun type(edited: String) {
-        if (state.work == Work.WRITING || edited == history.text) return
-        history.type(edited)
+    private fun restore(saved: SavedState?) {
+        history =
+            if (saved == null) TextHistory(firstText) else TextHistory(saved.text, saved.caret, saved.earlier, saved.later)
+        revision = saved?.revision ?: 0
+        wantedFolder = saved?.packageFolder
+        defaults = saved?.defaults ?: Settings()
+        started = true
+        show(state.copy(settings = saved?.settings ?: Settings()))
         textChanged(message = null)
-        val version = textVersion
-        device.onScreenLater(TYPING_PAUSE) { if (version == textVersion) requestOptions() }
     }
 
-    fun change(settings: Settings) {
-        if (settings != state.settings) show(state.copy(settings = settings))
+    fun type(edited: String, caret: Int) {
+        if (!started || state.work == Work.WRITING || edited == history.text) return
+        history.type(edited, caret)
+        textChanged(message = null)
+        requestOptionsSoon()
+    }
+
+    /** The caret was moved; options are those behind it. */
+    fun moveCaret(place: Int) {
+        if (!started || state.work == Work.WRITING || place == history.caret) return
+        history.moveTo(place)
+        textVersion++
+        show(state.copy(caret = history.caret, options = emptyList(), suggestions = emptyList()))
+        requestOptionsSoon()
     }
 
     fun write() {
         val chosen = state.selected ?: return
-        if (state.work != null) return
-        val config =
-            try {
-                state.settings.config()
-            } catch (error: DemoException) {
-                return fail(error.message.orEmpty())
-            } catch (error: GPT2EdgeException) {
-                return fail(error.message.orEmpty())
-            }
-        val prompt = history.text
-        val ending = Stopping().also { stopping = it }
+        val config = configOrFail() ?: return
+        val prompt = history.text.take(history.caret)
+        val ending = nextStopping()
         history.begin()
-        show(state.copy(options = emptyList(), statistics = null, message = null))
+        show(state.copy(options = emptyList(), suggestions = emptyList(), statistics = null, message = null))
         work(Work.WRITING, finally = { finishStep() }) {
             val pieces = Pieces(::onScreen, ::written)
-            val result = loaded.load(chosen).stream(prompt, config, { ending.asked }) { pieces.add(it) }
+            val result = loaded.write(chosen, prompt, config, { ending.asked }, pieces::add)
             val memory = residentMemory()
             onScreen { finished(result, config, memory) }
         }
     }
 
-    /** Ends the writing or copying that is going on. */
-    fun stop() {
-        stopping.asked = true
-    }
-
-    fun take(option: Option) {
-        if (state.work != null || !option.canTake) return
-        history.begin()
-        history.extend(option.text)
-        textChanged(message = null)
-        requestOptions()
-    }
-
-    fun undo() {
-        if (state.work != null || !history.canUndo) return
-        history.undo()
-        textChanged(message = null)
-        requestOptions()
-    }
-
-    fun selfTest() {
+    /** Three ways to go on at the caret. */
+    fun suggest() {
         val chosen = state.selected ?: return
-        if (state.work != null) return
-        work(Work.TESTING) {
-            val report = loaded.load(chosen).selfTest()
-            val verdict = if (report.passed) "Self-test passed: " else "Self-test failed: "
-            onScreen { show(state.copy(message = Message(verdict + report.message, !report.passed))) }
-        }
-    }
-
-    /** Waits for what is going on, which after a restart may be loading; writing is stopped. */
-    fun import(source: PackageSource) {
-        stop()
-        val ending = Stopping().also { stopping = it }
-        work(Work.IMPORTING) {
-            val installed = store.install(source) { ending.asked }
-            onScreen {
-                show(state.copy(packages = store.list()))
-                select(installed)
+        val config = configOrFail() ?: return
+        val prompt = history.text.take(history.caret)
+        val version = textVersion
+        val ending = nextStopping()
+        show(state.copy(suggestions = emptyList()))
+        work(Work.SUGGESTING) {
+            loaded.suggest(chosen, prompt, config, SUGGESTIONS, { ending.asked }) { text ->
+                onScreen { if (version == textVersion) show(state.copy(suggestions = state.suggestions + text)) }
             }
         }
     }
 
-    /** An error that arose outside, as in the file picker. */
-    fun fail(message: String) = show(state.copy(message = Message(message, isError = true)))
+    /** How each word of the text was expected. */
+    fun read() {
+        val chosen = state.selected ?: return
+        val text = history.text
+        if (state.work != null || text.isBlank() || state.reading?.of == text) return
+        work(Work.READING) {
+            val reading = loaded.read(chosen, text)
+            onScreen { if (history.text == text) show(state.copy(reading = reading)) }
+        }
+    }
 
-    /** Keeps everything in the state file, and returns it for the instance state. */
-    fun save(): SavedState {
-        val saved = SavedState(++revision, history.text, history.earlier, state.settings, defaults, wantedFolder)
-        stateFile.write(saved)
+    fun take(text: String) {
+        if (state.work != null || text.isEmpty()) return
+        history.begin()
+        history.extend(text)
+        textChanged(message = null)
+        requestOptions()
+    }
+
+    fun undo() = step { history.undo() }
+
+    fun redo() = step { history.redo() }
+
+    private fun step(change: () -> Unit) {
+        if (state.work != null) return
+        change()
+        textChanged(message = null)
+        requestOptions()
+    }
+
+    /** Keeps everything in the state file, and returns it for the instance state; null before there is any. */
+    fun save(): SavedState? {
+        if (!started || closed) return null
+        val saved =
+            SavedState(++revision, history.text, history.earlier, state.settings, defaults, wantedFolder, history.later, history.caret)
+        keeper.execute { stateFile.write(saved) }
         savedAt = System.nanoTime()
         return saved
     }
 
-    /** The screen is gone for good: what runs is stopped, and the package's memory given back. */
-    fun close() {
-        screen = null
-        stop()
-        closed = true
-        worker.execute { loaded.unload() }
-        worker.shutdown()
+    private fun configOrFail(): GenerationConfig? {
+        if (state.work != null) return null
+        var config: GenerationConfig? = null
+        attempt { config = state.settings.config() }?.let { fail(it) }
+        return config
+    }
+
+    override fun packageLoaded() = requestOptions()
+
+    private fun requestOptionsSoon() {
+        val version = textVersion
+        device.onScreenLater(TYPING_PAUSE) { if (version == textVersion) requestOptions() }
     }
 
     private fun requestOptions() {
         val chosen = state.selected
-        val prompt = history.text
-        if (closed || state.work == Work.WRITING || chosen == null || prompt.isEmpty()) return
+        val prompt = history.text.take(history.caret)
+        if (state.work == Work.WRITING || chosen == null || prompt.isEmpty()) return
         val version = textVersion
-        worker.execute {
-            if (version != textVersion) return@execute // newer ones wait behind
-            val generator = loaded.of(chosen) ?: return@execute
+        compute {
+            if (version != textVersion || !loaded.has(chosen)) return@compute // newer ones wait behind
             val problem = attempt {
-                val options = generator.nextTokens(prompt, OPTIONS).map { Option(it) }
+                val options = loaded.next(chosen, prompt, OPTIONS)
                 onScreen { if (version == textVersion && state.work != Work.WRITING) show(state.copy(options = options)) }
             }
             if (problem != null) onScreen { if (version == textVersion) fail(problem) }
@@ -219,8 +191,14 @@ class WritingModel(
     }
 
     private fun finished(result: GenerationResult, config: GenerationConfig, memory: Long) {
-        val message = endOf(result, config)?.let { Message(it, isError = false) }
-        show(state.copy(statistics = Statistics(result, memory), message = message))
+        val id =
+            when (result.finishReason) {
+                "eos" -> R.string.ended_by_model
+                "cancelled" -> R.string.stopped
+                "time" -> R.string.ended_by_time
+                else -> if (result.ids.size != config.maxNewTokens) R.string.ended_by_context else null
+            }
+        show(state.copy(statistics = Statistics(result, memory), message = id?.let { Message(it, isError = false) }))
     }
 
     private fun finishStep() {
@@ -232,43 +210,26 @@ class WritingModel(
 
     private fun textChanged(message: Message?) {
         textVersion++
+        val reading = state.reading?.takeIf { it.of == history.text }
         show(
             state.copy(
                 text = history.text,
+                caret = history.caret,
                 canUndo = history.canUndo,
+                canRedo = history.canRedo,
                 options = emptyList(),
+                suggestions = emptyList(),
+                reading = reading,
                 message = message,
             )
         )
     }
 
-    private fun work(kind: Work, finally: () -> Unit = {}, task: () -> Unit) {
-        if (closed) return
-        val number = ++latestWork
-        show(state.copy(work = kind, message = null))
-        worker.execute {
-            val problem = attempt(task)
-            onScreen {
-                if (number == latestWork) show(state.copy(work = null)) // nothing else waits
-                if (problem != null) fail(problem)
-                finally()
-            }
-        }
-    }
-
-    private fun onScreen(action: () -> Unit) = device.onScreen { if (!closed) action() }
-
-    private fun show(next: ScreenState) {
-        state = next
-        screen?.invoke(next)
-    }
-
     private companion object {
-        const val OPTIONS = 8
+        const val CLOSES = 30L // seconds
+        const val OPTIONS = 10
+        const val SUGGESTIONS = 3
         const val TYPING_PAUSE = 400L // milliseconds
         const val SAVE_EVERY = 2_000_000_000L // nanoseconds
     }
 }
-
-/** The package that came with the application, and its manifest to tell whether it is installed. */
-class BundledPackage(val source: PackageSource, val manifest: ByteArray)

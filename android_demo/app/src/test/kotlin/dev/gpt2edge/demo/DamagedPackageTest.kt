@@ -19,35 +19,35 @@ class DamagedPackageTest {
     }
 
     @Test
-    fun `a wrong hash`() = says("pushed/model.onnx is damaged: its SHA-256") { Packages.flipByte(File(it, "model.onnx")) }
+    fun `a wrong hash`() = says("pushed/model.onnx is damaged") { Packages.flipByte(File(it, "model.onnx")) }
 
     @Test
     fun `a missing file`() = says("pushed/tokenizer.json is missing") { File(it, "tokenizer.json").delete() }
 
     @Test
     fun `a file that was cut off`() =
-        says("pushed/model.onnx has 1000 bytes") { File(it, "model.onnx").run { writeBytes(readBytes().copyOf(1000)) } }
+        says("pushed/model.onnx is damaged") { File(it, "model.onnx").run { writeBytes(readBytes().copyOf(1000)) } }
 
     @Test
     fun `no manifest`() = says("has no manifest.json") { File(it, "manifest.json").delete() }
 
     @Test
     fun `a newer format`() =
-        says("has format version 99") { Packages.editManifest(it, "\"format_version\": 1", "\"format_version\": 99") }
+        says("is of a newer version") { Packages.editManifest(it, "\"format_version\": 1", "\"format_version\": 99") }
 
     @Test
     fun `an operator that this ONNX Runtime lacks`() =
-        says("cannot be loaded by ONNX Runtime") { Packages.unknownOperator(it) }
+        says("pushed/model.onnx cannot be run") { Packages.unknownOperator(it) }
 
     @Test
     fun `a package too large for the free memory`() {
         val screen = Screen().untilReady()
         Packages.copy(File(Screen.ownPackages(screen), "sample-int4"), File(Screen.pushedPackages(screen), "pushed"))
-        screen.controller.pause().resume()
+        screen.refresh("pushed (adb)")
         Screen.freeMemory = 1_000_000
         screen.choose("pushed (adb)")
         screen.untilReady()
-        assertTrue(screen.message, "of memory" in screen.message && "1.0 MB are free" in screen.message)
+        assertTrue(screen.message, "MB of memory" in screen.message && "1 MB are free" in screen.message)
     }
 
     @Test
@@ -55,7 +55,9 @@ class DamagedPackageTest {
         val screen = pushed { Packages.editManifest(it, "\"expected_ids\": [", "\"expected_ids\": [0, ") }
         screen.press(R.id.self_test)
         screen.untilReady()
-        assertTrue(screen.message, screen.message.startsWith("Self-test failed: greedy tokens are ["))
+        assertTrue(screen.message, screen.message.startsWith("Self-test failed"))
+        val detail = screen.view<android.widget.TextView>(R.id.error_detail).text
+        assertTrue("$detail", detail.startsWith("greedy tokens are ["))
     }
 
     private fun says(message: String, damage: (File) -> Unit) {
@@ -76,7 +78,7 @@ class DamagedPackageTest {
     private fun pushed(damage: (File) -> Unit): Screen {
         val screen = Screen().untilReady()
         damage(Packages.copy(File(Screen.ownPackages(screen), "sample-int4"), File(Screen.pushedPackages(screen), "pushed")))
-        screen.controller.pause().resume() // as after adb
+        screen.refresh("pushed (adb)")
         screen.choose("pushed (adb)")
         return screen.untilReady()
     }

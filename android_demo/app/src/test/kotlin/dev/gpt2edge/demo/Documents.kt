@@ -38,11 +38,12 @@ class Documents : ContentProvider() {
     override fun update(uri: Uri, content: ContentValues?, where: String?, values: Array<String>?) =
         throw UnsupportedOperationException()
 
-    private fun File.column(column: String): String =
+    private fun File.column(column: String): Any =
         when (column) {
             Document.COLUMN_DOCUMENT_ID -> path
             Document.COLUMN_DISPLAY_NAME -> name
             Document.COLUMN_MIME_TYPE -> if (isDirectory) Document.MIME_TYPE_DIR else "application/octet-stream"
+            Document.COLUMN_SIZE -> length()
             else -> throw IllegalArgumentException(column)
         }
 

@@ -16,6 +16,7 @@ import org.junit.Test
 import org.junit.rules.TemporaryFolder
 import org.junit.runner.RunWith
 import org.robolectric.Shadows.shadowOf
+import org.robolectric.shadows.ShadowAlertDialog
 
 /** Packages that come through the file picker: whole on the device, or not there at all. */
 @RunWith(DemoRunner::class)
@@ -60,7 +61,7 @@ class ImportTest {
     @Test
     fun `a zip that was cut off is refused`() {
         val whole = Packages.zip(sample)
-        refuses(zipOf(whole.copyOf(whole.size / 2)), "was not imported")
+        refuses(zipOf(whole.copyOf(whole.size / 2)), "was not imported: it cannot be read")
     }
 
     @Test
@@ -76,7 +77,7 @@ class ImportTest {
     fun `a package with a wrong hash is refused`() {
         val damaged = Packages.copy(sample, temporary.newFolder())
         Packages.flipByte(File(damaged, "model.onnx"))
-        refuses(zipOf(Packages.zip(damaged)), "my model.zip/model.onnx is damaged: its SHA-256")
+        refuses(zipOf(Packages.zip(damaged)), "my model.zip/model.onnx is damaged")
     }
 
     @Test
@@ -98,13 +99,13 @@ class ImportTest {
 
     @Test
     fun `storage that is running out is a message, and nothing is left`() {
-        val source = ZipSource("big.zip") { zipOf(Packages.zip(sample)).inputStream() }
+        val source = ZipSource("big.zip", null) { zipOf(Packages.zip(sample)).inputStream() }
         val folder = temporary.newFolder()
         val error =
-            assertThrows(DemoException::class.java) {
-                PackageStore(folder, null, freeSpace = { 50_000_000 }).install(source)
+            assertThrows(Refused::class.java) {
+                PackageStore(folder, { null }, freeSpace = { 50_000_000 }).install(source)
             }
-        assertTrue(error.message, "100 MB of storage" in error.message!!)
+        assertTrue("100 MB of storage" in error.words.words(screen.activity.resources))
         assertEquals(0, folder.list()!!.size)
     }
 
@@ -112,8 +113,8 @@ class ImportTest {
     fun `copying that is stopped leaves nothing`() {
         val folder = temporary.newFolder()
         var asked = 0
-        val source = ZipSource("big.zip") { zipOf(Packages.zip(sample)).inputStream() }
-        assertThrows(CancellationException::class.java) { PackageStore(folder, null).install(source) { ++asked > 3 } }
+        val source = ZipSource("big.zip", null) { zipOf(Packages.zip(sample)).inputStream() }
+        assertThrows(CancellationException::class.java) { PackageStore(folder, { null }).install(source, { ++asked > 3 }) }
         assertEquals(4, asked)
         assertEquals(0, folder.list()!!.size)
     }
@@ -123,6 +124,7 @@ class ImportTest {
         val endless =
             object : PackageSource {
                 override val name = "endless"
+                override val done: Double? = null
 
                 override fun forEachFile(action: (path: String, content: InputStream) -> Unit) =
                     action("manifest.json", object : InputStream() {
@@ -131,10 +133,90 @@ class ImportTest {
             }
         screen.model().import(endless)
         screen.until("copying") { own.list()!!.any { it.startsWith(".partial") } }
-        screen.press(R.id.stop)
+        assertEquals(android.view.View.VISIBLE, screen.view<android.view.View>(R.id.importing).visibility)
+        screen.press(R.id.cancel)
         screen.untilReady()
         assertTrue(screen.message, "stopped" in screen.message)
+        assertEquals(android.view.View.GONE, screen.view<android.view.View>(R.id.importing).visibility)
         assertNothingLeft()
+    }
+
+    @Test
+    fun `an import says how far it is`() {
+        val bytes = Packages.zip(sample)
+        val seen = ArrayList<Double>()
+        PackageStore(temporary.newFolder(), { null })
+            .install(ZipSource("big.zip", bytes.size.toLong()) { bytes.inputStream() }, { false }) { seen.add(it) }
+        assertTrue("$seen", seen.size > 5 && seen == seen.sorted() && seen.last() in 0.9..1.0)
+        val percents = ArrayList<Int>()
+        screen.model().screen.let { shown ->
+            screen.model().screen = { state ->
+                state.percent?.let { percents.add(it) }
+                shown?.invoke(state)
+            }
+        }
+        imports(zipOf(bytes))
+        assertTrue("$percents", percents.distinct().size > 2 && percents.max() <= 100)
+    }
+
+    @Test
+    fun `each package says its size, its recipe and what it lost by it`() {
+        fun facts(label: String) = screen.row(label).findViewById<android.widget.TextView>(R.id.package_facts).text.toString()
+        assertEquals("5.2 MB · int4", facts("sample-int4"))
+        val measured = Packages.copy(sample, File(Screen.pushedPackages(screen), "measured"))
+        Packages.editManifest(measured, "\"quality\": null", "\"quality\": {\"perplexity\": 26.51, \"reference_perplexity\": 26.04}")
+        Packages.copy(sample, File(Screen.pushedPackages(screen), "broken")).let { File(it, "manifest.json").writeText("{") }
+        screen.refresh("measured (adb)")
+        assertEquals("5.2 MB · int4 · perplexity 26.5 (unquantized 26.0)", facts("measured (adb)"))
+        assertEquals("cannot be read", facts("broken (adb)"))
+    }
+
+    @Test
+    fun `a failed import loses neither text nor undo nor the package that was there`() {
+        screen.settings(length = "5")
+        screen.write()
+        val written = screen.text
+        refuses(zipOf("not a zip".toByteArray()), "no zip")
+        assertEquals(written, screen.text)
+        assertEquals("sample-int4", screen.selected)
+        screen.press(R.id.undo)
+        assertEquals("It was", screen.text)
+        screen.press(R.id.redo)
+        assertEquals(written, screen.text)
+        assertTrue("it writes on", screen.write().text.length > written.length)
+    }
+
+    @Test
+    fun `a package is deleted, and another one takes its place`() {
+        imports(zipOf(Packages.zip(sample)))
+        screen.row("my-model").findViewById<android.view.View>(R.id.package_delete).performClick()
+        val question = ShadowAlertDialog.getLatestAlertDialog()
+        assertEquals("Delete my-model from this device?", shadowOf(question).message)
+        assertTrue("nothing before it is confirmed", File(own, "my-model").exists())
+        question.getButton(android.content.DialogInterface.BUTTON_POSITIVE).performClick()
+        screen.untilReady()
+        assertEquals(listOf("sample-int4"), screen.packages)
+        assertEquals("sample-int4", screen.selected)
+        assertNothingLeft()
+    }
+
+    @Test
+    fun `storage is never touched on the screen's thread`() {
+        val threads = HashSet<Thread>()
+        val source =
+            object : PackageSource {
+                override val name = "slow"
+                override val done: Double? = null
+
+                override fun forEachFile(action: (path: String, content: InputStream) -> Unit) {
+                    threads.add(Thread.currentThread())
+                    throw java.io.IOException("slow")
+                }
+            }
+        screen.model().import { source.also { threads.add(Thread.currentThread()) } }
+        screen.until("tried") { screen.message.isNotEmpty() }
+        assertFalse(Thread.currentThread() in threads)
+        assertEquals(1, threads.size)
     }
 
     private fun zipOf(bytes: ByteArray) = File(temporary.root, "my model.zip").also { it.writeBytes(bytes) }

@@ -1,7 +1,9 @@
 package dev.gpt2edge.demo
 
+import android.app.Application
+import android.content.Intent
 import android.os.Bundle
-import java.util.concurrent.ExecutorService
+import java.util.concurrent.CountDownLatch
 import java.util.concurrent.TimeUnit
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
@@ -10,7 +12,9 @@ import org.junit.Assert.assertNull
 import org.junit.Assert.assertTrue
 import org.junit.Test
 import org.junit.runner.RunWith
+import org.robolectric.Robolectric
 import org.robolectric.RuntimeEnvironment
+import org.robolectric.Shadows.shadowOf
 
 /** What outlives rotations and the process. */
 @RunWith(DemoRunner::class)
@@ -25,7 +29,7 @@ class KeepingTest {
         screen.type(R.id.text, "It was")
         screen.settings(length = "120")
         screen.press(R.id.write)
-        screen.press(R.id.more)
+        screen.press(R.id.tab_settings)
         screen.until("writing") { screen.text.length > "It was".length }
         val before = screen.activity
         RuntimeEnvironment.setQualifiers("+land")
@@ -35,7 +39,7 @@ class KeepingTest {
         screen.untilReady()
         assertEquals(expected, screen.text)
         assertEquals("120", screen.field(R.id.length).text.toString())
-        assertEquals(android.view.View.VISIBLE, screen.view<android.view.View>(R.id.panel).visibility)
+        assertEquals(android.view.View.VISIBLE, screen.view<android.view.View>(R.id.page_settings).visibility)
         screen.press(R.id.undo)
         assertEquals("It was", screen.text)
     }
@@ -98,18 +102,103 @@ class KeepingTest {
     }
 
     @Test
-    fun `leaving ends the writing and its thread`() {
+    fun `redo and the caret outlive the process, too`() {
+        val first = Screen().untilReady()
+        first.type(R.id.text, "It was late")
+        first.press(R.id.undo)
+        first.field(R.id.text).setSelection(2)
+        val second = Screen(first.die()).untilReady()
+        assertEquals(2, second.field(R.id.text).selectionEnd)
+        second.press(R.id.redo)
+        assertEquals("It was late", second.text)
+    }
+
+    @Test
+    fun `a text that is being written goes on behind other applications, and then all of it ends`() {
+        val screen = Screen().untilReady()
+        screen.settings(length = "900")
+        screen.press(R.id.write)
+        screen.until("writing") { screen.text.length > 20 }
+        val model = screen.model()
+        screen.controller.pause()
+        val started = shadowOf(screen.activity.application as Application).nextStartedService
+        assertEquals(WritingService::class.java.name, started.component!!.className)
+        val service = Robolectric.buildService(WritingService::class.java, started).create().startCommand(0, 1)
+        val notification = shadowOf(service.get()).lastForegroundNotification
+        assertEquals("A text is being written", notification.extras.getString("android.title"))
+        screen.controller.stop().destroy() // swiped away
+        val left = model.state.text
+        assertFalse("it holds no activity", model.screen != null)
+        val deadline = System.nanoTime() + 60_000_000_000
+        while (model.state.work != null && System.nanoTime() < deadline) {
+            Screen.idle()
+            Thread.sleep(1)
+        }
+        assertTrue("went on", model.state.text.length > left.length)
+        assertEquals(900, model.state.statistics!!.tokens)
+        assertTrue("the service ends", shadowOf(service.get()).isStoppedBySelf)
+        service.destroy()
+        assertTrue("and the model", model.awaitClosed(60))
+        assertEquals(model.state.text, Screen().untilReady().text)
+    }
+
+    @Test
+    fun `Stop in the notification stops the text`() {
         val screen = Screen().untilReady()
         screen.settings(length = "480")
         screen.press(R.id.write)
         screen.until("writing") { screen.text.length > 20 }
+        screen.controller.pause()
+        val started = shadowOf(screen.activity.application as Application).nextStartedService
+        val stop = Intent(started).setAction("dev.gpt2edge.demo.STOP")
+        Robolectric.buildService(WritingService::class.java, stop).create().startCommand(0, 1)
+        screen.untilReady()
+        assertEquals("Stopped.", screen.message)
+    }
+
+    @Test
+    fun `a process that ends in an orderly way waits for what computes`() {
+        val first = Screen().untilReady()
+        first.settings(length = "480")
+        first.press(R.id.write)
+        first.until("writing") { first.text.length > 20 }
+        val left = first.model()
+        first.controller.pause().stop().destroy() // its model still waits for the step that it computes
+        val second = Screen()
+        val model = second.model()
+        (second.activity.application as DemoApplication).onTerminate()
+        assertTrue(left.awaitClosed(0) && model.awaitClosed(0))
+    }
+
+    @Test
+    fun `what waits behind a model that is closed is never begun`() {
+        val screen = Screen().untilReady()
+        val begun = CountDownLatch(1)
+        val goOn = CountDownLatch(1)
         val model = screen.model()
-        val worker = WritingModel::class.java.getDeclaredField("worker").apply { isAccessible = true }.get(model) as ExecutorService
+        model.import {
+            begun.countDown()
+            goOn.await()
+            error("stopped")
+        }
+        val second = CountDownLatch(1)
+        model.import {
+            second.countDown()
+            error("begun")
+        }
+        assertTrue(begun.await(60, TimeUnit.SECONDS))
+        model.close()
+        goOn.countDown()
+        assertTrue(model.awaitClosed(60))
+        assertEquals(1, second.count)
+    }
+
+    @Test
+    fun `leaving what does nothing ends the model and its threads`() {
+        val screen = Screen().untilReady()
+        val model = screen.model()
         screen.controller.pause().stop().destroy()
-        val left = model.state.text
-        assertTrue("the worker ends", worker.awaitTermination(60, TimeUnit.SECONDS))
-        Screen.idle()
-        assertEquals("nothing is written any more", left, model.state.text)
-        assertFalse("it holds no activity", model.screen != null)
+        assertTrue("the worker ends", model.awaitClosed(60))
+        assertNull((screen.activity.application as DemoApplication).current())
     }
 }

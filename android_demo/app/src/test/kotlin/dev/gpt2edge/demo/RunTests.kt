@@ -26,5 +26,16 @@ fun main(names: Array<String>) {
     )
     val result = core.run(*names.map { Class.forName("dev.gpt2edge.demo.$it") }.toTypedArray())
     println("${result.runCount - result.failureCount - skipped} passed, ${result.failureCount} failed, $skipped skipped")
-    exitProcess(if (result.wasSuccessful() && result.runCount > skipped) 0 else 1)
+    val ended = modelsEnded()
+    exitProcess(if (result.wasSuccessful() && result.runCount > skipped && ended) 0 else 1)
+}
+
+/**
+ * Whether no model computes any more; says which thread does. The application of each test was ended with it.
+ * A thread that is within ONNX Runtime while its library is unloaded would end this process with a SIGSEGV.
+ */
+private fun modelsEnded(): Boolean {
+    val left = Thread.getAllStackTraces().filterKeys { it.isAlive && it.name in listOf(ScreenModel.WORKER, ScreenModel.KEEPER) }
+    for ((thread, stack) in left) println("FAILED after all tests '${thread.name}' still runs:\n${stack.joinToString("\n")}")
+    return left.isEmpty()
 }

@@ -6,12 +6,11 @@ import android.os.Bundle
 import android.os.Looper
 import android.os.Parcel
 import android.view.View
-import android.widget.Button
 import android.widget.EditText
 import android.widget.LinearLayout
-import android.widget.Spinner
 import android.widget.TextView
 import java.io.File
+import java.util.concurrent.TimeUnit
 import org.robolectric.Robolectric
 import org.robolectric.RuntimeEnvironment
 import org.robolectric.Shadows.shadowOf
@@ -39,14 +38,25 @@ class Screen(savedState: Bundle? = null) {
     val statistics: String
         get() = shown(R.id.statistics)
 
-    val options: List<Button>
-        get() = view<LinearLayout>(R.id.options).run { (0 until childCount).map { getChildAt(it) as Button } }
+    /** Rows of the page of next words. */
+    val options: List<View>
+        get() = children(R.id.options)
+
+    val suggestions: List<TextView>
+        get() = children(R.id.suggestions).map { it as TextView }
 
     val packages: List<String>
-        get() = view<Spinner>(R.id.packages).adapter?.run { (0 until count).map { getItem(it).toString() } }.orEmpty()
+        get() = children(R.id.packages).map { it.label() }
 
     val selected: String?
-        get() = view<Spinner>(R.id.packages).selectedItem?.toString()
+        get() = children(R.id.packages).firstOrNull { it.isSelected }?.label()
+
+    fun row(label: String): View =
+        children(R.id.packages).firstOrNull { it.label() == label } ?: error("no package $label in $packages")
+
+    private fun View.label() = findViewById<TextView>(R.id.package_name).text.toString()
+
+    private fun children(id: Int): List<View> = view<LinearLayout>(id).run { (0 until childCount).map { getChildAt(it) } }
 
     fun <T : View> view(id: Int): T = activity.findViewById(id)
 
@@ -60,32 +70,41 @@ class Screen(savedState: Bundle? = null) {
     }
 
     /** Types over the whole field. */
-    fun type(id: Int, content: String) = field(id).setText(content)
+    fun type(id: Int, content: String) {
+        field(id).setText(content)
+        field(id).setSelection(field(id).length())
+    }
 
     fun choose(label: String) {
-        val index = packages.indexOf(label)
-        check(index >= 0) { "no package $label in $packages" }
-        view<Spinner>(R.id.packages).setSelection(index)
+        row(label).performClick()
         idle()
+    }
+
+    /** As after adb: the activity comes back and finds a package more. */
+    fun refresh(label: String) {
+        controller.pause().resume()
+        until("$label listed") { label in packages }
     }
 
     /** Greedy by default: then a text depends on nothing but its beginning. */
     fun settings(
         temperature: String = "0",
         topK: String = "",
+        topP: String = "",
         seed: String = "",
         length: String,
         repetitionPenalty: String = "",
     ) {
         type(R.id.temperature, temperature)
         type(R.id.top_k, topK)
+        type(R.id.top_p, topP)
         type(R.id.seed, seed)
         type(R.id.length, length)
         type(R.id.repetition_penalty, repetitionPenalty)
     }
 
     /** Until nothing is going on; options are computed after that. */
-    fun untilReady(): Screen = until("ready to write") { isEnabled(R.id.write) }
+    fun untilReady(): Screen = until("ready to write") { model().state.canWrite }
 
     fun untilOptions(): Screen = until("options shown") { options.isNotEmpty() }
 
@@ -98,8 +117,18 @@ class Screen(savedState: Bundle? = null) {
             if (condition()) return this
             check(System.nanoTime() < deadline) { "not $what; message: '$message', text: '$text'" }
             Thread.sleep(1)
+            shadowOf(Looper.getMainLooper()).idleFor(1, TimeUnit.MILLISECONDS) // its clock stands still by itself
         }
     }
+
+    /** The press that stops what is written: the button has become Stop. */
+    fun stop() {
+        check(writes) { "there is nothing to stop" }
+        press(R.id.write)
+    }
+
+    val writes: Boolean
+        get() = view<TextView>(R.id.write).text == activity.getString(R.string.stop)
 
     fun write(): Screen {
         press(R.id.write)
@@ -113,7 +142,9 @@ class Screen(savedState: Bundle? = null) {
     fun die(): Bundle {
         val state = Bundle()
         controller.pause().stop().saveInstanceState(state)
-        model().close() // a dead process computes no more; this saves nothing
+        val model = model()
+        application().forgetModel() // a dead process computes no more; this saves nothing
+        check(model.awaitClosed(60))
         idle()
         val parcel = Parcel.obtain()
         parcel.writeBundle(state)
@@ -121,10 +152,9 @@ class Screen(savedState: Bundle? = null) {
         return parcel.readBundle(MainActivity::class.java.classLoader)!!.also { parcel.recycle() }
     }
 
-    fun model(): WritingModel {
-        val field = MainActivity::class.java.getDeclaredField("model").apply { isAccessible = true }
-        return field.get(activity) as WritingModel
-    }
+    fun model(): WritingModel = checkNotNull(application().current())
+
+    private fun application() = activity.application as DemoApplication
 
     private fun shown(id: Int): String =
         view<TextView>(id).run { if (visibility == View.VISIBLE) text.toString() else "" }
