@@ -155,7 +155,7 @@ def test_packages_that_have_none(
     capsys: Capture, random_package: Callable[..., Path], flavour: str
 ) -> None:
     line = mistake(capsys, random_package(flavour=flavour), "--ids", "1,2,3")
-    assert f"flavour {flavour}" in line
+    assert f"graph variant {flavour}" in line
     assert "--flavour fused" in line
 
 
