@@ -310,6 +310,20 @@ test("Read: every token has a colour and figures; a selection has a perplexity o
   await leave(guest);
 });
 
+for (const look of [LOOKS[0]!, LOOKS[1]!])
+  test(`Read: a token of which nothing is seen has a name, too: ${look.name}`, async () => {
+    const { page, guest } = await visit("Yes\n\n\n no  \u00a0\u200b\ufe0f\tx\u2003\r\n", look);
+    await view(page, "read");
+    const tokens = page.locator("#view-read .token");
+    await page.locator("#view-read [role=listbox]").focus();
+    await page.keyboard.press("Home");
+    for (let i = 0; i < (await tokens.count()); i += 1) {
+      await assertAccessible(page, `token ${i}`);
+      await page.keyboard.press("ArrowRight");
+    }
+    await leave(guest);
+  });
+
 test("Read: an answer that comes too late is not shown; after a failure nothing is busy", async () => {
   const { page, guest } = await visit();
   await page.locator("#text").press("End");

@@ -31,15 +31,28 @@ export function large(count) {
 
 /** What is seen of characters that are not. @type {Record<string, string>} */
 const SIGNS = { " ": "·", "\n": "↵", "\t": "→" };
+/** Text of which nothing is seen: other spaces, controls, joiners, marks without a letter. */
+const UNSEEN = /^[\s\p{C}\p{M}]+$/u;
 
 /**
- * A token to look at: spaces and line breaks as signs, set apart from its letters.
+ * A token to look at: spaces and line breaks as signs, set apart from its letters; what else would
+ * not be seen by its code points.
  * @param {string} text
  * @returns {(string | HTMLElement)[]}
  */
 export function visible(text) {
   if (!text) return [sign("∅")];
-  return text.split(/([ \n\t])/).map((part) => (part in SIGNS ? sign(SIGNS[part] ?? "") : part));
+  return text.split(/([ \n\t])/).map((part) => {
+    if (part in SIGNS) return sign(SIGNS[part] ?? "");
+    return UNSEEN.test(part) ? sign(codePoints(part)) : part;
+  });
+}
+
+/** Such as "U+00A0". @param {string} text */
+function codePoints(text) {
+  const hexadecimal = (/** @type {string} */ character) =>
+    (character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0");
+  return Array.from(text, (character) => `U+${hexadecimal(character)}`).join(" ");
 }
 
 /** @param {string} text */
@@ -53,7 +66,7 @@ function sign(text) {
 /** A token to be read aloud. @param {string} text */
 export function spoken(text) {
   const word = text.trim();
-  if (word) return word;
+  if (word) return UNSEEN.test(word) ? "an invisible character" : word;
   if (/\n/.test(text)) return "line break";
   return text ? "space" : "nothing";
 }
