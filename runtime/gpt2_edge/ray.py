@@ -32,9 +32,9 @@ import numpy as np
 
 from gpt2_edge.calls import make_job
 from gpt2_edge.config import GenerationConfig
-from gpt2_edge.errors import GenerationError, GPT2EdgeError
+from gpt2_edge.errors import ContextOverflowError, GenerationError
 from gpt2_edge.generate import Generator
-from gpt2_edge.measure.score import text_perplexity
+from gpt2_edge.measure.score import bos_token, perplexity, text_perplexity
 from gpt2_edge.result import GenerationResult
 from gpt2_edge.untrusted import shown
 
@@ -42,6 +42,8 @@ from gpt2_edge.untrusted import shown
 Columns = TypeVar("Columns", bound=Any)
 
 _NO_TEXT = "the row has no text"
+# Other errors are the package's or the machine's: they end the batch, and Ray tells them.
+_OF_A_ROW = (ContextOverflowError, GenerationError)
 
 
 class Scorer:
@@ -52,8 +54,9 @@ class Scorer:
     `bits_per_byte` (float64; NaN where there is an error), and `error` ("" where there is none).
     Texts longer than the context are scored in windows, as by `text_perplexity`.
 
-    Raises what `Generator.load` raises. A call raises GenerationError where there is no such
-    column.
+    Raises what `Generator.load` raises, and GenerationError for a package without a tokenizer or a
+    bos token, and for a window or stride that cannot be. A call raises GenerationError where there
+    is no such column.
 
     Args:
         package: the folder, at this path on every node.
@@ -75,6 +78,9 @@ class Scorer:
     ) -> None:
         self._generator = _loaded(package, threads)
         self._column, self._window, self._stride = column, window, stride
+        # What would be wrong with every row is told once, here.
+        nothing = bos_token(self._generator)
+        perplexity(self._generator, [nothing, nothing], window, stride)
 
     def __call__(self, batch: Columns) -> Columns:
         """`batch` with the columns added."""
@@ -96,7 +102,7 @@ class Scorer:
             if not isinstance(text, str):
                 raise GenerationError(_NO_TEXT)
             result = text_perplexity(self._generator, text, self._window, self._stride, bos=True)
-        except GPT2EdgeError as error:
+        except _OF_A_ROW as error:
             return 0, math.nan, math.nan, math.nan, str(error)
         bits = result.bits_per_byte
         return (
@@ -140,6 +146,7 @@ class Continuer:
         self._config = GenerationConfig().updated(settings or {})
         self._generator = _loaded(package, threads)
         self._column, self._id_column = column, id_column or column
+        make_job(self._generator, [0], self._config, None, {})  # settings that no row can have
 
     def __call__(self, batch: Columns) -> Columns:
         """`batch` with the columns added."""
@@ -169,7 +176,7 @@ class Continuer:
                 continue
             try:
                 make_job(self._generator, prompt, configs[i], None, {})
-            except GPT2EdgeError as error:  # in a batch it would end all others
+            except _OF_A_ROW as error:  # in a batch it would end all others
                 results[i] = str(error)
             else:
                 left.append(i)
@@ -192,7 +199,10 @@ def _loaded(package: str | Path, threads: int | None) -> Generator:
         # Ray sets it to the processors that it gives an actor; ONNX Runtime does not look at it.
         given = os.environ.get("OMP_NUM_THREADS", "")
         threads = int(given) if given.isdecimal() and int(given) else None
-    return Generator.load(package, threads=threads)
+    generator = Generator.load(package, threads=threads)
+    if generator.tokenizer is None:
+        raise GenerationError(f"{generator.package.folder} has no tokenizer; rows are texts")
+    return generator
 
 
 def _values(batch: Any, column: str) -> list[object]:

@@ -37,16 +37,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def torch() -> Any:
-    return pytest.importorskip("torch")
-
-
-@pytest.fixture(scope="module")
-def transformers(torch: Any) -> Any:
-    return pytest.importorskip("transformers")
-
-
 def reference(transformers: Any, torch: Any, folder: Path, **options: Any) -> Any:
     return transformers.GPTNeoForCausalLM.from_pretrained(
         folder, dtype=torch.float32, attn_implementation="eager", **options

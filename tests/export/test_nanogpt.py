@@ -30,11 +30,6 @@ MODEL_ARGS = {
 }
 
 
-@pytest.fixture(scope="module")
-def torch() -> Any:
-    return pytest.importorskip("torch")
-
-
 def write_ckpt(
     torch: Any, file: Path, tensors: dict[str, np.ndarray], prefix: str = "", **arguments: Any
 ) -> Path:

@@ -39,16 +39,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def torch() -> Any:
-    return pytest.importorskip("torch")
-
-
-@pytest.fixture(scope="module")
-def transformers(torch: Any) -> Any:
-    return pytest.importorskip("transformers")
-
-
 def reference_logits(torch: Any, model: Any, ids: list[int]) -> np.ndarray:
     with torch.no_grad():
         logits: np.ndarray = model(torch.tensor([ids])).logits[0].numpy()

@@ -25,11 +25,6 @@ CONFIG = random_config()
 TABLE = "transformer.wte.weight"
 
 
-@pytest.fixture(scope="module")
-def torch() -> Any:
-    return pytest.importorskip("torch")
-
-
 def state(torch: Any) -> dict[Any, Any]:
     return {
         f"transformer.{name}": torch.from_numpy(value)

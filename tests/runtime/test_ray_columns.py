@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gpt2_edge import GenerationError, Generator, text_perplexity
+from gpt2_edge import GenerationError, Generator, ProviderError, text_perplexity
 from gpt2_edge.ray import Continuer, Scorer
 
 TEXTS = ["It was a dark night.", "", "The sea", None, 7, "One day an old man " * 60]
@@ -100,6 +101,33 @@ def test_what_cannot_be_is_told_in_a_line(sample_int4: Path) -> None:
         Continuer(sample_int4, settings={"temperatur": 1})
     with pytest.raises(GenerationError, match="top_p is 2"):
         Continuer(sample_int4, settings={"top_p": 2})
+
+
+def test_what_is_wrong_for_every_row_is_told_before_the_first(
+    sample_int4: Path, random_package: Callable[..., Path]
+) -> None:
+    with pytest.raises(GenerationError, match="has no tokenizer; rows are texts"):
+        Scorer(random_package())
+    with pytest.raises(GenerationError, match="window is 1;"):
+        Scorer(sample_int4, window=1)
+    with pytest.raises(GenerationError, match="regex"):
+        Continuer(sample_int4, settings={"regex": "("})
+
+
+def test_an_error_that_is_no_rows_ends_the_batch(
+    sample_int4: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer, continuer = Scorer(sample_int4), Continuer(sample_int4)
+
+    def broken(*arguments: object, **settings: object) -> None:
+        raise ProviderError("the graph fails")
+
+    monkeypatch.setattr("gpt2_edge.ray.text_perplexity", broken)
+    monkeypatch.setattr("gpt2_edge.ray.make_job", broken)
+    with pytest.raises(ProviderError):
+        scorer({"text": column(["The sea"])})
+    with pytest.raises(ProviderError):
+        continuer({"prompt": column(["The sea"])})
 
 
 @pytest.mark.parametrize(("given", "threads"), [("1", 1), ("2", 2), ("", None), ("0", None)])

@@ -30,7 +30,7 @@ from gpt2_edge_export.quantize.weights import (
 Floats = npt.NDArray[np.float32]
 
 # Positions that attend at once. The operator computes scores of later positions, too, and leaves
-# them out: in parts a window of 1,024 takes two thirds of the time.
+# them out: in parts a window of 1,024 takes less than half the time, and gives the same bits.
 _ATTENDING = 128
 
 See = Callable[[str, Floats], object]
