@@ -7,6 +7,7 @@ all the calls that the step added something to.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -118,9 +119,12 @@ class Engine:
         """Begin to take steps; `loop` is where calls are read."""
         self._loop = loop
         self._thread.start()
+        # A process that never comes to `stop`: it must not end in the middle of a step.
+        atexit.register(self.stop)
 
     def stop(self) -> None:
         """End all texts, and the thread behind its step."""
+        atexit.unregister(self.stop)
         self.end_all("cancelled")
         with self._wake:
             self._ends = True

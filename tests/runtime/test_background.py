@@ -5,11 +5,15 @@ from __future__ import annotations
 import _thread
 import errno
 import mmap
+import os
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 
-from gpt2_edge.graph.background import Beside
+from gpt2_edge.graph.background import Beside, pause
 
 
 def test_it_is_done_in_a_thread_of_its_own() -> None:
@@ -71,3 +75,71 @@ def test_what_it_raises_is_raised_by_result(kind: type[BaseException]) -> None:
 
     with pytest.raises(kind):
         Beside(work).result()
+
+
+def run_to_the_end(program: str) -> tuple[str, float]:
+    """What a process of `program` wrote, and its seconds; it must end well."""
+    started = time.monotonic()
+    imports = "import _thread, os, time\nfrom gpt2_edge.graph.background import Beside, pause"
+    process = subprocess.run(
+        [sys.executable, "-c", f"{imports}\n{program}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (process.returncode, process.stderr) == (0, "")
+    return process.stdout, time.monotonic() - started
+
+
+def test_a_process_ends_behind_the_work_that_nobody_waits_for() -> None:
+    said, _ = run_to_the_end("Beside(lambda: (time.sleep(0.3), print('done', flush=True)))")
+    assert said == "done\n"
+
+
+def test_a_process_ends_behind_a_thread_s_last_line() -> None:
+    said, _ = run_to_the_end("""
+class Slow:
+    def __init__(self, lock): self.lock = lock
+    def __enter__(self): return self.lock.__enter__()
+    def __exit__(self, *error): return self.lock.__exit__(*error)
+    def release(self):
+        self.lock.release()
+        time.sleep(0.3)
+        print("over", flush=True)
+beside = Beside(lambda: time.sleep(0.1))
+beside._done = Slow(beside._done)
+while not beside._claimed.locked():
+    time.sleep(0.001)
+beside.result()
+""")
+    assert said == "over\n"
+
+
+def test_a_process_does_not_wait_for_a_thread_that_found_no_room() -> None:
+    _, seconds = run_to_the_end("_thread.start_new_thread = lambda *_: 1\nBeside(print)")
+    assert seconds < 20
+
+
+def test_who_sleeps_goes_on_when_the_process_ends() -> None:
+    said, seconds = run_to_the_end("Beside(lambda: print(pause(50), pause(50), flush=True))")
+    assert said == "False False\n"
+    assert seconds < 30
+
+
+def test_a_pause_is_as_long_as_the_process_lasts() -> None:
+    started = time.monotonic()
+    assert pause(0.05)
+    assert time.monotonic() - started > 0.04
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+def test_a_forked_process_waits_for_no_thread_of_the_other() -> None:
+    said, seconds = run_to_the_end("""
+Beside(lambda: pause(50))
+if os.fork():
+    os.wait()
+    print("waited")
+""")
+    assert said == "waited\n"
+    assert seconds < 30

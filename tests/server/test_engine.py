@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -134,6 +136,49 @@ def test_what_is_ended_ends_at_once(generator: Generator) -> None:
         assert late.value.status == 503
 
     within(generator, test)
+
+
+def test_a_process_that_forgets_it_ends_behind_its_step(generator: Generator) -> None:
+    program = """
+import asyncio, sys, time
+from gpt2_edge import GenerationConfig, Generator
+from gpt2_edge.calls import make_job
+from gpt2_edge.decode.loop import Decoder
+from gpt2_edge.decode.rows import make_rows
+from gpt2_edge_server.engine import Engine
+from gpt2_edge_server.metrics import Metrics
+
+generator = Generator.load(sys.argv[1])
+decoder = Decoder(make_rows(generator.session, 1, generator.context_length))
+engine = Engine(decoder, 1, 1, Metrics())
+step = decoder.step
+
+def slow_step():
+    print("begun", flush=True)
+    time.sleep(0.5)
+    step()
+    print("done", flush=True)
+
+async def leave():
+    decoder.step = slow_step
+    engine.start(asyncio.get_running_loop())
+    config = GenerationConfig(max_new_tokens=50)
+    engine.submit([text for text, _ in make_job(generator, "A", config, None, {}).requests()])
+    await asyncio.sleep(0.2)
+
+asyncio.run(leave())
+"""
+    process = subprocess.run(
+        [sys.executable, "-c", program, str(generator.package.folder)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (process.returncode, process.stderr) == (0, "")
+    lines = process.stdout.splitlines()
+    assert lines
+    assert lines == ["begun", "done"] * (len(lines) // 2)
 
 
 def test_a_pool_is_bounded_and_forgets_who_left() -> None:

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import ctypes
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from gpt2_edge.graph.background import Beside
+from gpt2_edge.graph.background import Beside, pause
 
 _HUGE = 2 << 20  # bytes of a huge page where pages have 4 KB
 _SMALLEST = 4 << 20
@@ -59,9 +58,9 @@ def use_huge_pages(before: Mapping[int, int]) -> None:
         return
 
     def work() -> None:
-        time.sleep(_PATIENCE)
-        for start, end in new.items():
-            collapse(start, end)
+        if pause(_PATIENCE):
+            for start, end in new.items():
+                collapse(start, end)
 
     Beside(work)
 
@@ -76,6 +75,8 @@ def collapse(start: int, end: int) -> int:
     taken = 0
     last = end // _HUGE * _HUGE
     for piece in range(-(-start // _HUGE) * _HUGE, last, _PIECE):
+        if not pause(0):
+            break
         size = min(_PIECE, last - piece)
         madvise(piece, size, _HUGEPAGE)
         if madvise(piece, size, _COLLAPSE) == 0:
