@@ -30,6 +30,8 @@ def run(arguments: Sequence[str], signals: Signals) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show a character
     debug = "--debug" in arguments
+    if signals.own_process and not debug:
+        streams.mute_libraries()
     with warnings.catch_warnings():
         if not debug and not sys.warnoptions:
             # Libraries warn of what a user cannot change, and some of them reset the filters.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
 
@@ -21,6 +22,28 @@ def hold_places() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+
+
+def mute_libraries() -> None:
+    """Let only Python write on standard error from here on, through `sys.stderr`.
+
+    What native libraries print (a panic of tokenizers takes 60 lines, with paths of the machine
+    that built it; ONNX Runtime's log) goes to the null device: what matters of it is in the error's
+    own line. Python's reports of crashes have no other place; who asked for them gets them.
+    """
+    stderr = sys.stderr
+    if stderr is None or faulthandler.is_enabled():
+        return
+    try:
+        if stderr.fileno() != 2:
+            return
+        stderr.flush()
+        kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    except (OSError, ValueError):  # closed, or no more files may be opened
+        return
+    os.dup2(null, 2)
+    os.close(null)
+    sys.stderr = open(kept, "w", 1, stderr.encoding, stderr.errors)  # noqa: SIM115 - for good
 
 
 def say(line: str) -> None:
