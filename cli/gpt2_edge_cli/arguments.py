@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from gpt2_edge.errors import GenerationError, PackageError, ProviderError
 from gpt2_edge.untrusted import UnreadableError, one_line, printable, read_text_file, shown, text_of
-from gpt2_edge_cli import streams
+from gpt2_edge_cli import memory_bound, streams
 from gpt2_edge_cli.offering import offer
 from gpt2_edge_cli.signals import Loading
 
@@ -127,18 +127,23 @@ def load(options: argparse.Namespace) -> Generator:
 
         # The rest is imported while ONNX Runtime loads the graph.
         rest = Beside(lambda: importlib.import_module("gpt2_edge.generate"))
+        threads = thread_count(options)
+        bounded = memory_bound.while_loading(options.package, threads, options.provider)
         parts = load_parts(
             options.package,
             provider=options.provider,
             provider_options=provider_options(options),
-            threads=thread_count(options),
+            threads=threads,
             machine_cache=not options.no_cache,
             prompt_weights=options.prompt_weights,
         )
         rest.result()
         from gpt2_edge.generate import Generator
 
-        return Generator(*parts)
+        generator = Generator(*parts)
+        if bounded:
+            memory_bound.while_running(generator.manifest, threads)
+        return generator
 
 
 def load_assistant(options: argparse.Namespace) -> Generator | None:

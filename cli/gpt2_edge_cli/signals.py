@@ -108,6 +108,11 @@ class Signals:
         timer.start()
 
 
+def is_own_process() -> bool:
+    """Whether the process does nothing but what the command does."""
+    return Signals.current is not None and Signals.current.own_process
+
+
 class Loading:
     """`with Loading():` modules and models are loaded here, and nothing is written."""
 

@@ -43,7 +43,7 @@ def mute_libraries() -> None:
         return
     os.dup2(null, 2)
     os.close(null)
-    sys.stderr = open(kept, "w", 1, stderr.encoding, stderr.errors)  # noqa: SIM115 - for good
+    sys.stderr = open(kept, "w", 1, stderr.encoding, stderr.errors)  # noqa: SIM115, PTH123 - for good, by number
 
 
 def say(line: str) -> None:

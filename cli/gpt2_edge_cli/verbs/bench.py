@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 from gpt2_edge.status import status_line
+from gpt2_edge_cli import memory_bound
 from gpt2_edge_cli.arguments import add_package, provider_options, thread_count
 from gpt2_edge_cli.signals import Loading
 
@@ -36,6 +37,7 @@ def run(options: argparse.Namespace) -> int:
     with Loading():
         from gpt2_edge.measure.benchmark import measure
 
+    memory_bound.while_loading(options.package, thread_count(options), options.provider)
     with status_line() as show:
         figures = measure(
             options.package,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gpt2_edge.errors import ProviderError
 from gpt2_edge.untrusted import one_line
+from gpt2_edge_cli import memory_bound
 from gpt2_edge_cli.arguments import PROVIDERS, add_provider_options, provider_options
 from gpt2_edge_cli.offering import offer
 
@@ -47,6 +49,7 @@ def _provider(package: Package, asked: str, given: dict[str, str]) -> str:
     """The provider that was taken, and the nodes of the graph by provider."""
     from gpt2_edge.graph.session import Session
 
+    memory_bound.while_loading(os.fspath(package.folder), provider=asked)
     session = Session(package, provider=asked, provider_options=given, count_nodes=True)
     counted = (session.nodes or {}).items()
     nodes = ", ".join(f"{count} by {name}" for name, count in counted) or "not counted"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpt2_edge.errors import GenerationError, PackageError
 from gpt2_edge.untrusted import one_line
-from gpt2_edge_cli import streams
+from gpt2_edge_cli import memory_bound, streams
 from gpt2_edge_cli.arguments import require_package
 from gpt2_edge_cli.signals import Loading
 
@@ -86,6 +86,7 @@ def _optimize(cache: MachineCache, folder: str, prompt_weights: bool) -> None:
 
     package = open_package(folder)
     check_onnxruntime(package)
+    memory_bound.while_loading(folder)
     stored, made = optimize(package, cache)
     print(one_line(f"{'made' if made else 'checked'}: {stored.record.bytes / 1e6:,.1f} MB in "
                    f"{stored.folder}"))  # fmt: skip

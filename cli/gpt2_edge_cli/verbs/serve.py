@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpt2_edge.errors import GenerationError, MissingDependencyError, install_hint
 from gpt2_edge.untrusted import UnreadableError, read_bytes, shown
-from gpt2_edge_cli import streams
+from gpt2_edge_cli import memory_bound, streams
 from gpt2_edge_cli.arguments import add_package, load, utf_8
 from gpt2_edge_cli.signals import Loading
 
@@ -78,6 +78,7 @@ def run(options: argparse.Namespace) -> int:
     except BaseException:
         sock.close()
         raise
+    memory_bound.lift()  # the server bounds rows, queues and answers itself
     service = serving.service
     if service.rows < asked.max_rows:
         streams.note(f"--max-cache-mb has room for {service.rows} of {asked.max_rows} rows")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpt2_edge.errors import MissingDependencyError, install_hint
 from gpt2_edge.status import status_line
+from gpt2_edge_cli import memory_bound
 from gpt2_edge_cli.arguments import add_package, load
 from gpt2_edge_cli.signals import Loading
 
@@ -102,6 +103,7 @@ def _compare_with_transformers(generator: Generator, checkpoint: str) -> bool:
         raise MissingDependencyError(
             f"--reference needs {error.name}: {install_hint('optimum')}"
         ) from error
+    memory_bound.lift()  # the checkpoint is read here, by torch
     with status_line() as show:
         show("running transformers")
         comparison = compare_with_transformers(generator, checkpoint)

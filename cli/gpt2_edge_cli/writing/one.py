@@ -85,17 +85,19 @@ def _echoed(generator: Generator, prompt: Prompt) -> str:
 
 def _stream_text(stream: TextStream, has_text: bool, screen: Screen) -> None:
     """Show the text, or the ids of a package without a tokenizer, as they come."""
-    shown = 0
+    shown, ended = 0, False
     try:
         for piece in stream:
             if has_text:
                 screen.write(piece)
-                continue
-            new = map(str, stream.ids[shown:])
-            screen.write(("," if shown else "") + ",".join(new))
+            else:
+                new = map(str, stream.ids[shown:])
+                screen.write(("," if shown else "") + ",".join(new))
             shown = len(stream.ids)
+        ended = True
     finally:
-        screen.write("\n")
+        if ended or shown or screen.is_terminal:  # where nothing came, programs get nothing
+            screen.write("\n")
 
 
 def _stream_json(stream: TextStream, has_text: bool, show: bool) -> None:

@@ -19,6 +19,7 @@ from gpt2_edge.files.package_folder import Package
 from gpt2_edge.untrusted import shown
 
 ATTENTION = "GroupQueryAttention"  # the operator that writes into a shared cache
+_NO_MEMORY = re.compile("Failed to allocate memory for requested buffer of size ([0-9]{1,20})")
 _OPEN = -1  # a size that every run chooses
 Sizes = tuple[int | None, ...]  # None: any
 
@@ -218,6 +219,9 @@ def try_graph(package: Package, session: ort.InferenceSession) -> None:
 def reason(error: BaseException, limit: int = 160) -> str:
     """What ONNX Runtime says, in one line: the end of it, where the reason stands."""
     line = " ".join(str(error).split()) or type(error).__name__
+    too_large = _NO_MEMORY.search(line)
+    if too_large:
+        return f"there is no memory for a tensor of {int(too_large[1]) / 1e6:,.0f} MB"
     return line if len(line) <= limit else f"... {line[-limit:]}"
 
 
