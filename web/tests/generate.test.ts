@@ -159,9 +159,11 @@ for (const name of ["int4", "int8", "portable"]) {
       assert.deepEqual(await generator.selfTest(), []);
       await generator.dispose();
     }
-    // WebAssembly's kernel for few bits makes floats of them too, and sums in another order.
+    // WebAssembly's kernel for few bits makes floats of them too, and sums in another order. Where
+    // activations are rounded to 8 bits (int8), a last bit can move one of them by a whole step.
     const [asFloats, asBits] = apart;
+    const tolerance = name === "int8" ? OTHER_TOLERANCE : 1e-3;
     assert.equal(asFloats, 0);
-    assert.ok(asBits! > 0 && asBits! < 1e-3, `${asBits}`);
+    assert.ok(asBits! > 0 && asBits! < tolerance, `${asBits}`);
   });
 }
