@@ -120,13 +120,13 @@ def test_what_was_written_before_stays(package: Path) -> None:
     assert out.endswith("\n")
 
 
-def test_optimizing_one_is_bounded(sample_int4: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "package"
-    folder.mkdir()
-    for path in sample_int4.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
-    change_graph(folder, constant)
-    code, _, err, most = command("info", folder, "--provider", "cpu")
+@pytest.mark.parametrize(
+    "arguments", [["info", "--provider", "cpu"], ["bench"], ["verify"]], ids=lambda found: found[0]
+)
+def test_whatever_loads_it_is_bounded(package: Path, arguments: list[str]) -> None:
+    change_graph(package, constant)
+    verb, *options = arguments
+    code, _, err, most = command(verb, package, *options)
     assert code == 2
     assert "there is no memory for a tensor of 4,000 MB" in err
     assert most < 2 * GB
