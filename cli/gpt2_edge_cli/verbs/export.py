@@ -237,4 +237,4 @@ def _print(report: ExportReport) -> None:
     folder = shlex.quote(str(package.folder))
     if folder.isprintable():
         what = '"The animal"' if manifest.tokenizer else "--ids 1,2,3"
-        print(f"try: gpt2-edge generate {folder} {what}")
+        print(f"try: gpt2-edge generate {folder} {what} --temperature 0.8")
