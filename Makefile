@@ -13,7 +13,8 @@
 #   make publish-local   the Kotlin library into a Maven repository, android_demo/build/maven
 #   make test-android    its Kotlin core on the JVM, and its DEX on stand-ins for Android's classes
 #   make check           all of these, as CI does
-#   make docs            the site of docs/ in build/site; fails on a warning or a dead link
+#   make docs            refreshes the outputs that docs/ show, and makes the site in build/site; fails on
+#                        a warning or a dead link
 #   make dist            wheel, sdist and SBOM in dist/, built twice and tried on each Python
 #   make check-all       check, docs and dist
 #   make bench           one table: fp32, int8, int4 of a 124M shape (OPTIMUM=1 adds the stock path)
@@ -106,6 +107,7 @@ check: $(VENV)/ready
 	@$(BIN)/python tools/skipped.py .skipped
 
 docs: $(DOCS_VENV)/ready
+	$(DOCS_VENV)/bin/python tools/docs_output.py
 	$(DOCS_VENV)/bin/python tools/docs.py
 
 dist: $(DIST_VENV)/ready

@@ -1,4 +1,4 @@
-"""What may import what: docs/ARCHITECTURE.md's rooms, one above the other, none in a circle."""
+"""What may import what: docs/ARCHITECTURE.md's layers, one above the other, none in a circle."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ FOLDERS = {
 }
 LONGEST = 300  # lines of a file
 
-# From the ground up. A room may import what stands above it in this list, and its own files.
-ROOMS = [
+# From the ground up. A layer may import what stands above it in this list, and its own files.
+LAYERS = [
     "gpt2_edge._version",
     "gpt2_edge.untrusted",
     "gpt2_edge.errors",
@@ -122,19 +122,19 @@ def imports(module: str) -> Iterator[str]:
                 yield part if part in MODULES else node.module
 
 
-def room(module: str) -> int:
-    """The number of the room that `module` is in."""
-    while module not in ROOMS:
-        assert "." in module, f"{module} is in no room of this test"
+def layer(module: str) -> int:
+    """The number of the layer that `module` is in."""
+    while module not in LAYERS:
+        assert "." in module, f"{module} is in no layer of this test"
         module = module.rpartition(".")[0]
-    return ROOMS.index(module)
+    return LAYERS.index(module)
 
 
-def test_every_file_is_in_a_room() -> None:
+def test_every_file_is_in_a_layer() -> None:
     for module in MODULES:
         package = module.partition(".")[0]
-        own = ROOMS[room(module)]
-        # The packages' own rooms are for their public names, not for whatever is put there.
+        own = LAYERS[layer(module)]
+        # The packages' own layers are for their public names, not for whatever is put there.
         assert own != package or package == "gpt2_edge_cli" or module == package, module
 
 
@@ -143,7 +143,7 @@ def test_no_import_goes_up(module: str) -> None:
     # The package's own public names load what they need when they are asked for.
     if module in ("gpt2_edge", "gpt2_edge_export"):
         return
-    upward = [other for other in imports(module) if room(other) > room(module)]
+    upward = [other for other in imports(module) if layer(other) > layer(module)]
     assert not upward
 
 

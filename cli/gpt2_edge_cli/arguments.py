@@ -97,8 +97,8 @@ def add_prompt(parser: argparse.ArgumentParser, what: str = "the prompt") -> Non
     parser.add_argument("--ids", metavar="N,N,...", help=f"{what} as token ids")
 
 
-def add_prompt_file(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-f", "--file", metavar="FILE", help="a UTF-8 file that holds the prompt")
+def add_prompt_file(parser: argparse.ArgumentParser, what: str = "the prompt") -> None:
+    parser.add_argument("-f", "--file", metavar="FILE", help=f"a UTF-8 file that holds {what}")
 
 
 def require_package(name: str) -> None:

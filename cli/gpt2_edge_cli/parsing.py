@@ -106,10 +106,14 @@ class VerbParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(_plain(message), self.verb)
 
+    def keep_old_name(self, action: argparse.Action, old: str) -> None:
+        """Take `old`, an earlier version's name of the option `action`, which no help shows."""
+        self._option_string_actions[old] = action
+
     @property
     def option_names(self) -> list[str]:
-        """All options, as they are typed."""
-        return list(self._option_string_actions)
+        """All options, as they are typed; without old names."""
+        return [name for action in self._actions for name in action.option_strings]
 
     def arguments(self) -> Iterator[tuple[argparse.Action, bool]]:
         """Each option and each place, and whether it may be given several times."""
@@ -199,7 +203,7 @@ class VerbParser(argparse.ArgumentParser):
 
     def _nearest(self, name: str) -> list[str]:
         """The options that `name` may stand for, nearest first."""
-        options = [option for option in self._option_string_actions if option.startswith("--")]
+        options = [option for option in self.option_names if option.startswith("--")]
         name = name.lower().replace("_", "-")
         for other in (name, f"-{name}", _OTHER_NAMES.get(name)):
             if other in options:

@@ -81,26 +81,31 @@ def graph_plan(options: ExportOptions) -> GraphPlan:
         raise ExportError("--engine optimum exports fp32 as the checkpoint says; add --recipe fp32")
     if options.cache_dtype not in CACHE_MIN_ONNXRUNTIME:
         raise ExportError(
-            f"cache {shown(options.cache_dtype)} is not one of {', '.join(CACHE_MIN_ONNXRUNTIME)}"
+            f"cache dtype {shown(options.cache_dtype)} is not one of "
+            f"{', '.join(CACHE_MIN_ONNXRUNTIME)}"
         )
     if options.engine == "optimum" and options.cache_dtype != "float32":
-        raise ExportError("--engine optimum has a float32 cache; leave out --cache")
+        raise ExportError("--engine optimum has a float32 cache; leave out --cache-dtype")
     searched = options.max_kl is not None or options.max_megabytes is not None
     if options.flavour != "fused":
         if options.engine == "optimum":
             raise ExportError("--engine optimum has a graph of its own; leave out --flavour")
         if options.cache_dtype != "float32":
-            raise ExportError(f"--flavour {options.flavour} has a float32 cache; leave out --cache")
+            raise ExportError(
+                f"--flavour {options.flavour} has a float32 cache; leave out --cache-dtype"
+            )
         if searched:
             raise ExportError("--max-kl and --max-size choose formats of --flavour fused")
     if options.cache_dtype == "int8" and False in (options.calibration, options.tokenizer):
         left_out = "--no-calibration" if options.calibration is False else "--no-tokenizer"
         raise ExportError(
             "an int8 cache has scales that calibration finds on a text: leave out "
-            f"{left_out}, or take --cache float16"
+            f"{left_out}, or take --cache-dtype float16"
         )
     if options.compute_dtype not in ("float32", "float16"):
-        raise ExportError(f"compute {shown(options.compute_dtype)} is not one of float32, float16")
+        raise ExportError(
+            f"compute dtype {shown(options.compute_dtype)} is not one of float32, float16"
+        )
     recipe = flavour_recipe(options.flavour, options.recipe, options.block_size)
     if options.compute_dtype == "float16" and (
         options.flavour != "fused"
@@ -109,7 +114,8 @@ def graph_plan(options: ExportOptions) -> GraphPlan:
         or recipe.linear.by_row
     ):
         raise ExportError(
-            "--compute float16 goes with --flavour fused and --recipe fp16, int4 or int4-small"
+            "--compute-dtype float16 goes with --flavour fused and --recipe fp16, int4 or "
+            "int4-small"
         )
     if options.past is not None and options.flavour != "static":
         raise ExportError("--past is the fixed size of --flavour static; others have none")

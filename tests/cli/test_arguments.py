@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -55,7 +56,7 @@ ORDERS = {
     ],
     "export": ["gpt2 -o out --force", "-o out gpt2 --force", "--force -oout gpt2"],
     "info": ["PKG --json --provider cpu", "--provider cpu PKG --json", "--json --provider=cpu PKG"],
-    "verify": ["PKG --published --threads 2", "--published --threads 2 PKG"],
+    "verify": ["PKG --reference-outputs --threads 2", "--reference-outputs --threads 2 PKG"],
     "bench": ["PKG --json --threads 2", "--json PKG --threads 2"],
     "check-mobile": ["PKG --ort F", "--ort F PKG"],
     "optimize": ["PKG --clear", "--clear PKG"],
@@ -68,6 +69,27 @@ def test_options_stand_anywhere(verb: str) -> None:
     assert first.__dict__.get("package", "PKG") == "PKG"
     for other in others:
         assert other == first
+
+
+# Verb, an option's name of an earlier version, today's.
+OLD_NAMES = [
+    ("export", "--cache int8", "--cache-dtype int8"),
+    ("export", "--compute=float16", "--compute-dtype float16"),
+    ("export", "--activation relu", "--activation-function relu"),
+    ("verify", "--published", "--reference-outputs"),
+]
+
+
+@pytest.mark.parametrize(("verb", "old", "new"), OLD_NAMES)
+def test_an_old_name_does_the_same_and_is_not_shown(verb: str, old: str, new: str) -> None:
+    places = "PKG -o F" if verb == "export" else "PKG"
+    assert parse(f"{verb} {places} {old}") == parse(f"{verb} {new} {places}")
+    assert parse(f"{verb} {places} {old}") != parse(f"{verb} {places}")
+    parser = load_verb(verb).parser
+    name = old.partition(" ")[0].partition("=")[0]
+    assert not re.search(rf"{name}(?![\w-])", parser.format_help())
+    assert name not in parser.option_names
+    assert not re.search(rf"{name}(?![\w-])", refused(f"{verb} {places} {name[:-1]}"))
 
 
 @pytest.mark.parametrize(

@@ -32,13 +32,13 @@ from gpt2_edge_export.quantize.recipe import RECIPES
 
 def test_every_value_that_is_offered_is_one_that_is_taken() -> None:
     assert set(OFFERED["--recipe"]) == set(RECIPES)
-    assert set(OFFERED["--cache"]) == set(CACHE_MIN_ONNXRUNTIME)
+    assert set(OFFERED["--cache-dtype"]) == set(CACHE_MIN_ONNXRUNTIME)
     assert set(OFFERED["--flavour"]) == set(FLAVOURS)
     assert set(OFFERED["--target"]) == set(TARGETS)
     assert set(OFFERED["--engine"]) == set(ENGINES)
-    assert set(OFFERED["--activation"]) == set(ACTIVATIONS)
+    assert set(OFFERED["--activation-function"]) == set(ACTIVATIONS)
     assert set(arguments.PROVIDERS) == {AUTO, *PROVIDERS}
-    for compute in OFFERED["--compute"]:
+    for compute in OFFERED["--compute-dtype"]:
         assert graph_plan(ExportOptions(compute_dtype=compute)).compute_dtype == compute
     for option in OPTIONS.values():
         for value in option.values:

@@ -38,7 +38,7 @@ def test_export_with_its_tokenizer(ok: Output, sample_checkpoint: Path, parent: 
     assert len(lines) == 2
     first, command = lines
     assert "sample as int4" in first
-    assert command == f'try: gpt2-edge generate {parent / "package"} "The animal"'
+    assert command == f'try: gpt2-edge generate {parent / "package"} "The animal" --temperature 0.8'
     assert ok("generate", parent / "package", "The animal", "-n", 3).strip()
 
 
@@ -158,4 +158,5 @@ def test_what_to_try_can_be_pasted(ok: Output, tiny_checkpoint: Path, parent: Pa
     output = parent / "it's a package"
     out = ok("export", tiny_checkpoint, "-o", output, "--no-tokenizer").splitlines()[-1]
     words = shlex.split(out.removeprefix("try: "))
-    assert words == ["gpt2-edge", "generate", str(output), "--ids", "1,2,3"]
+    assert words[:3] == ["gpt2-edge", "generate", str(output)]
+    assert words[3:] == ["--ids", "1,2,3", "--temperature", "0.8"]

@@ -84,8 +84,14 @@ def test_a_text_without_a_tokenizer(
         ("--block-size 48", "block size 48"),
         ("--engine optimum --max-kl 0.01", "--engine optimum"),
         ("--engine optimum --recipe int8", "--engine optimum"),
-        ("--cache int8 --no-calibration", "leave out --no-calibration, or take --cache float16"),
-        ("--cache int8 --no-tokenizer", "leave out --no-tokenizer, or take --cache float16"),
+        (
+            "--cache-dtype int8 --no-calibration",
+            "leave out --no-calibration, or take --cache-dtype float16",
+        ),
+        (
+            "--cache-dtype int8 --no-tokenizer",
+            "leave out --no-tokenizer, or take --cache-dtype float16",
+        ),
         ("--max-kl 0.01 --no-tokenizer", "tokenizer"),
         ("--max-kl 0.01 --no-report", "report"),
         ("--max-kl 0.01 --no-calibration", "calibration"),

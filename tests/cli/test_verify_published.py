@@ -1,4 +1,4 @@
-"""gpt2-edge verify --published: outputs that other projects published for GPT-2's own weights."""
+"""gpt2-edge verify --reference-outputs: what other projects published of GPT-2's own weights."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class TestCommand:
         outputs: list[Output],
     ) -> tuple[int, list[str]]:
         monkeypatch.setattr(published, "read_outputs", lambda: outputs)
-        status = main(["verify", str(package), "--published"])
+        status = main(["verify", str(package), "--reference-outputs"])
         lines = capsys.readouterr().out.splitlines()
         return status, [line for line in lines if line.startswith("published")]
 
@@ -187,7 +187,7 @@ class TestCommand:
 
 
 def test_another_model_is_refused(refused: Run, sample_fp32: Path) -> None:
-    message = refused("verify", sample_fp32, "--published")
+    message = refused("verify", sample_fp32, "--reference-outputs")
     assert f"{sample_fp32} has 6 layers of width 256, 8192 tokens; published outputs are" in message
 
 
@@ -267,5 +267,5 @@ def test_the_real_gpt2(ok: Run, tmp_path: Path) -> None:
     if checkpoint is None:
         pytest.skip("GPT-2's weights are not in the hub's cache of this machine")
     ok("export", checkpoint, "-o", tmp_path / "gpt2", "--recipe", "fp32", "--no-report")
-    lines = ok("verify", tmp_path / "gpt2", "--published").splitlines()
+    lines = ok("verify", tmp_path / "gpt2", "--reference-outputs").splitlines()
     assert lines[-1].startswith("published  ok: ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,38 @@ def test_of_two_names_the_one_counts_that_counts_in_transformers(tmp_path: Path)
     (note,) = checkpoint.notes
     assert "n_head 4" in note
     assert "num_attention_heads 2" in note
+
+
+@pytest.mark.parametrize("names", ["standard", "both", "own"])
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"n_embd": 0}, ["n_embd = 0"]),
+        ({"n_positions": "64"}, ["n_positions = '64'"]),
+        ({"n_head": 3}, ["n_embd 32", "n_head 3"]),
+        ({"n_layer": 2.0}, ["n_layer = 2.0"]),
+        ({"n_layer": 3}, ["n_layer 3, the weights hold 2"]),
+    ],
+)
+def test_messages_name_the_key_that_the_file_has(
+    tmp_path: Path, names: str, wrong: dict[str, Any], said: list[str]
+) -> None:
+    """Where it has both, the one that counts."""
+    config = CONFIG | wrong
+    standard = {STANDARD.get(key, key): value for key, value in config.items()}
+    write(tmp_path, {"standard": standard, "both": CONFIG | standard, "own": config}[names])
+    message = str(refused(tmp_path)).partition("; ")[0]
+    for part in said:
+        key, *rest = part.split(" ", 1)
+        assert " ".join([key if names == "own" else STANDARD[key], *rest]) in message
+    if names != "own":
+        assert not re.search(rf"\b({'|'.join(STANDARD)})\b", message)
+
+
+def test_layers_that_are_left_out_are_told_by_the_file_s_key(tmp_path: Path) -> None:
+    config = {STANDARD.get(key, key): value for key, value in (CONFIG | {"n_layer": 1}).items()}
+    (note,) = open_checkpoint(write(tmp_path, config)).notes
+    assert "num_hidden_layers 1, the weights hold 2 layers" in note
 
 
 def without(*keys: str, **changes: Any) -> dict[str, Any]:

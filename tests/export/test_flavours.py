@@ -174,13 +174,13 @@ def test_refused(flavour: str, recipe: str, block_size: int | None, message: str
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"flavour": "portable", "cache_dtype": "float16"}, "leave out --cache"),
+        ({"flavour": "portable", "cache_dtype": "float16"}, "leave out --cache-dtype"),
         ({"flavour": "static", "recipe": "fp32", "past": 65}, "--past is 65"),
         ({"past": 32}, "--past is the fixed size of --flavour static"),
         ({"flavour": "static", "recipe": "int8"}, "needs a tokenizer"),
         ({"flavour": "portable", "max_kl": 0.1}, "--flavour fused"),
-        ({"compute_dtype": "float16", "recipe": "int8"}, "--compute float16 goes with"),
-        ({"compute_dtype": "float16", "flavour": "portable"}, "--compute float16 goes with"),
+        ({"compute_dtype": "float16", "recipe": "int8"}, "--compute-dtype float16 goes with"),
+        ({"compute_dtype": "float16", "flavour": "portable"}, "--compute-dtype float16 goes with"),
         ({"compute_dtype": "half"}, "'half' is not one of"),
     ],
 )

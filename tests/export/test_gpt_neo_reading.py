@@ -97,16 +97,44 @@ def test_windows_of_the_layers(
         ({"window_size": 8.0}, "window_size = 8.0"),
         ({"window_size": 10**400}, "window_size"),
         ({"activation_function": "gleu"}, "'gleu'"),
-        ({"num_heads": 3}, "n_head 3"),
+        ({"num_heads": 3}, "hidden_size 32, of which num_heads 3 "),
         ({"layer_norm_epsilon": "small"}, "layer_norm_epsilon"),
         ({"model_type": "gpt_neox"}, "'gpt2' and 'gpt_neo'"),
         ({"quantization_config": {"quant_method": "gptq"}}, "gptq"),
-        ({"num_layers": 3, "attention_types": [[["local"], 3]]}, "hold 2 layers"),
+        (
+            {"num_layers": 3, "attention_types": [[["local"], 3]]},
+            "num_layers 3, the weights hold 2 layers",
+        ),
         ({"tie_word_embeddings": False}, "lm_head.weight"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, changes: dict[str, Any], named: str) -> None:
     assert named in refusal(tmp_path, **changes)
+
+
+SIZES = {
+    "max_position_embeddings": None,
+    "hidden_size": None,
+    "num_layers": "num_hidden_layers",
+    "num_heads": "num_attention_heads",
+    "intermediate_size": None,
+    "vocab_size": None,
+    "window_size": None,
+}
+
+
+@pytest.mark.parametrize("key", SIZES)
+def test_a_size_is_named_as_the_file_names_it(tmp_path: Path, key: str) -> None:
+    told = refusal(tmp_path / "own", **{key: -1})
+    assert f"config.json says {key} = -1; expected a whole number" in told
+    if standard := SIZES[key]:
+        told = refusal(tmp_path / "standard", **{key: None, standard: -1})
+        assert f"config.json says {standard} = -1; expected a whole number" in told
+
+
+def test_layers_that_are_left_out_are_told_by_the_file_s_key(tmp_path: Path) -> None:
+    (note,) = opened(tmp_path, num_layers=1, attention_types=[[["local"], 1]]).notes
+    assert "num_layers 1, the weights hold 2 layers" in note
 
 
 def test_a_missing_part_of_the_attention_is_named_as_the_file_has_it(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ function cannot(name: string, error: unknown): GenerationError {
   const why = error instanceof GPT2EdgeError ? error.message : reason(error);
   return new GenerationError(
     `${shown(name)} gives no attention weights here: ${why}; export it with --flavour fused or ` +
-      "portable, and without --cache float16",
+      "portable, and without --cache-dtype float16",
     { cause: error },
   );
 }

@@ -187,7 +187,7 @@ function readGraph(graph: Fields, url: string): Graph {
   if (!CACHE_DTYPES.includes(cacheDtype)) {
     throw new PackageError(
       `${url} has graph.cache_dtype ${shown(cacheDtype)}; this runtime knows ` +
-        `${CACHE_DTYPES.join(", ")}: upgrade it, or export the model with another --cache`,
+        `${CACHE_DTYPES.join(", ")}: upgrade it, or export the model with another --cache-dtype`,
     );
   }
   if (!/^\d{1,6}(\.\d{1,6}){0,3}$/.test(version)) {

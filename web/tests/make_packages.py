@@ -77,8 +77,8 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "int8": ("--recipe", "int8"),
     "int4": ("--recipe", "int4"),
     "int8-row": ("--recipe", "int8-row", "--no-calibration"),
-    "cache-float16": ("--recipe", "fp32", "--cache", "float16"),
-    "cache-int8": ("--recipe", "fp32", "--cache", "int8"),
+    "cache-float16": ("--recipe", "fp32", "--cache-dtype", "float16"),
+    "cache-int8": ("--recipe", "fp32", "--cache-dtype", "int8"),
     "portable": ("--recipe", "int4", "--flavour", "portable", "--no-calibration"),
     "static": ("--recipe", "fp32", "--flavour", "static"),
 }

@@ -45,7 +45,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     add = parser.add_argument
     add("prompt", nargs="?", metavar="TEXT", help="the text (for -: standard input)")
     add("--ids", metavar="N,N,...", help="the text as token ids")
-    add_prompt_file(parser)
+    add_prompt_file(parser, "the text")
     add("--token", type=int, metavar="N", help="what token N attends to; -1 is the last (default)")
     add("--word", metavar="WORD", help="... or the last token that is WORD")
     add("--layer", type=int, metavar="N", help="of layer N, from 0 (default: mean of all)")

@@ -11,6 +11,7 @@ from gpt2_edge.errors import ExportError
 from gpt2_edge.untrusted import printable
 from gpt2_edge_cli.long_work import prepare
 from gpt2_edge_cli.offering import offer
+from gpt2_edge_cli.parsing import VerbParser
 from gpt2_edge_cli.signals import Loading
 from gpt2_edge_cli.terminal import json_line
 
@@ -31,12 +32,12 @@ examples:
 # load; a test compares.
 OFFERED = {
     "--recipe": ("int4", "int4-small", "int8", "int8-row", "fp16", "fp32"),
-    "--cache": ("float32", "float16", "int8"),
-    "--compute": ("float32", "float16"),
+    "--cache-dtype": ("float32", "float16", "int8"),
+    "--compute-dtype": ("float32", "float16"),
     "--flavour": ("fused", "portable", "static"),
     "--target": ("cpu", "cuda", "web", "mobile", "npu"),
     "--engine": ("fused", "optimum"),
-    "--activation": (
+    "--activation-function": (
         "gelu_new", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_accurate", "gelu_fast", "gelu",
         "gelu_python", "gelu_10", "quick_gelu", "relu", "relu2", "relu6", "leaky_relu", "silu",
         "swish", "mish", "sigmoid", "tanh", "laplace", "linear", "prelu", "xielu",
@@ -44,8 +45,8 @@ OFFERED = {
 }  # fmt: skip
 
 
-def add_parser(verbs: Any) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = verbs.add_parser(
+def add_parser(verbs: Any) -> VerbParser:
+    parser: VerbParser = verbs.add_parser(
         "export",
         help="turn a checkpoint into a package",
         description="Turn a GPT-2 or GPT-Neo checkpoint into a quantized ONNX package.",
@@ -72,17 +73,19 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     )
     add("--max-size", type=float, metavar="MB", help="... the best whose model file is under MB")
     cache = add(
-        "--cache",
+        "--cache-dtype",
         metavar="TYPE",
         help="of keys and values: float32 (default), float16, or int8 for a quarter of its memory",
     )
-    offer(cache, OFFERED["--cache"])
+    offer(cache, OFFERED["--cache-dtype"])
+    parser.keep_old_name(cache, "--cache")
     compute = add(
-        "--compute",
+        "--compute-dtype",
         metavar="TYPE",
-        help="compute dtype of matrix products: float32 (default), or float16 for GPUs",
+        help="of matrix products: float32 (default), or float16 for GPUs",
     )
-    offer(compute, OFFERED["--compute"])
+    offer(compute, OFFERED["--compute-dtype"])
+    parser.keep_old_name(compute, "--compute")
     flavour = add(
         "--flavour",
         metavar="NAME",
@@ -127,9 +130,10 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     )
     offer(engine, OFFERED["--engine"])
     activation = add(
-        "--activation", metavar="NAME", help="activation function, where the config is wrong"
+        "--activation-function", metavar="NAME", help="the model's, where the config is wrong"
     )
-    offer(activation, OFFERED["--activation"])
+    offer(activation, OFFERED["--activation-function"])
+    parser.keep_old_name(activation, "--activation")
     tokenizer = parser.add_mutually_exclusive_group()
     tokenizer.add_argument(
         "--tokenizer", type=Path, metavar="PATH", help="folder with a tokenizer, or tokenizer.json"
@@ -162,16 +166,16 @@ def run(options: argparse.Namespace) -> int:
             engine=options.engine,
             tokenizer=False if options.no_tokenizer else options.tokenizer,
             block_size=options.block_size,
-            activation_function=options.activation,
+            activation_function=options.activation_function,
             calibration=False if options.no_calibration else options.calibration,
             report_text=options.report_text,
             report=not options.no_report,
             max_kl=options.max_kl,
             max_megabytes=options.max_size,
-            cache_dtype=options.cache or target.cache_dtype,
+            cache_dtype=options.cache_dtype or target.cache_dtype,
             flavour=options.flavour or target.flavour,
             past=options.past,
-            compute_dtype=options.compute or target.compute_dtype,
+            compute_dtype=options.compute_dtype or target.compute_dtype,
             force=options.force,
         ),
     )
@@ -233,4 +237,4 @@ def _print(report: ExportReport) -> None:
     folder = shlex.quote(str(package.folder))
     if folder.isprintable():
         what = '"The animal"' if manifest.tokenizer else "--ids 1,2,3"
-        print(f"try: gpt2-edge generate {folder} {what}")
+        print(f"try: gpt2-edge generate {folder} {what} --temperature 0.8")

@@ -36,7 +36,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     add = parser.add_argument
     add("package", metavar="PACKAGE", help="folder that gpt2-edge export wrote")
     add_prompt(parser, "the text")
-    add_prompt_file(parser)
+    add_prompt_file(parser, "the text")
     add("--no-special", action="store_true", help="special tokens written out in the text, such "
         "as <|endoftext|>, are ordinary text")  # fmt: skip
     add("--count", action="store_true", help="print the number of tokens and nothing else")

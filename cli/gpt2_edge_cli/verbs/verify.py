@@ -9,6 +9,7 @@ from gpt2_edge.errors import MissingDependencyError, install_hint
 from gpt2_edge.status import status_line
 from gpt2_edge_cli import memory_bound
 from gpt2_edge_cli.arguments import add_package, load
+from gpt2_edge_cli.parsing import VerbParser
 from gpt2_edge_cli.signals import Loading
 
 if TYPE_CHECKING:
@@ -20,28 +21,29 @@ _EXAMPLES = """Exit status 1 if the package is whole but computes something else
 examples:
   gpt2-edge verify PACKAGE
   gpt2-edge verify PACKAGE --reference ./checkpoint   also against transformers (slow, needs torch)
-  gpt2-edge verify GPT2-PACKAGE --published           also against what was published of gpt2
+  gpt2-edge verify GPT2-PACKAGE --reference-outputs   also against what was published of gpt2
 """
 
 
-def add_parser(verbs: Any) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = verbs.add_parser(
+def add_parser(verbs: Any) -> VerbParser:
+    parser: VerbParser = verbs.add_parser(
         "verify",
         help="check a package",
         description="Compare all hashes, run the package's self-test, and on request compare its "
-        "logits and greedy tokens with transformers on the checkpoint it came from, or what it "
-        "gives with outputs of GPT-2's own weights that other projects published.",
+        "logits and greedy tokens with transformers on the checkpoint it came from, or its "
+        "outputs with reference outputs of GPT-2's own weights, which other projects published.",
         epilog=_EXAMPLES,
     )
     add_package(parser)
     parser.add_argument(
         "--reference", metavar="CHECKPOINT", help="the checkpoint, to compare with transformers"
     )
-    parser.add_argument(
-        "--published",
+    outputs = parser.add_argument(
+        "--reference-outputs",
         action="store_true",
-        help="compare with published outputs (of the 124M gpt2 only; fp32 must agree)",
+        help="compare with published outputs of the 124M gpt2 (only of it; fp32 must agree)",
     )
+    parser.keep_old_name(outputs, "--published")
     return parser
 
 
@@ -52,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
 
     package = open_package(options.package)
     outputs: list[Output] = []
-    if options.published:
+    if options.reference_outputs:
         from gpt2_edge.measure.reference_outputs.outputs import read_outputs, require_gpt2
 
         outputs = read_outputs()
@@ -67,14 +69,14 @@ def run(options: argparse.Namespace) -> int:
     for problem in problems:
         print(f"self-test  FAILED: {problem}")
     fine = not problems
-    if options.published:
-        fine = _compare_with_published(generator, outputs) and fine
+    if options.reference_outputs:
+        fine = _compare_with_reference_outputs(generator, outputs) and fine
     if options.reference is not None:
         fine = _compare_with_transformers(generator, options.reference) and fine
     return 0 if fine else 1
 
 
-def _compare_with_published(generator: Generator, outputs: list[Output]) -> bool:
+def _compare_with_reference_outputs(generator: Generator, outputs: list[Output]) -> bool:
     """Print a line for each output; False where an fp32 package differs."""
     from gpt2_edge.measure.reference_outputs.outputs import check_outputs
 

@@ -114,8 +114,9 @@ def _checked(
     source: str, read: ReadConfig, folder: Path, reader: TensorReader, family: Family
 ) -> Checkpoint:
     config, notes = read.config, read.notes
+    layers_key = read.keys.get("n_layer", "n_layer")
     try:
-        found = find_names({*reader.shapes, *reader.faults}, config, source)
+        found = find_names({*reader.shapes, *reader.faults}, config, source, layers_key)
         _check_tensors(found, config, reader, source)
     except CheckpointError as error:
         # What was not said may be why it does not fit.
@@ -154,8 +155,8 @@ def _notes(found: TensorNames, read: ReadConfig, reader: TensorReader, family: F
     notes = []
     if found.layers > config.n_layer:
         notes.append(
-            f"config.json says n_layer {config.n_layer}, the weights hold {found.layers} layers: "
-            "the others are left out, as in transformers"
+            f"config.json says {read.keys.get('n_layer', 'n_layer')} {config.n_layer}, the weights "
+            f"hold {found.layers} layers: the others are left out, as in transformers"
         )
     architectures = read.written.get("architectures")
     others = [

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from gpt2_edge.errors import CheckpointError
 from gpt2_edge.untrusted import JSON_LIMIT, UnreadableError, read_json_object, shown
@@ -134,17 +135,26 @@ def read_json(path: Path, limit: int = JSON_LIMIT) -> dict[str, Any]:
         raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
 
 
-def canonical_config(
-    raw: dict[str, Any], where: Path, position_rows: int | None = None
-) -> tuple[dict[str, Any], list[str]]:
+class Named(NamedTuple):
+    """A config under its family's own names, notes, and own name -> the key that the file has.
+
+    keys: only where the two differ.
+    """
+
+    config: dict[str, Any]
+    notes: list[str]
+    keys: dict[str, str]
+
+
+def canonical_config(raw: dict[str, Any], where: Path, position_rows: int | None = None) -> Named:
     """The content of a config.json under GPT-2's own names, and notes on what was not said.
 
     position_rows: rows of the weights' position table, if known, by which files of 2019 are read
     that say n_ctx only. Nothing is judged here: see `parse_config`.
     """
-    config, notes = own_names(raw, _STANDARD_NAMES, where)
+    config, notes, keys = own_names(raw, _STANDARD_NAMES, where)
     if "n_positions" not in config and "n_ctx" in config and config["n_ctx"] == position_rows:
-        config["n_positions"] = config["n_ctx"]
+        config["n_positions"], keys["n_positions"] = config["n_ctx"], "n_ctx"
     config, more = with_defaults(config, _DEFAULTS, where)
     notes += more
     if config.get("model_type") is None:
@@ -153,14 +163,12 @@ def canonical_config(
             f'{where} has no model_type, and is read as a GPT-2\'s: add "model_type": "gpt2"'
         )
         config["model_type"] = "gpt2"
-    return config, notes
+    return Named(config, notes, keys)
 
 
-def own_names(
-    raw: dict[str, Any], names: Mapping[str, str], where: Path
-) -> tuple[dict[str, Any], list[str]]:
+def own_names(raw: dict[str, Any], names: Mapping[str, str], where: Path) -> Named:
     """`raw` with its standard names (the keys of `names`) replaced, and notes on contradictions."""
-    config, notes = dict(raw), []
+    config, notes, keys = dict(raw), [], {}
     for standard, own in names.items():
         if standard in config:
             value = config.pop(standard)
@@ -169,8 +177,8 @@ def own_names(
                     f"{where} says {own} {shown(config[own])} and {standard} {shown(value)}: the "
                     "latter counts, as in transformers"
                 )
-            config[own] = value
-    return config, notes
+            config[own], keys[own] = value, standard
+    return Named(config, notes, keys)
 
 
 def with_defaults(
@@ -185,11 +193,14 @@ def with_defaults(
     return config | absent, [note]
 
 
-def parse_config(raw: dict[str, Any], where: Path) -> GPT2Config:
+def parse_config(
+    raw: dict[str, Any], where: Path, keys: Mapping[str, str] = MappingProxyType({})
+) -> GPT2Config:
     """GPT2Config from the canonical content of a config.json (see `canonical_config`).
 
-    Raises CheckpointError, naming `where`, for a variant that cannot be exported, and for values
-    out of their range.
+    keys: GPT-2's name -> the key that the file has, where it is another. Raises CheckpointError,
+    naming `where` and the key, for a variant that cannot be exported, and for values out of their
+    range.
     """
     quantization = raw.get("quantization_config")
     if quantization:
@@ -203,22 +214,27 @@ def parse_config(raw: dict[str, Any], where: Path) -> GPT2Config:
         raise CheckpointError(
             f"{where} says add_cross_attention; a decoder with an encoder cannot be exported"
         )
-    n_embd, n_head = whole_number(raw, "n_embd", where), whole_number(raw, "n_head", where)
+
+    def size(name: str, least: int = 1) -> int:
+        return whole_number(raw, name, where, least, keys.get(name))
+
+    n_embd, n_head = size("n_embd"), size("n_head")
     if n_embd % n_head or n_embd // n_head > _MOST_HEAD_SIZE:
+        width, heads = keys.get("n_embd", "n_embd"), keys.get("n_head", "n_head")
         raise CheckpointError(
-            f"{where} says n_embd {n_embd}, of which n_head {n_head} does not make equal heads of "
-            f"at most {_MOST_HEAD_SIZE}"
+            f"{where} says {width} {n_embd}, of which {heads} {n_head} does not make equal heads "
+            f"of at most {_MOST_HEAD_SIZE}"
         )
-    vocab_size = whole_number(raw, "vocab_size", where, 2)
+    vocab_size = size("vocab_size", 2)
     activation = raw.get("activation_function", "gelu_new")
     check_activation(activation, f"{where} says activation_function")
     return GPT2Config(
         vocab_size=vocab_size,
-        n_positions=whole_number(raw, "n_positions", where),
+        n_positions=size("n_positions"),
         n_embd=n_embd,
-        n_layer=whole_number(raw, "n_layer", where),
+        n_layer=size("n_layer"),
         n_head=n_head,
-        n_inner=4 * n_embd if raw.get("n_inner") is None else whole_number(raw, "n_inner", where),
+        n_inner=4 * n_embd if raw.get("n_inner") is None else size("n_inner"),
         activation_function=activation,
         layer_norm_epsilon=_epsilon(raw.get("layer_norm_epsilon", 1e-5), where),
         scale_attn_weights=flags["scale_attn_weights"],
@@ -227,12 +243,18 @@ def parse_config(raw: dict[str, Any], where: Path) -> GPT2Config:
     )
 
 
-def whole_number(raw: dict[str, Any], key: str, where: Path, least: int = 1) -> int:
-    """The number that `raw` has as `key`; CheckpointError where it is none, or out of its range."""
+def whole_number(
+    raw: dict[str, Any], key: str, where: Path, least: int = 1, called: str | None = None
+) -> int:
+    """The number that `raw` has as `key`; CheckpointError where it is none, or out of its range.
+
+    called: the file's own key for it, if that is another.
+    """
     value, most = raw.get(key), _MOST[key]
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise CheckpointError(
-            f"{where} says {key} = {shown(value)}; expected a whole number from {least} to {most}"
+            f"{where} says {called or key} = {shown(value)}; expected a whole number from {least} "
+            f"to {most}"
         )
     return value
 

@@ -18,11 +18,15 @@ from gpt2_edge_export.checkpoint.readers import TensorReader
 
 
 class ReadConfig(NamedTuple):
-    """A config.json as it is understood: `written` is the package's, with all sizes in it."""
+    """A config.json as it is understood: `written` is the package's, with all sizes in it.
+
+    keys: GPT-2's name -> the key that the file has, where it is another; messages name it.
+    """
 
     config: GPT2Config
     written: dict[str, Any]
     notes: list[str]
+    keys: Mapping[str, str]
 
 
 class ConfigReader(Protocol):
@@ -55,8 +59,8 @@ class Family:
 def _read_gpt2_config(
     raw: dict[str, Any], where: Path, position_rows: int | None = None
 ) -> ReadConfig:
-    written, notes = canonical_config(raw, where, position_rows)
-    return ReadConfig(parse_config(written, where), written, notes)
+    written, notes, keys = canonical_config(raw, where, position_rows)
+    return ReadConfig(parse_config(written, where, keys), written, notes, keys)
 
 
 GPT2 = Family(

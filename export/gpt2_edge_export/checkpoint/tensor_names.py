@@ -45,11 +45,14 @@ class TensorNames:
         )
 
 
-def find_names(given: Collection[str], config: GPT2Config, source: str) -> TensorNames:
+def find_names(
+    given: Collection[str], config: GPT2Config, source: str, layers_key: str = "n_layer"
+) -> TensorNames:
     """Find the weights that `config` means among the names `given` of a file.
 
-    They stand there under one prefix, such as `transformer.` or `module.model.`. Raises
-    CheckpointError where some are missing, and where several models are there.
+    They stand there under one prefix, such as `transformer.` or `module.model.`. layers_key: what
+    config.json calls the number of layers. Raises CheckpointError where some weights are missing,
+    and where several models are there.
     """
     _refuse_adapters(given, source)
     wanted = [name for name in config.tensor_shapes() if name != HEAD]
@@ -70,7 +73,9 @@ def find_names(given: Collection[str], config: GPT2Config, source: str) -> Tenso
     if _STANDARD in complete:  # what transformers takes, whatever else is there
         complete = [_STANDARD]
     if not complete:
-        raise CheckpointError(_missing(plain, prefixes, wanted, config, source))
+        raise CheckpointError(
+            _missing(plain, prefixes, wanted, (layers_key, config.n_layer), source)
+        )
     if len(complete) > 1:
         tables = (plain[prefix + wanted[0]] for prefix in complete)
         raise CheckpointError(
@@ -131,20 +136,24 @@ def _missing(
     plain: dict[str, str],
     prefixes: Iterable[str],
     wanted: list[str],
-    config: GPT2Config,
+    said: tuple[str, int],
     source: str,
 ) -> str:
-    """What to say where no prefix has all that is `wanted`."""
+    """What to say where no prefix has all that is `wanted`.
+
+    said: the number of layers that config.json says, behind its key.
+    """
     looked_at = list(islice(prefixes, _MOST_PREFIXES))
     if not looked_at:
         held = f"hold {some(plain.values())}" if plain else "hold nothing"
         return f"{source}: tensor {wanted[0]} is missing from the weights, which {held}"
     best = max(looked_at, key=lambda prefix: sum(prefix + name in plain for name in wanted))
     layers = _layers(plain, best)
-    if 0 < layers < config.n_layer:
+    key, expected = said
+    if 0 < layers < expected:
         return (
-            f"{source}: config.json says n_layer {config.n_layer}, the weights hold {layers} "
-            "layers; correct the one, or complete the other"
+            f"{source}: config.json says {key} {expected}, the weights hold {layers} layers; "
+            "correct the one, or complete the other"
         )
     name = next(name for name in wanted if best + name not in plain)
     beside = sorted(key for key in plain if key.startswith(best + name.rpartition(".")[0]))

@@ -199,7 +199,7 @@ class _FusedGraph:
         if not self.weights.has(name):
             raise ExportError(
                 "an int8 cache has scales that calibration finds on a text: leave out "
-                "--no-calibration, or take --cache float16"
+                "--no-calibration, or take --cache-dtype float16"
             )
         scale: npt.NDArray[np.float32] = self.weights.tensor(name)
         # A channel that is always zero, such as the padding of heads, may have any other scale.

@@ -63,16 +63,17 @@ _MASKS = (f"{_ATTENTION}bias", f"{_ATTENTION}masked_bias")  # of old versions
 
 
 def _read_config(raw: dict[str, Any], where: Path, position_rows: int | None = None) -> ReadConfig:
-    named, notes = own_names(raw, _STANDARD_NAMES, where)
+    named, notes, said = own_names(raw, _STANDARD_NAMES, where)
+    keys = {gpt2: said.get(name, name) for name, gpt2 in _GPT2_NAMES.items()}
     written, more = with_defaults(named, _DEFAULTS, where)
     as_gpt2 = {name: written[name] for name in _SAME if name in written}
     as_gpt2 |= {gpt2: written[name] for name, gpt2 in _GPT2_NAMES.items() if name in written}
-    config = parse_config(as_gpt2 | {"scale_attn_weights": False}, where)
+    config = parse_config(as_gpt2 | {"scale_attn_weights": False}, where, keys)
     kinds = _kinds(written, config.n_layer, where)
     window = whole_number({"window_size": _DEFAULT_WINDOW} | written, "window_size", where)
     windows = tuple(window if kind == "local" else None for kind in kinds)
     config = dataclasses.replace(config, attention_windows=windows)
-    return ReadConfig(config, written, [*notes, *more])
+    return ReadConfig(config, written, [*notes, *more], keys)
 
 
 def _kinds(config: dict[str, Any], layers: int, where: Path) -> list[str]:

@@ -62,10 +62,10 @@ def open_nanogpt(
             f"holds {held}"
         )
     for key in _SIZES:
-        if not isinstance(arguments.get(key), int) or isinstance(arguments[key], bool):
+        value = arguments.get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise CheckpointError(
-                f"{path}: model_args says {key} = {shown(arguments.get(key))}; expected a whole "
-                "number"
+                f"{path}: model_args says {key} = {shown(value)}; expected a whole number from 1 on"
             )
     sizes = {name: arguments[key] for key, name in _SIZES.items()}
     raw_config: dict[str, Any] = {

@@ -39,10 +39,10 @@ PACKAGES = {
     "int8": ("--recipe", "int8"),
     "int8-row": ("--recipe", "int8-row"),
     "int4": ("--recipe", "int4"),
-    "int4-float16-cache": ("--recipe", "int4", "--cache", "float16"),
+    "int4-float16-cache": ("--recipe", "int4", "--cache-dtype", "float16"),
     # Calibrated, as scales of an int8 cache have to be; any text will do here.
     "int4-int8-cache": (
-        *("--recipe", "int4", "--cache", "int8"),
+        *("--recipe", "int4", "--cache-dtype", "int8"),
         *("--calibration", str(ROOT / "docs" / "ARCHITECTURE.md")),
     ),
     "no-tokenizer": ("--recipe", "int4", "--no-tokenizer"),
