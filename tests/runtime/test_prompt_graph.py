@@ -73,21 +73,33 @@ def test_short_parts_go_through_it_too(
     np.testing.assert_array_equal(logits, expected)
 
 
-def test_what_goes_into_attention_is_rounded_to_sixteen_bits() -> None:
+@pytest.mark.parametrize("unsigned", [False, True])
+def test_what_goes_into_attention_is_rounded_to_sixteen_bits(unsigned: bool) -> None:
     """Through weights of 1 each value comes back, by at most half a step of the second product."""
     width = 64
     rows = np.random.default_rng(0).normal(0, 1, (1, 50, width)).astype(np.float32)
-    fine, coarse = (_through_products(rows, finely) for finely in (True, False))
+    fine, coarse = (_through_products(rows, finely, unsigned) for finely in (True, False))
     steps = np.abs(rows).max(-1, keepdims=True) / 127
     assert (np.abs(coarse - rows) / steps).max() == pytest.approx(1 / 2, rel=0.02)
     assert (np.abs(fine - rows) / steps).max() == pytest.approx(1 / 2 / 254, rel=0.1)
 
 
-def _through_products(rows: Floats, finely: bool) -> Floats:
+@pytest.mark.parametrize("finely", [False, True])
+def test_unsigned_weights_give_what_signed_ones_do(finely: bool) -> None:
+    rng = np.random.default_rng(1)
+    rows = rng.normal(0, 1, (1, 5, 64)).astype(np.float32)
+    weights = rng.integers(-60, 61, (64, 64)).astype(np.int8)  # sums that no processor saturates
+    signed, unsigned = (_through_products(rows, finely, form, weights) for form in (False, True))
+    np.testing.assert_array_equal(signed, unsigned)
+
+
+def _through_products(
+    rows: Floats, finely: bool, unsigned: bool, weights: npt.NDArray[np.int8] | None = None
+) -> Floats:
     width = rows.shape[-1]
-    writer = IntegerProducts()
-    # 127 steps of 1/127: the largest integers, as `by_column` gives them.
-    weights = (np.eye(width) * 127).astype(np.int8)
+    writer = IntegerProducts(unsigned)
+    if weights is None:  # 127 steps of 1/127: the largest integers, as `by_column` gives them
+        weights = (np.eye(width) * 127).astype(np.int8)
     nodes = writer.product(
         "x",
         "y",

@@ -20,9 +20,14 @@ _FINER = 254
 
 
 class IntegerProducts:
-    """Writes products; `constants` are the tensors that these read, by name."""
+    """Writes products; `constants` are the tensors that these read, by name.
 
-    def __init__(self) -> None:
+    unsigned: weights are written as they are beyond the processors that multiply signed ones
+    exactly. ONNX Runtime would make them unsigned itself, but not those that two products share.
+    """
+
+    def __init__(self, unsigned: bool = False) -> None:
+        self._unsigned = unsigned
         self.constants: dict[str, bytes] = {}
 
     def product(
@@ -63,7 +68,7 @@ class IntegerProducts:
         write("Shape", [f"{name}.steps"], [f"{name}.tokens"])
         write("Expand", [zero_point, f"{name}.tokens"], [f"{name}.zeros"])
         weights = (
-            self._constant(f"{name}.weight", _INT8, integers),
+            self._weight(f"{name}.weight", integers),
             self._constant(f"{name}.weight.scales", FLOAT, steps),
         )
         rounding = [f"{name}.steps", f"{name}.zeros"]
@@ -95,13 +100,19 @@ class IntegerProducts:
         self, rows: str, weights: tuple[str, str], step: str, value: float, zero: str, result: str
     ) -> bytes:
         # A zero point of its own each: see linear.py.
-        own = self._constant(f"{result}.zero", _INT8, np.int8(0))
+        own = self._weight(f"{result}.zero", np.int8(0))
         return node_bytes(
             "MatMulIntegerToFloat",
             [rows, weights[0], self._float(step, value), weights[1], zero, own],
             [result],
             MICROSOFT,
         )
+
+    def _weight(self, name: str, integers: npt.NDArray[np.int8] | np.int8) -> str:
+        """Weights, or their zero."""
+        if not self._unsigned:
+            return self._constant(name, _INT8, integers)
+        return self._constant(name, UINT8, np.asarray(integers).view(np.uint8) ^ np.uint8(128))
 
     def _float(self, name: str, value: float) -> str:
         return self._constant(name, FLOAT, np.float32(value))

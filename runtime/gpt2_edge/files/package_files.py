@@ -62,18 +62,19 @@ class PackageFiles:
             with self._package.model_path.open("rb") as file:
                 return attention_graph(file, past_keys, graph.file)
 
-    def prompt_graph(self) -> bytes:
+    def prompt_graph(self, unsigned: bool = False) -> bytes:
         """The graph as one that reads prompts faster; what stays as it is may stay in the files.
 
-        To be called behind `graphs`. Raises PackageError, also where there is no such graph.
+        unsigned: the form of its weights, see IntegerProducts. To be called behind `graphs`. Raises
+        PackageError, also where there is no such graph.
         """
         graph = self._package.manifest.graph
         content = self._contents.get(graph.file)
         with self._errors(graph.file):
             if content is not None:
-                return prompt_graph(content, self._part)
+                return prompt_graph(content, self._part, unsigned=unsigned)
             with self._package.model_path.open("rb") as file:
-                return prompt_graph(file, self._part, graph.file)
+                return prompt_graph(file, self._part, graph.file, unsigned=unsigned)
 
     def _part(self, name: str, offset: int, length: int) -> bytes:
         """Bytes of the listed file `name`."""

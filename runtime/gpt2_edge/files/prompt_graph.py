@@ -48,17 +48,22 @@ ReadOutside = Callable[[str, int, int], bytes]
 
 
 def prompt_graph(
-    source: BinaryIO | bytes, read_outside: ReadOutside, file_name: str | None = None
+    source: BinaryIO | bytes,
+    read_outside: ReadOutside,
+    file_name: str | None = None,
+    *,
+    unsigned: bool = False,
 ) -> bytes:
     """The ONNX file `source` (open, or its content) with integer products for one sequence.
 
     read_outside: reads tensors that are not in the file. file_name: what the file is called;
-    tensors that stay as they are then stay in it, and the result refers to them there.
+    tensors that stay as they are then stay in it, and the result refers to them there. unsigned:
+    the form of the new weights, see IntegerProducts.
 
     Raises OnnxFileError where there is no product to be replaced, and for what is no ONNX file;
     OSError where reading fails.
     """
-    return _Edit(source, read_outside, file_name).edited()
+    return _Edit(source, read_outside, file_name, unsigned).edited()
 
 
 def products(operators: Counter[str]) -> bool:
@@ -94,11 +99,16 @@ class _Replaced:
 
 class _Edit(OnnxEdit):
     def __init__(
-        self, source: BinaryIO | bytes, read_outside: ReadOutside, file_name: str | None
+        self,
+        source: BinaryIO | bytes,
+        read_outside: ReadOutside,
+        file_name: str | None,
+        unsigned: bool,
     ) -> None:
         super().__init__(source)
         self._read_outside = read_outside
         self._file_name = file_name
+        self._unsigned = unsigned
         self._tensors: dict[str, _Tensor] = {}
 
     def _graph(self, start: int, end: int) -> bytes:
@@ -125,7 +135,7 @@ class _Edit(OnnxEdit):
         parts = []
         read: set[str] = set(outputs)
         written: dict[int, bytes] = {}
-        writer = IntegerProducts()
+        writer = IntegerProducts(self._unsigned)
         for number, node in enumerate(nodes):
             if number in replaced:
                 read.add(node.inputs[0])

@@ -26,6 +26,7 @@ from gpt2_edge.graph.attention import available_memory
 from gpt2_edge.graph.background import Beside
 from gpt2_edge.graph.cache import SharedCache, shared_buffers
 from gpt2_edge.graph.check import reason
+from gpt2_edge.graph.int8_overflow import signed_weights_overflow
 from gpt2_edge.graph.loaded import LoadedGraph
 from gpt2_edge.graph.machine_form import form_entry, has_form, load_form, save_form
 from gpt2_edge.graph.providers import CPU
@@ -33,7 +34,7 @@ from gpt2_edge.graph.run import GraphRun
 from gpt2_edge.graph.session_options import session_options
 
 KIND = "prompts"
-_RULE = "1"  # changes with what files/prompt_graph.py writes
+_RULE = "2"  # changes with what files/prompt_graph.py writes
 _NOTE = "not-used.txt"
 # The graph in bytes twice, ONNX Runtime's copy, and the packed one; of the file the same.
 _MEMORY_TIMES, _FILE_TIMES = 8, 5
@@ -103,7 +104,8 @@ def optimize_prompts(
 
         def write(folder: Path) -> None:
             try:
-                save_form(files.prompt_graph(), folder, package.folder)
+                edited = files.prompt_graph(unsigned=signed_weights_overflow())
+                save_form(edited, folder, package.folder)
                 files.check_unchanged(names)
                 note = _compared(package, files, folder, least_gain)
             except (OSError, MemoryError, PackageError) as error:
