@@ -74,6 +74,14 @@ sys.exit(any(hashlib.sha256((folder / n).read_bytes()).hexdigest() != r["sha256"
 END
 }
 check "the bundled package's hashes" hashes
+quality() { # what quantizing cost, which the page of packages shows
+  "$PYTHON" - "$work/$sample/manifest.json" <<'END'
+import json, pathlib, sys
+quality = json.loads(pathlib.Path(sys.argv[1]).read_text())["quality"] or {}
+sys.exit(not 1 < quality.get("reference_perplexity", 0) < 2 * quality.get("perplexity", 0) < 1000)
+END
+}
+check "the bundled package's quality" quality
 check "the core's probe for 8-bit overflow" has dev/gpt2edge/int8_probe.onnx
 
 echo "code, as R8 left it"
