@@ -4,8 +4,8 @@
 #   PYTHON=.venv/bin/python android_demo/build.sh
 #
 # PYTHON needs the project installed with its export, for the bundled package. Everything else is
-# fetched into .tools/. The results are build/gpt2-edge-demo.apk, for all ABIs, and one for each; nothing is
-# done if they are up to date.
+# fetched into .tools/. The results are build/gpt2-edge-demo.apk, for all ABIs, one for each, and
+# build/mapping.txt, which has the names back that R8 took; nothing is done if they are up to date.
 #
 # ONNXRUNTIME_AAR=FILE   an onnxruntime-android AAR to take instead of the one that is fetched
 set -euo pipefail
@@ -28,29 +28,33 @@ probe=../runtime/gpt2_edge/graph/int8_probe.onnx
 build=$ANDROID_DEMO/build
 work=$build/work
 apk=$build/gpt2-edge-demo.apk
-mkdir -p "$build" "$TOOLS/dex"
+mkdir -p "$build"
 exec 8>"$build/lock"
 flock 8
 hashes_of() { find "$@" -type f ! -name '*.pyc' -print0 | sort -z | xargs -0 sha256sum | sha256sum; }
 
 # ---- The bundled package, exported anew when the sample or what exports it has changed
 sample=$build/assets/packages/sample-int4
-sample_hashes=$(hashes_of ../models/sample ../export ../runtime)
+sample_hashes=$(hashes_of ../models/sample ../export ../runtime build.sh)
 if [[ ! -f $build/assets.complete || $(<"$build/assets.complete") != "$sample_hashes" ]]; then
   echo "exporting models/sample to int4" >&2
   rm -rf "$build/assets" "$build/assets.complete"
   mkdir -p "$(dirname "$sample")"
-  python -m gpt2_edge export ../models/sample -o "$sample" --recipe int4 --no-report >&2
+  # Its quality, for the page of packages, on the beginning of the exporter's text: all of that takes longer
+  # than the rest of the export.
+  head -n 140 ../export/gpt2_edge_export/texts/report.txt >"$build/report-part.txt"
+  python -m gpt2_edge export ../models/sample -o "$sample" --recipe int4 --report-text "$build/report-part.txt" >&2
   echo "$sample_hashes" >"$build/assets.complete"
 fi
 
-wanted=$(hashes_of "$build/assets" "$main" core/src/main build.sh tools "$probe" "$ONNXRUNTIME_AAR")
+wanted=$(hashes_of "$build/assets" "$main" app/rules.pro core/src/main \
+  library/consumer-rules.pro build.sh tools "$probe" "$ONNXRUNTIME_AAR")
 if [[ -f $apk && -f $build/apk.complete && $(<"$build/apk.complete") == "$wanted" ]]; then
   echo "$apk is up to date"
   exit
 fi
 rm -rf "$work" "$build/apk.complete"
-mkdir -p "$work"/{classes,dex,apk/lib}
+mkdir -p "$work"/{classes,apk/lib}
 
 # ---- ONNX Runtime for Android
 unzip -q -o "$ONNXRUNTIME_AAR" classes.jar 'jni/*' -d "$work/aar"
@@ -64,6 +68,8 @@ for abi in "${abis[@]}"; do
   done
 done
 onnxruntime_classes=$work/aar/classes.jar
+rules=(app/rules.pro library/consumer-rules.pro)
+if unzip -q -o "$ONNXRUNTIME_AAR" proguard.txt -d "$work/aar" 2>/dev/null; then rules+=("$work/aar/proguard.txt"); fi
 
 # ---- Resources. What Gradle adds to the manifest and takes out of it by itself is done here.
 sed -e '/tools:node="remove"/d' \
@@ -75,7 +81,7 @@ sed -e '/tools:node="remove"/d' \
 quietly() { "$@" 2> >(grep -v -e 'Unknown chunk type' -e 'resources.arsc in APK' -e 'unexpected element <property>' >&2); }
 aapt2 compile --dir "$main/res" -o "$work/resources.zip"
 quietly aapt2 link -o "$work/resources.apk" -I "$ANDROID_LATEST_JAR" \
-  --manifest "$work/AndroidManifest.xml" --java "$work/gen" -A "$build/assets" -0 onnx \
+  --manifest "$work/AndroidManifest.xml" --java "$work/gen" --proguard "$work/components.pro" -A "$build/assets" -0 onnx \
   --min-sdk-version "$MIN_SDK" --target-sdk-version "$TARGET_SDK" \
   --version-code "$VERSION_CODE" --version-name "$VERSION_NAME" --debug-mode --warn-manifest-validation \
   "$work/resources.zip"
@@ -87,28 +93,18 @@ echo "compiling core and app" >&2
 kotlinc -jvm-target 1.8 -Xjdk-release=8 -Werror -module-name app -cp "$class_path" -d "$work/classes" \
   core/src/main/kotlin "$main/kotlin"
 (cd "$work/classes" && zip -q -r -X "$work/app.jar" . -i '*.class')
-java_home=$(dirname "$(dirname "$(readlink -f "$(command -v javac)")")") # java.lang for D8
-dex() { # jar, zip of classes.dex, further arguments of D8
-  d8 --min-api "$MIN_SDK" --lib "$java_home" --lib "$ANDROID_OLDEST_JAR" --output "$2" "${@:3}" "$1"
-}
-echo "dexing" >&2
-dex "$work/app.jar" "$work/dex/app.zip" --debug --classpath "$KOTLIN_STDLIB" --classpath "$onnxruntime_classes"
-# Libraries do not change: they are dexed once.
-library_dex() { # jar
-  local cached
-  cached=$TOOLS/dex/$(sha256sum "$1" | cut -c1-16)-$R8_VERSION-$MIN_SDK.zip
-  if [[ ! -f $cached ]]; then
-    dex "$1" "$cached.new.zip" --release
-    mv "$cached.new.zip" "$cached"
-  fi
-  echo "$cached"
-}
-n=1
-for dexed in "$work/dex/app.zip" "$(library_dex "$KOTLIN_STDLIB")" "$(library_dex "$onnxruntime_classes")"; do
-  [[ $(unzip -Z1 "$dexed") == classes.dex ]] || { echo "$dexed: more than one DEX file" >&2; exit 1; }
-  unzip -p "$dexed" classes.dex >"$work/apk/classes$([[ $n == 1 ]] || echo $n).dex"
-  n=$((n + 1))
-done
+java_home=$(dirname "$(dirname "$(readlink -f "$(command -v javac)")")") # java.lang for R8
+code=("$work/app.jar" "$KOTLIN_STDLIB" "$onnxruntime_classes")
+echo "shrinking and dexing" >&2
+r8 --release --min-api "$MIN_SDK" --lib "$java_home" --lib "$ANDROID_OLDEST_JAR" --no-data-resources \
+  $(printf -- '--pg-conf %s ' "$work/components.pro" "${rules[@]}") \
+  --pg-map-output "$work/mapping.txt" --output "$work/dex.zip" "${code[@]}"
+[[ $(unzip -Z1 "$work/dex.zip") == classes.dex ]] || { echo "more than one DEX file" >&2; exit 1; }
+unzip -q "$work/dex.zip" -d "$work/apk"
+mv "$work/mapping.txt" "$build/"
+classes=$(for jar in "${code[@]}"; do unzip -Z1 "$jar"; done | grep -c '\.class$')
+echo "$(dexdump "$work/apk/classes.dex" | grep -c 'Class descriptor') of $classes classes are left," \
+  "$(stat -c %s "$work/apk/classes.dex") bytes of code"
 
 # ---- The APK. What the core reads through its class loader lies in the APK's root.
 mkdir -p "$work/apk/dev/gpt2edge"

@@ -72,12 +72,17 @@ fi
 
 tests=("$@")
 [[ $# != 0 ]] || mapfile -t tests < <(grep -l '@Test' -r "$sources" | sed 's,.*/,,; s,\.kt$,,' | sort)
+# The APK's code comes first; behind it all of Kotlin's library, for the tests: R8 left in the APK what the
+# application uses, under other names. Where a constructor does nothing R8 calls its superclass's in its place, which
+# Android's verifier takes and Java's does not: hence without the latter.
+#
 # Robolectric reads the descriptor in a FileDescriptor. It also prints a warning with a stack trace for
 # every Surface that the framework's garbage collector finds open (StrictMode's CloseGuard; Robolectric
 # has no window manager to release them), and that it has SDK 36 for a later Java only: hundreds of
 # lines that look like failures and are none.
 shown_if_it_fails "$test/tests.log" '^skipped |passed, ' \
-  java -Xmx1g --add-opens java.base/java.io=ALL-UNNAMED -Djava.security.manager=allow -Drobolectric.offline=true "-Drobolectric.dependency.dir=$TOOLS/android" \
+  java -Xmx1g -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote \
+  --add-opens java.base/java.io=ALL-UNNAMED -Djava.security.manager=allow -Drobolectric.offline=true "-Drobolectric.dependency.dir=$TOOLS/android" \
   "-Dgpt2edge.expectedText=$test/expected.txt" "-Dgpt2edge.pictures=$PWD/build/pictures" \
-  -cp "$test/classes:$sources/resources:$test/resources:$test/app.jar:$test/app:$ORT_JAR:$robolectric$ANDROID_LATEST_JAR" \
+  -cp "$test/classes:$sources/resources:$test/resources:$test/app.jar:$test/app:$KOTLIN_STDLIB:$ORT_JAR:$robolectric$ANDROID_LATEST_JAR" \
   dev.gpt2edge.demo.RunTestsKt "${tests[@]}"

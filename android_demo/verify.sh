@@ -12,6 +12,7 @@ apk=${1:-$PWD/build/gpt2-edge-demo.apk}
 [[ -f $apk ]] || { echo "there is no file $apk: run android_demo/build.sh" >&2; exit 2; }
 source tools/jvm_env.sh
 source tools/android_env.sh
+onnxruntime_android
 
 PYTHON=${PYTHON:-python3}
 wrong=0
@@ -73,7 +74,44 @@ sys.exit(any(hashlib.sha256((folder / n).read_bytes()).hexdigest() != r["sha256"
 END
 }
 check "the bundled package's hashes" hashes
+quality() { # what quantizing cost, which the page of packages shows
+  "$PYTHON" - "$work/$sample/manifest.json" <<'END'
+import json, pathlib, sys
+quality = json.loads(pathlib.Path(sys.argv[1]).read_text())["quality"] or {}
+sys.exit(not 1 < quality.get("reference_perplexity", 0) < 2 * quality.get("perplexity", 0) < 1000)
+END
+}
+check "the bundled package's quality" quality
 check "the core's probe for 8-bit overflow" has dev/gpt2edge/int8_probe.onnx
+
+echo "code, as R8 left it"
+unzip -q "$apk" 'classes*.dex' -d "$work"
+for dex in "$work"/classes*.dex; do dexdump "$dex"; done >"$work/code" 2>/dev/null
+classes_of() { sed -n "s/^  Class descriptor  : 'L\(.*\);'$/\1/p" "$1"; }
+classes_of "$work/code" | sort >"$work/classes"
+aapt2 dump xmltree --file AndroidManifest.xml "$apk" >"$work/manifest" 2>/dev/null
+# Elements of the manifest that name a class of the APK.
+awk -F'"' '/E: / { component = /E: (application|activity|service|receiver|provider) / }
+  component && /android:name\(/ { gsub(/\./, "/", $2); print $2 }' "$work/manifest" | sort >"$work/components"
+components() {
+  comm -23 "$work/components" "$work/classes" | sed 's/^/         lacks /'
+  [[ -s $work/components && -z $(comm -23 "$work/components" "$work/classes") ]]
+}
+check "the $(wc -l <"$work/components") classes that the manifest names" components
+looked_up() { # what the jar has and the native library knows by name
+  unzip -q -o "$ONNXRUNTIME_AAR" classes.jar -d "$work"
+  javap -s -p -cp "$work/classes.jar" $(unzip -Z1 "$work/classes.jar" | sed -n 's/\.class$//p' | tr / .) >"$work/members"
+  unzip -q -o "$apk" 'lib/*/libonnxruntime4j_jni.so' -d "$work"
+  "$PYTHON" tools/native_names.py "$work/members" "$work/code" "$work"/lib/*/libonnxruntime4j_jni.so
+}
+check "what ONNX Runtime's native code looks up by name" looked_up
+shrunk() { [[ $(wc -l <"$work/classes") -lt $(unzip -Z1 "$KOTLIN_STDLIB" | grep -c '\.class$') ]]; }
+check "no library code that is not used ($(wc -l <"$work/classes") classes)" shrunk
+map_id() { LC_ALL=C grep -a -o '"pg-map-id":"[0-9a-f]*"' "$work/classes.dex" | cut -d'"' -f4; }
+mapped_back() { [[ -n $(map_id) ]] && grep -q "^# pg_map_id: $(map_id)" "$(dirname "$apk")/mapping.txt"; }
+check "mapping.txt beside it is that of its code" mapped_back
+lines() { grep -q '^ *0x[0-9a-f]* line=' "$work/code"; }
+check "line numbers for stack traces" lines
 
 echo "native libraries"
 abis() { sed -n 's,^lib/\([^/]*\)/.*,\1,p' "$work/entries" | sort -u | paste -sd' '; }
@@ -98,12 +136,11 @@ large_pages() {
 }
 machine() { [[ $(readelf -h "$1") =~ Machine:[^$'\n']*$2 ]]; }
 # The native methods that ONNX Runtime's Java classes in this APK declare, as JNI names them.
-unzip -q "$apk" 'classes*.dex' -d "$work"
-for dex in "$work"/classes*.dex; do dexdump "$dex"; done | awk -F"'" '
+awk -F"'" '
   /Class descriptor/ { type = $2; gsub(/^L|;$/, "", type) }
   /^ *name *:/ { method = $2 }
   /^ *access .*NATIVE/ { name = type "/" method; gsub(/_/, "_1", name); gsub(/\$/, "_00024", name); gsub(/\//, "_", name)
-    print "Java_" name }' | grep '^Java_ai_onnxruntime_' | sort -u >"$work/native_methods"
+    print "Java_" name }' "$work/code" | { grep '^Java_ai_onnxruntime_' || true; } | sort -u >"$work/native_methods"
 implemented() { # ABI; overloaded methods have their signature behind __, symbols a version behind @@
   [[ -s $work/native_methods ]] || return 1
   cat "$work/lib/$1"/*.symbols | sed 's/@@.*//; s/__.*//' | sort -u | comm -23 "$work/native_methods" - >"$work/lacking"
@@ -121,7 +158,6 @@ done
 for abi in "${expected[@]}"; do
   check "lib/$abi has all $(wc -l <"$work/native_methods") native methods of ONNX Runtime's classes" implemented "$abi"
 done
-aapt2 dump xmltree --file AndroidManifest.xml "$apk" >"$work/manifest" 2>/dev/null
 mapped() { grep -q 'extractNativeLibs.*=false' "$work/manifest"; }
 check "libraries are mapped out of the APK (extractNativeLibs=false)" mapped
 aligned() { "$PYTHON" tools/apk_zip.py check "$apk"; }

@@ -1,15 +1,15 @@
 # Source this after jvm_env.sh: what turns classes into an application, without an Android SDK. From
-# Debian aapt2 and apksigner, from Maven the framework's jars and D8. Defines
+# Debian aapt2 and apksigner, from Maven the framework's jars and R8. Defines
 #   ANDROID_OLDEST_JAR     the framework of the oldest Android that the application runs on
 #   ANDROID_LATEST_JAR     a recent framework, whose resources aapt2 links against
-#   d8 ARGS...             runs the dexer
+#   r8 ARGS...             shrinks class files into DEX
 #   onnxruntime_android    fetches ONNX Runtime's Android library, sets ONNXRUNTIME_AAR
 # and what android_versions.env has.
 
 # shellcheck source=android_versions.env
 source "$ANDROID_DEMO/tools/android_versions.env"
 
-d8() { java -Xmx1g -cp "$_r8_jar" com.android.tools.r8.D8 "$@"; }
+r8() { java -Xmx1g -cp "$_r8_jar" com.android.tools.r8.R8 "$@"; }
 
 # From Maven Central or, where that has it not, out of an npm package with a copy. The archive of the
 # latter has 150 MB; only the AAR is kept.

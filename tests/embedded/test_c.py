@@ -33,14 +33,24 @@ def program(tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tools, capi, tmp_path_factory.mktemp("c"))
 
 
+def with_cache(dtype: str, checkpoint: Path, folder: Path) -> Path:
+    options = ExportOptions(recipe="fp32", cache_dtype=dtype, report=False)
+    return export_package(checkpoint, folder / "package", options).package.folder
+
+
 @pytest.fixture(scope="module")
 def float16_cache(sample_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("float16") / "package"
-    options = ExportOptions(recipe="fp32", cache_dtype="float16", report=False)
-    return export_package(sample_checkpoint, folder, options).package.folder
+    return with_cache("float16", sample_checkpoint, tmp_path_factory.mktemp("float16"))
 
 
-@pytest.mark.parametrize("package", ["sample_fp32", "sample_int8", "sample_int4", "float16_cache"])
+@pytest.fixture(scope="module")
+def int8_cache(sample_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return with_cache("int8", sample_checkpoint, tmp_path_factory.mktemp("int8"))
+
+
+@pytest.mark.parametrize(
+    "package", ["sample_fp32", "sample_int8", "sample_int4", "float16_cache", "int8_cache"]
+)
 def test_tokens(package: str, program: Path, request: pytest.FixtureRequest) -> None:
     folder = request.getfixturevalue(package)
     generator = Generator.load(folder, provider="cpu")

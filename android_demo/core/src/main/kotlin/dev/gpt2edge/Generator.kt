@@ -6,6 +6,9 @@ import java.security.SecureRandom
 /**
  * A loaded package that writes text. Calls block: make them from a worker thread. Threads may share
  * one, since every generation has a cache of its own; [close] waits for those that are running.
+ *
+ * The process may end meanwhile, by exitProcess or as main returns, with its own exit status: a shutdown hook
+ * waits for the step that runs, texts end as if cancelled, and other calls with a GPT2EdgeException (Closed).
  */
 class Generator
 private constructor(
@@ -222,7 +225,7 @@ private constructor(
                 val eosIds = decoding.eosIds(modelPackage.manifest.eosTokenIds)
                 val loop =
                     DecodeLoop(sequence, decoding, eosIds, seed ?: 0, writer) {
-                        if (cancelled()) "cancelled" else if (progress.isLate()) "time" else null
+                        if (cancelled() || ProcessEnd.begun) "cancelled" else if (progress.isLate()) "time" else null
                     }
                 val reason =
                     loop.run(prompt) { event ->
@@ -268,7 +271,8 @@ private constructor(
             val tokenizer = opened.manifest.tokenizer?.let { Tokenizer.read(File(folder, it), hash(it)) }
             val defaults =
                 opened.defaultsFile()?.let { readGenerationDefaults(File(folder, it), hash(it)) }
-            return Generator(Session(opened, threads), tokenizer, defaults ?: GenerationConfig())
+            val session = ProcessEnd.computing { Session(opened, threads) }
+            return Generator(session, tokenizer, defaults ?: GenerationConfig())
         }
 
         private fun requireMemory(opened: ModelPackage, available: Long) {

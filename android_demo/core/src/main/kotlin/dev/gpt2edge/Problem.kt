@@ -63,5 +63,6 @@ sealed class Problem {
     /** The cache was made by another generator, or was closed. */
     data object OtherCache : Problem()
 
+    /** The generator was closed, or the process ends. */
     data object Closed : Problem()
 }

@@ -11,7 +11,7 @@ import kotlin.concurrent.write
 
 /** A package loaded into ONNX Runtime; it holds no sequence, so threads may share it. */
 internal class Session(val modelPackage: ModelPackage, private val threads: Int) : AutoCloseable {
-    val environment: OrtEnvironment = OrtEnvironment.getEnvironment()
+    val environment: OrtEnvironment = ProcessEnd.environment()
     val onnx: OrtSession
     val zeros: NativeZeros
     private val options: OrtSession.SessionOptions
@@ -67,7 +67,7 @@ internal class Session(val modelPackage: ModelPackage, private val threads: Int)
     }
 
     /** A new empty sequence with room for [capacity] tokens (at most the context length). */
-    fun start(capacity: Int) = TokenSequence(this, capacity)
+    fun start(capacity: Int) = ProcessEnd.computing { TokenSequence(this, capacity) }
 
     /** Runs [work] while the session cannot be closed. */
     fun <T> whileOpen(work: () -> T): T =
@@ -91,15 +91,19 @@ internal class Session(val modelPackage: ModelPackage, private val threads: Int)
         lock.write {
             if (!closed) {
                 closed = true
-                zeros.close()
-                if (everyPositionLoaded.isInitialized()) {
-                    everyPosition.close()
-                    allPositions.close()
-                }
-                onnx.close()
-                options.close()
+                ProcessEnd.freeing(::free)
             }
         }
+
+    private fun free() {
+        zeros.close()
+        if (everyPositionLoaded.isInitialized()) {
+            everyPosition.close()
+            allPositions.close()
+        }
+        onnx.close()
+        options.close()
+    }
 
     /** Where no table in the file tells, one step at the last position shows that the graph has it. */
     private fun probeContext() {

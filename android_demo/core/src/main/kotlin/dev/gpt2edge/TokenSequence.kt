@@ -108,6 +108,12 @@ internal class TokenSequence(private val session: Session, capacity: Int) : FedS
 
     /** One step: feeds `ids[start, end)`, where the cache holds the tokens before. */
     private fun feed(start: Int, end: Int, firstPosition: Int = start, everyPosition: Boolean = false) {
+        ProcessEnd.computing { step(start, end, firstPosition, everyPosition) }
+        length = end
+        if (!everyPosition) logitsBuffer.duplicate().get(logits)
+    }
+
+    private fun step(start: Int, end: Int, firstPosition: Int, everyPosition: Boolean) {
         val tokens = end - start
         for (index in 0 until tokens) {
             idBuffer.put(index, ids[start + index].toLong())
@@ -128,8 +134,6 @@ internal class TokenSequence(private val session: Session, capacity: Int) : FedS
         } finally {
             perStep.forEach { it.close() }
         }
-        length = end
-        if (!everyPosition) logitsBuffer.duplicate().get(logits)
     }
 
     /** ONNX Runtime allocates the logits here: the graph declares one position, which it believes of given memory. */
@@ -141,7 +145,7 @@ internal class TokenSequence(private val session: Session, capacity: Int) : FedS
         }
     }
 
-    override fun close() = owned.forEach { it.close() }
+    override fun close() = ProcessEnd.freeing { owned.forEach { it.close() } }
 
     private fun allocateCache() {
         val shape =

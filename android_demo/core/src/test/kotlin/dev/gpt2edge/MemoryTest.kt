@@ -1,6 +1,5 @@
 package dev.gpt2edge
 
-import ai.onnxruntime.OrtEnvironment
 import com.sun.management.ThreadMXBean
 import java.io.File
 import java.lang.management.BufferPoolMXBean
@@ -125,16 +124,7 @@ class MemoryTest {
     /** What MemoryProbe.kt prints; its Java heap is there before it counts. */
     private fun probe(folder: File): Long {
         val heap = listOf("-Xms24m", "-Xmx24m", "-XX:+UseSerialGC", "-XX:+AlwaysPreTouch")
-        val classes = listOf(javaClass, Generator::class.java, OrtEnvironment::class.java, Unit::class.java)
-        val classPath = classes.joinToString(File.pathSeparator) {
-            File(it.protectionDomain.codeSource.location.toURI()).path
-        }
-        val java = File(System.getProperty("java.home"), "bin/java").path
-        val main = listOf("-cp", classPath, "dev.gpt2edge.MemoryProbeKt", folder.path)
-        val process =
-            ProcessBuilder(listOf(java) + heap + main)
-                .redirectError(ProcessBuilder.Redirect.INHERIT)
-                .start()
+        val process = javaProcess("MemoryProbeKt", heap, folder.path).start()
         val printed = process.inputStream.bufferedReader().readText()
         assertEquals(0, process.waitFor())
         return printed.trim().toLong()

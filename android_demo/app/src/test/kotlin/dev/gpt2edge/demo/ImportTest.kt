@@ -162,12 +162,19 @@ class ImportTest {
     @Test
     fun `each package says its size, its recipe and what it lost by it`() {
         fun facts(label: String) = screen.row(label).findViewById<android.widget.TextView>(R.id.package_facts).text.toString()
-        assertEquals("5.2 MB · int4", facts("sample-int4"))
+        val bundled = File(sample, "manifest.json").readText()
+        fun figure(name: String) = Regex("\"$name\": ([0-9.]+)").find(bundled)!!.groupValues[1]
+        val (perplexity, reference) = listOf("perplexity", "reference_perplexity").map { "%.1f".format(figure(it).toDouble()) }
+        assertEquals("5.2 MB · int4 · perplexity $perplexity (unquantized $reference)", facts("sample-int4"))
         val measured = Packages.copy(sample, File(Screen.pushedPackages(screen), "measured"))
-        Packages.editManifest(measured, "\"quality\": null", "\"quality\": {\"perplexity\": 26.51, \"reference_perplexity\": 26.04}")
+        Packages.editManifest(measured, "\"perplexity\": ${figure("perplexity")}", "\"perplexity\": 26.51")
+        Packages.editManifest(measured, "\"reference_perplexity\": ${figure("reference_perplexity")}", "\"reference_perplexity\": 26.04")
+        val unmeasured = Packages.copy(sample, File(Screen.pushedPackages(screen), "unmeasured"))
+        Packages.editManifest(unmeasured, "\"quality\": ", "\"no quality\": ")
         Packages.copy(sample, File(Screen.pushedPackages(screen), "broken")).let { File(it, "manifest.json").writeText("{") }
         screen.refresh("measured (adb)")
         assertEquals("5.2 MB · int4 · perplexity 26.5 (unquantized 26.0)", facts("measured (adb)"))
+        assertEquals("5.2 MB · int4", facts("unmeasured (adb)"))
         assertEquals("cannot be read", facts("broken (adb)"))
     }
 

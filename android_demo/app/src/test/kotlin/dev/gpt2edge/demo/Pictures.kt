@@ -53,7 +53,7 @@ class Picture(private val screen: Screen, name: String) {
         if (view !is EditText && layout.height > height + 1) wrong += "${nameOf(view)} is cut off: ${layout.height} of $height"
         for (line in 0 until layout.lineCount) {
             if (layout.getEllipsisCount(line) > 0) wrong += "${nameOf(view)} ends in an ellipsis"
-            if (layout.getLineMax(line) > width + 1) wrong += "${nameOf(view)} is wider than its place"
+            if (layout.getLineMax(line) > width + 1) wrong += "${nameOf(view)} is wider than its place: ${layout.text.subSequence(layout.getLineStart(line), layout.getLineEnd(line))}"
             val end = layout.getLineEnd(line)
             if (breaksWord(view.text, end)) {
                 wrong += "${nameOf(view)} breaks a word: …${view.text.substring(maxOf(0, end - 8), end)}|${view.text[end]}"
