@@ -222,6 +222,8 @@ def reason(error: BaseException, limit: int = 160) -> str:
     too_large = _NO_MEMORY.search(line)
     if too_large:
         return f"there is no memory for a tensor of {int(too_large[1]) / 1e6:,.0f} MB"
+    if "std::bad_alloc" in line:
+        return "there is no memory for its tensors"
     return line if len(line) <= limit else f"... {line[-limit:]}"
 
 
