@@ -22,6 +22,8 @@ from robustness.packages import change_graph
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux counts private memory")
 GB = 1 << 30
+# ONNX Runtime 1.23 computes what is constant while it loads, and does not say how much that takes.
+NO_MEMORY = r"there is no memory for (a tensor of [0-9,]+ MB|its tensors)"
 _ONE_AND_A_HALF = numpy_helper.from_array(np.array([1.5], np.float32))
 
 
@@ -106,9 +108,7 @@ def test_a_graph_that_asks_for_too_much_is_one_line(
     arguments = ["generate", package, "--ids", "5,7,3", "-n", "8", "--ignore-eos"]
     code, _, err, most = command(*arguments)
     assert code == 2
-    assert re.fullmatch(
-        r"gpt2-edge: .*/model\.onnx .* there is no memory for a tensor of .*\n", err
-    )
+    assert re.fullmatch(rf"gpt2-edge: .*/model\.onnx .* {NO_MEMORY}.*\n", err)
     assert most < 2 * GB
 
 
@@ -128,7 +128,7 @@ def test_whatever_loads_it_is_bounded(package: Path, arguments: list[str]) -> No
     verb, *options = arguments
     code, _, err, most = command(verb, package, *options)
     assert code == 2
-    assert "there is no memory for a tensor of 4,000 MB" in err
+    assert re.search(NO_MEMORY, err)
     assert most < 2 * GB
 
 
