@@ -68,8 +68,7 @@ class PictureTest {
         screen.press(R.id.write)
         screen.until("writing") { screen.text.length > TEXT.length + 60 }
         draw("writing")
-        if (screen.writes) screen.stop() // it may have ended while it was drawn
-        screen.untilReady()
+        screen.untilReady() // so that as much is read in every run
         screen.press(R.id.tab_read)
         screen.until("read") { screen.model().state.reading != null && screen.model().state.work == null }
         draw("read")
