@@ -165,6 +165,31 @@ with Signals(own_process=True):
     assert lines[1] == "-1"
 
 
+def test_two_packages_have_room_beside_each_other(package: Path, sample_int4: Path) -> None:
+    """A model and its assistant: the second, small one does not bound the first."""
+    lines = in_a_process_of_its_own(
+        """
+from pathlib import Path
+from gpt2_edge.files.manifest_file import read_manifest
+manifests = [read_manifest(Path(path)) for path in sys.argv[1:]]
+with Signals(own_process=True):
+    for path, manifest in zip(sys.argv[1:], manifests):
+        memory_bound.while_loading(path, threads=1)
+        print(limit())
+        memory_bound.while_running(manifest, threads=1)
+        print(limit())
+print(*(memory_bound.needed(manifest) for manifest in manifests))
+""",
+        sample_int4,
+        package,
+    )
+    loading, running, second_loading, second_running = map(int, lines[:4])
+    first, second = map(int, lines[4].split())
+    assert loading < running
+    assert second_loading > running
+    assert second_running > first + second
+
+
 def test_a_limit_that_the_user_has_set_stays(package: Path) -> None:
     lines = in_a_process_of_its_own(
         """
