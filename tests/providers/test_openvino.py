@@ -91,7 +91,8 @@ def test_static_int8_has_the_tokens_of_its_self_test(tmp_path: Path) -> None:
     assert generator.generate(test.prompt_ids, config).ids == test.expected_ids
     expected = Generator.load(folder, provider="cpu").logits(test.prompt_ids)
     apart = np.abs(generator.logits(test.prompt_ids) - expected).mean()
-    assert apart < 0.1 * expected.std()
+    # 0.101 on a Zen 1, which has no VNNI; unrelated logits are at 1.1.
+    assert apart < 0.2 * expected.std()
 
 
 def test_a_prompt_of_several_chunks(random_package: Export) -> None:
