@@ -41,10 +41,10 @@ _STATUS = Path("/proc/self/status")
 def while_loading(folder: str, threads: int | None = None, provider: str = "cpu") -> bool:
     """Bound what loading the package in `folder` takes, with `threads` of ONNX Runtime.
 
-    Whether it is bounded: not in a process that does other things as well, and not where another
-    provider than the CPU comes into question, which counts memory in its own way.
+    Whether it is bounded: on Linux only, not in a process that does other things as well, and not
+    where another provider than the CPU comes into question, which counts memory in its own way.
     """
-    if not (is_own_process() and _is_for_cpu(provider)):
+    if not (is_own_process() and _taken() is not None and _is_for_cpu(provider)):
         return False
     size = 0
     with suppress(OSError), os.scandir(folder) as entries:

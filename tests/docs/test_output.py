@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from program_file import load_program
 
 ROOT = Path(__file__).resolve().parents[2]
 NEXT = ' 27.6%  " mean"\n 19.2%  " want"\n 14.5%  " think"\n'
@@ -39,13 +40,7 @@ $ false
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("docs_output", ROOT / "tools" / "docs_output.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where its dataclasses look for their annotations
-    spec.loader.exec_module(module)
-    return module
+    return load_program(ROOT / "tools" / "docs_output.py")
 
 
 @pytest.fixture

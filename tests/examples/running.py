@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+
+from program_file import load_program
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -31,10 +32,4 @@ def printed(name: str, *arguments: object, stdin: str = "") -> str:
 
 def load(name: str) -> ModuleType:
     """The example as a module."""
-    spec = importlib.util.spec_from_file_location(Path(name).stem, EXAMPLES / name)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # FastAPI and dataclasses look annotations up there
-    spec.loader.exec_module(module)
-    return module
+    return load_program(EXAMPLES / name)

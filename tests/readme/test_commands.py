@@ -7,30 +7,20 @@ which readers see. What a page is made of, and when an output is the page's: too
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+
+from program_file import load_program
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("docs_output", ROOT / "tools" / "docs_output.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-docs_output = _tool()
+docs_output = load_program(ROOT / "tools" / "docs_output.py")
 
 
 @pytest.fixture(scope="module")

@@ -93,6 +93,23 @@ def test_unsigned_weights_give_what_signed_ones_do(finely: bool) -> None:
     np.testing.assert_array_equal(signed, unsigned)
 
 
+@pytest.mark.parametrize("overflow", [False, True])
+def test_weights_are_unsigned_where_signed_ones_overflow(
+    sample_int4: Path, cache: MachineCache, monkeypatch: pytest.MonkeyPatch, overflow: bool
+) -> None:
+    """ONNX Runtime would make them so itself, but refuses those that two products share."""
+    saved: list[bytes] = []
+    monkeypatch.setattr(prompt_form, "signed_weights_overflow", lambda: overflow)
+    monkeypatch.setattr(prompt_form, "save_form", lambda graph, *_: saved.append(graph))
+    monkeypatch.setattr(prompt_form, "_compared", lambda *_: "not compared")
+    optimize_prompts(open_package(sample_int4), cache)
+    graph = onnx.ModelProto.FromString(saved[0]).graph
+    types = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    products = [node for node in graph.node if node.op_type == "MatMulIntegerToFloat"]
+    expected = TensorProto.UINT8 if overflow else TensorProto.INT8
+    assert {types[node.input[place]] for node in products for place in (1, 5)} == {expected}
+
+
 def _through_products(
     rows: Floats, finely: bool, unsigned: bool, weights: npt.NDArray[np.int8] | None = None
 ) -> Floats:

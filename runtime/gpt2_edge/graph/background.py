@@ -1,8 +1,9 @@
 """One piece of work beside the caller's, in a thread, that cannot be waited for in vain.
 
-Threads that are alive while the interpreter goes crash now and then: Python before 3.12 lets one
-look for the interpreter's lock in memory that is free already, and ONNX Runtime's own objects go
-too. So the process's end waits for them (atexit), and `pause` lets those that sleep go on at once.
+Threads that are alive while the interpreter goes crash now and then: Python 3.10 lets one look for
+the interpreter's lock in memory that is free already (later ones were not seen to), and ONNX
+Runtime's own objects go too. So the process's end waits for them (atexit), and `pause` lets those
+that sleep go on at once.
 """
 
 from __future__ import annotations

@@ -240,7 +240,7 @@ class Session(LoadedGraph):
         if PROVIDERS[name].onnx_name not in session.get_providers():
             raise ProviderError(
                 f"provider {name} does not start on this machine (ONNX Runtime {ort.__version__} "
-                "prints why on standard error); look at its options, or use provider cpu"
+                "prints why, the command with --debug); look at its options, or use provider cpu"
             )
         return session
 
