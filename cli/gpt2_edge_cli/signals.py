@@ -103,9 +103,20 @@ class Signals:
             return
         number, self._received_at = self.received, 0.0
         self.received = None
-        timer = threading.Timer(_AGAIN_SECONDS, signal.raise_signal, (number,))
+        timer = threading.Timer(_AGAIN_SECONDS, _send, (number,))
         timer.daemon = True
         timer.start()
+
+
+def _send(number: int) -> None:
+    """Send ourselves a signal from any thread; to the main one, so that its wait ends, if it waits
+    in a call of the kernel.
+    """
+    main = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and main is not None:
+        signal.pthread_kill(main, number)
+    else:  # Windows
+        signal.raise_signal(number)
 
 
 def is_own_process() -> bool:
