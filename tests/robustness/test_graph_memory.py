@@ -214,6 +214,31 @@ print(main.main(["generate", sys.argv[1], "--ids", "5", "-n", "1"]), limit())
     assert in_a_process_of_its_own(program, package)[-1] == "0 -1"
 
 
+def test_the_checkpoint_of_verify_has_room(package: Path) -> None:
+    """It is read whole, by another library, in the process that was bounded for the package."""
+    lines = in_a_process_of_its_own(
+        """
+from dataclasses import dataclass
+from gpt2_edge_cli.main import main
+from gpt2_edge_export.measure import verify
+
+@dataclass
+class Compared:
+    agrees: bool = True
+    def describe(self):
+        return f"limit {limit()}"
+
+verify.compare_with_transformers = lambda *_: Compared()
+main()
+""",
+        "verify",
+        package,
+        "--reference",
+        package,
+    )
+    assert "limit -1" in lines
+
+
 def test_holes_of_a_file_count_for_nothing(tmp_path: Path) -> None:
     with (tmp_path / "model.onnx").open("wb") as file:
         file.truncate(100 * GB)

@@ -67,6 +67,18 @@ def started(package: Path, *options: str) -> Iterator[Command]:
         process.stderr.close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells the limits of a process")
+def test_the_bound_on_a_package_is_gone_once_it_serves(sample_int4: Path) -> None:
+    """It counts what one text of the package may take; the server counts its rows by itself."""
+
+    def limit(process: int | str) -> str:
+        lines = Path(f"/proc/{process}/limits").read_text().splitlines()
+        return next(line for line in lines if line.startswith("Max data size"))
+
+    with started(sample_int4) as command:
+        assert limit(command.process.pid) == limit("self")
+
+
 @posix
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_it_ends_by_a_signal(sample_fp32: Path, number: int, status: int) -> None:
