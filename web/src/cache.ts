@@ -79,6 +79,7 @@ export function cacheNames({ architecture, graph }: Manifest): CacheName[] {
 export class GrowingCache implements Cache {
   readonly feeds: Tensors = {};
   readonly fetches: Record<string, null>;
+  readonly #names: readonly CacheName[];
 
   /** `count` rows, each a sequence of its own; all are of one length. */
   constructor(
@@ -87,10 +88,10 @@ export class GrowingCache implements Cache {
     private readonly count = 1,
   ) {
     const { architecture, graph } = manifest;
-    const names = cacheNames(manifest);
-    this.fetches = Object.fromEntries(names.map(({ present }) => [present, null]));
+    this.#names = cacheNames(manifest);
+    this.fetches = Object.fromEntries(this.#names.map(({ present }) => [present, null]));
     const dims = [count, architecture.numHeads, 0, architecture.headSize];
-    for (const { past } of names) {
+    for (const { past } of this.#names) {
       // An array each: a worker takes over the memory of what it gets.
       this.feeds[past] = new ort.Tensor(graph.cacheDtype, emptyRows(graph.cacheDtype, 0), dims);
     }
@@ -99,7 +100,7 @@ export class GrowingCache implements Cache {
   advance(outputs: Tensors, length: number): void {
     const { numHeads, headSize } = this.manifest.architecture;
     const dims = [this.count, numHeads, length, headSize];
-    for (const { past, present } of cacheNames(this.manifest)) {
+    for (const { past, present } of this.#names) {
       const tensor = outputs[present]!;
       requireSizes(tensor, dims, present, length);
       this.feeds[past]?.dispose();
@@ -109,7 +110,7 @@ export class GrowingCache implements Cache {
 
   async trim(length: number): Promise<void> {
     const { numHeads, headSize } = this.manifest.architecture;
-    for (const { past } of cacheNames(this.manifest)) {
+    for (const { past } of this.#names) {
       const tensor = this.feeds[past]!;
       const data = (await tensor.getData()) as Rows; // on the processor from here on
       const [size, whole] = [length * headSize, data.length / numHeads];
@@ -148,6 +149,7 @@ export class GrowingCache implements Cache {
 export class AppendedCache implements Cache {
   readonly feeds: Tensors = {};
   readonly fetches: Record<string, null>;
+  readonly #names: readonly CacheName[];
   #length = 0;
   #room = 0;
 
@@ -158,7 +160,8 @@ export class AppendedCache implements Cache {
     private readonly capacity: number,
     private readonly count = 1,
   ) {
-    this.fetches = Object.fromEntries(cacheNames(manifest).map(({ present }) => [present, null]));
+    this.#names = cacheNames(manifest);
+    this.fetches = Object.fromEntries(this.#names.map(({ present }) => [present, null]));
     this.#makeRoom(Math.min(capacity, LEAST_ROOM));
   }
 
@@ -169,7 +172,7 @@ export class AppendedCache implements Cache {
     if (length > this.#room) {
       this.#makeRoom(Math.min(this.capacity, length + LEAST_ROOM + (length >> 2)));
     }
-    for (const { past, present } of cacheNames(this.manifest)) {
+    for (const { past, present } of this.#names) {
       requireSizes(outputs[present]!, dims, present, length);
       const from = outputs[present]!.data as Rows;
       this.#write(past, from, added, this.#length);
@@ -204,7 +207,7 @@ export class AppendedCache implements Cache {
     const size = dims.reduce((product, dim) => product * dim);
     const [before, length] = [this.#room, this.#length];
     this.#room = room;
-    for (const { past } of cacheNames(this.manifest)) {
+    for (const { past } of this.#names) {
       const old = this.feeds[past]?.data as Rows | undefined;
       const data = emptyRows(graph.cacheDtype, size);
       this.feeds[past] = new this.ort.Tensor(graph.cacheDtype, data, dims);

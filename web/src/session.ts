@@ -157,14 +157,13 @@ export class Session {
     wanted: readonly string[],
   ): Promise<Record<string, Tensor>> {
     const { names } = this.manifest.graph;
-    const matrix = (values: readonly number[]): Tensor => {
-      const dims = [rows.length, values.length / rows.length];
-      return new this.ort.Tensor("int64", BigInt64Array.from(values, BigInt), dims);
-    };
+    const integers = (values: BigInt64Array): Tensor =>
+      new this.ort.Tensor("int64", values, [rows.length, values.length / rows.length]);
+    const matrix = (values: readonly number[]) => integers(BigInt64Array.from(values, BigInt));
     const feeds: Record<string, Tensor> = {
       ...cache.feeds,
       [names.inputIds]: matrix(rows.flat()),
-      [names.attentionMask]: matrix(Array<number>(rows.length * total).fill(1)),
+      [names.attentionMask]: integers(new BigInt64Array(rows.length * total).fill(1n)),
     };
     if (names.positionIds !== null) {
       feeds[names.positionIds] = matrix(rows.flatMap(() => positions));
