@@ -20,8 +20,19 @@ def seen():
     print(os.environ["OPENBLAS_THREAD_TIMEOUT"])
 verb.prepare = seen
 from gpt2_edge_cli.main import main
-sys.exit(main(["export", "no-such-folder", "-o", "package"]))
+sys.exit(main())
 """
+
+EMBEDDED = """
+import os
+import gpt2_edge_cli.verbs.export as verb
+verb.prepare = lambda: print("prepared")
+from gpt2_edge_cli.main import main
+print(main(["export", "no-such-folder", "-o", "package"]))
+print("OPENBLAS_THREAD_TIMEOUT" in os.environ)
+"""
+
+ARGUMENTS = ("export", "no-such-folder", "-o", "package")
 
 FREED = """
 import re, sys
@@ -49,12 +60,16 @@ def python(code: str, *arguments: str, cwd: Path | None = None, **variables: str
 
 
 def test_an_export_prepares_before_numpy_is_there(tmp_path: Path) -> None:
-    assert python(EXPORT, cwd=tmp_path).split() == ["[]", "20"]
+    assert python(EXPORT, *ARGUMENTS, cwd=tmp_path).split() == ["[]", "20"]
 
 
 def test_what_somebody_has_set_stays(tmp_path: Path) -> None:
-    shown = python(EXPORT, cwd=tmp_path, OPENBLAS_THREAD_TIMEOUT="26")
+    shown = python(EXPORT, *ARGUMENTS, cwd=tmp_path, OPENBLAS_THREAD_TIMEOUT="26")
     assert shown.split() == ["[]", "26"]
+
+
+def test_another_program_s_process_is_left_alone(tmp_path: Path) -> None:
+    assert python(EMBEDDED, cwd=tmp_path).split() == ["2", "False"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the GNU C library's allocator")

@@ -12,7 +12,7 @@ from gpt2_edge.untrusted import printable
 from gpt2_edge_cli.long_work import prepare
 from gpt2_edge_cli.offering import offer
 from gpt2_edge_cli.parsing import VerbParser
-from gpt2_edge_cli.signals import Loading
+from gpt2_edge_cli.signals import Loading, is_own_process
 from gpt2_edge_cli.terminal import json_line
 
 if TYPE_CHECKING:
@@ -147,7 +147,8 @@ def add_parser(verbs: Any) -> VerbParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    prepare()
+    if is_own_process():
+        prepare()
     with Loading():
         from gpt2_edge_export import ExportOptions, export_package
         from gpt2_edge_export.graph.flavours import TARGETS
