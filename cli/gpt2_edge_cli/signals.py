@@ -3,7 +3,8 @@
 While there is nothing to clean up (modules and the model are loading), a signal ends the process
 at once: an exception out of a handler would be lost, or turned into another, by the modules that
 are being imported. Elsewhere it unwinds the stack, so that finally clauses remove what is half
-written.
+written. Where a library computes for long and keeps it from being heard (watchdog.py), the first
+one ends the process if there is nothing to clean up, and a second one anyhow.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import threading
 import time
 
 from gpt2_edge_cli.streams import say
+from gpt2_edge_cli.watchdog import Watchdog
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 # have been swallowed on its way.
 _ONE_WISH_SECONDS = 2.0
 _AGAIN_SECONDS = 0.05
+# How long a library may keep a signal from being heard; a product of large matrices takes seconds.
+_LOADING_PATIENCE, _PATIENCE = 1.0, 5.0
 
 
 class Signals:
@@ -44,6 +48,10 @@ class Signals:
         self._at_once = own_process
         self._before: dict[int, object] = {}
         self._hook_before = sys.unraisablehook
+        self._unheard = 0
+        self._watchdog = Watchdog(
+            self._not_heard, lambda: _LOADING_PATIENCE if self._at_once else _PATIENCE
+        )
 
     def __enter__(self) -> Signals:
         if threading.current_thread() is not threading.main_thread():
@@ -56,6 +64,8 @@ class Signals:
                 signal.signal(number, self._handle)
         self._hook_before = sys.unraisablehook
         sys.unraisablehook = self._unraisable
+        if self.own_process:
+            self._watchdog.start(self._before)
         return self
 
     def __exit__(
@@ -67,6 +77,7 @@ class Signals:
         if Signals.current is not self:
             return
         Signals.current = None
+        self._watchdog.stop()
         for number, before in self._before.items():
             signal.signal(number, signal.SIG_IGN if self.own_process else before)  # type: ignore[arg-type]
         if not self.own_process:
@@ -87,14 +98,17 @@ class Signals:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._at_once:
-            if number == signal.SIGINT:
-                say("interrupted")
-            os._exit(128 + number)
+            _end(number)
         now = time.monotonic()
         if self.received is not None and now - self._received_at < _ONE_WISH_SECONDS:
             return  # the clean-up that the first one began is not to be disturbed
         self.received, self._received_at = number, now
         raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    def _not_heard(self, number: int) -> None:
+        self._unheard += 1
+        if self._at_once or self._unheard > 1:
+            _end(number)
 
     def _unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:
         """Python drops what is raised in a destructor or a callback: raise it again elsewhere."""
@@ -106,6 +120,13 @@ class Signals:
         timer = threading.Timer(_AGAIN_SECONDS, _send, (number,))
         timer.daemon = True
         timer.start()
+
+
+def _end(number: int) -> None:
+    """End the process at once."""
+    if number == signal.SIGINT:
+        say("interrupted")
+    os._exit(128 + number)
 
 
 def _send(number: int) -> None:

@@ -283,30 +283,6 @@ class TestAtTerminal:
             assert (before, terminal.echoes()) == (False, True)
             assert terminal.shown.endswith("gpt2-edge: interrupted\n")
 
-    def test_ctrl_c_just_before_the_wait_for_a_key_counts(self) -> None:
-        """As one does that comes behind CPython's look for signals; here another thread takes it,
-        which does not interrupt the wait either.
-        """
-        from cli.terminal import AtTerminal
-
-        code = (
-            "import signal, threading\n"
-            "from gpt2_edge_cli.choosing.keys import terminal_keys\n"
-            "with terminal_keys(print) as keys:\n"
-            "    threading.Timer(0.2, signal.raise_signal, (signal.SIGINT,)).start()\n"
-            "    try:\n"
-            "        keys.next()\n"
-            "    except KeyboardInterrupt:\n"
-            "        print('interrupted', flush=True)\n"
-            "        print(*keys.next())\n"
-            "assert signal.set_wakeup_fd(-1) == -1\n"
-        )
-        with AtTerminal(command=[sys.executable, "-c", code]) as terminal:
-            terminal.expect("interrupted\n")
-            terminal.press("2")
-            assert terminal.end() == 0
-            assert terminal.shown == "interrupted\ntake 2\n"
-
     def test_a_list_is_asked_for_by_k(self, sample_fp32: Path) -> None:
         from cli.terminal import AtTerminal
 

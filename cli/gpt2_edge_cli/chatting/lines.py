@@ -30,6 +30,11 @@ def _typed() -> str | None:
     except EOFError:
         sys.stdout.write("\n")
         return None
+    except SystemError as error:
+        # CPython's, where another signal is handled while Ctrl-C's exception is on its way.
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise error.__cause__ from None
+        raise
     except UnicodeDecodeError as error:
         raise GenerationError("the text is not UTF-8") from error
     return utf_8(line, "the text")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
@@ -100,8 +98,6 @@ def terminal_keys(write: Callable[[str], None]) -> Iterator[Keys | None]:
 
     def read() -> str:
         while True:
-            while number not in select.select([number, signals], [], [])[0]:
-                os.read(signals, 64)
             byte = os.read(number, 1)
             text = decoder.decode(byte, final=not byte)
             if text == _ESCAPE:
@@ -117,30 +113,9 @@ def terminal_keys(write: Callable[[str], None]) -> Iterator[Keys | None]:
     before = termios.tcgetattr(number)
     try:
         tty.setcbreak(number, termios.TCSADRAIN)
-        with _signal_numbers() as signals:
-            yield Keys(read, write)
+        yield Keys(read, write)
     finally:
         termios.tcsetattr(number, termios.TCSADRAIN, before)
-
-
-@contextmanager
-def _signal_numbers() -> Iterator[int]:
-    """A pipe that can be read from as soon as a signal has come.
-
-    CPython looks for signals, and then calls the kernel: one in between, which a busy machine makes
-    a matter of milliseconds, would be heard at the next key, were the key all that is waited for.
-    """
-    signals, told = os.pipe()
-    os.set_blocking(told, False)
-    ours = threading.current_thread() is threading.main_thread()  # no other may ask for them
-    before = signal.set_wakeup_fd(told, warn_on_full_buffer=False) if ours else -1
-    try:
-        yield signals
-    finally:
-        if ours:
-            signal.set_wakeup_fd(before)
-        os.close(told)
-        os.close(signals)
 
 
 def _skip_sequence(follow: Callable[[], bytes]) -> None:

@@ -1,0 +1,114 @@
+"""A signal is heard where the command waits, and ends it where a library computes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cli.command import ENVIRONMENT
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="POSIX signals, Linux's mutexes")
+
+# A mutex that is locked twice: a call that neither returns nor is interrupted, as a long product.
+COMPUTES = """
+import ctypes, sys
+from gpt2_edge_cli import signals
+
+library, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)
+library.pthread_mutex_lock(mutex)
+signals._PATIENCE = 0.5
+with signals.Signals(own_process=True) as found:
+    if sys.argv[1] == "written":
+        found.unwind()
+    print("computing", flush=True)
+    library.pthread_mutex_lock(mutex)
+"""
+
+# The signal is taken by another thread, so it does not interrupt the wait; nor does one that comes
+# between Python's look for signals and the wait.
+WAITS = """
+import os, signal, sys, threading
+from gpt2_edge_cli.chatting.lines import line_reader
+from gpt2_edge_cli.signals import Signals
+
+with Signals(own_process=True) as found:
+    found.unwind()
+    threading.Timer(0.3, signal.raise_signal, (signal.SIGINT,)).start()
+    try:
+        {wait}
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+"""
+
+
+@contextmanager
+def started(*command: object) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        list(map(str, command)),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=ENVIRONMENT,
+        text=True,
+        preexec_fn=_default_signals,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_until_it_computes(process: subprocess.Popen[str]) -> None:
+    """Until it has told so, and then stands still in the call."""
+    assert process.stdout is not None
+    assert process.stdout.readline() == "computing\n"
+    status = Path(f"/proc/{process.pid}/status")
+    while "State:\tS" not in status.read_text():
+        time.sleep(0.05)
+
+
+def _default_signals() -> None:
+    """In the child: a shell's background jobs ignore Ctrl-C."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGURG):
+        signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(signal.SIGINT, "gpt2-edge: interrupted\n"), (signal.SIGTERM, "")]
+)
+def test_a_signal_ends_a_long_loading(number: signal.Signals, words: str) -> None:
+    with started(sys.executable, "-c", COMPUTES, "loaded") as process:
+        wait_until_it_computes(process)
+        process.send_signal(number)
+        assert process.communicate(timeout=60) == ("", words)
+        assert process.returncode == 128 + number
+
+
+def test_the_second_ends_what_has_something_to_clean_up() -> None:
+    with started(sys.executable, "-c", COMPUTES, "written") as process:
+        wait_until_it_computes(process)
+        process.send_signal(signal.SIGINT)
+        time.sleep(2)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60) == ("", "gpt2-edge: interrupted\n")
+        assert process.returncode == 130
+
+
+@pytest.mark.parametrize(
+    "wait", ["os.read(0, 1)", "line_reader()()", "sys.stdin.buffer.readline()"]
+)
+def test_a_wait_for_keys_is_interrupted(wait: str) -> None:
+    from cli.terminal import AtTerminal
+
+    with AtTerminal(command=[sys.executable, "-c", WAITS.format(wait=wait)]) as terminal:
+        terminal.expect("interrupted\n")
+        assert terminal.end() == 0
