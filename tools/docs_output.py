@@ -32,8 +32,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # Where `gpt2-edge serve` is in the docs; when it is run it takes a free port.
 SERVED_AT = "http://127.0.0.1:8080"
 LONGEST = 1200  # seconds that a command may take
-# How far apart two processors' figures may be: points of a percentage, and the ratio of others.
-PERCENTAGE_POINTS = 6.0
+# How far apart two processors' figures may be: points of a percentage, and the ratio of others. An
+# export in 4 bits is another one on each; what a head attends to has been seen to differ by 6 points.
+PERCENTAGE_POINTS = 10.0
 RATIO = 1.25
 
 _FENCE = re.compile(r"^```(\w+)(.*)\n((?s:.*?))^```$", re.MULTILINE)
