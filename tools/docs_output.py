@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SERVED_AT = "http://127.0.0.1:8080"
 LONGEST = 1200  # seconds that a command may take
 # How far apart two processors' figures may be: points of a percentage, and the ratio of others. An
-# export in 4 bits is another one on each; what a head attends to has been seen to differ by 6 points.
+# export in 4 bits is another one on each: what a head attends to has differed by 6 points.
 PERCENTAGE_POINTS = 10.0
 RATIO = 1.25
 

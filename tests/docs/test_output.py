@@ -81,7 +81,7 @@ def test_a_block_that_breaks_the_rules_is_told(tool: ModuleType, page: str) -> N
     [
         (' 27.1%  " mean"\n 17.5%  " want"\n 16.0%  " think"\n', NEXT),
         (' 27.6%  " mean"\n 16.0%  " think"\n 15.9%  " want"\n', NEXT),  # changed places
-        (' 33.8%  6 others\n', ' 27.7%  6 others\n'),
+        (" 33.8%  6 others\n", " 27.7%  6 others\n"),
         ("▇The █animal ▂cross\n", "▆The █animal ▄cross\n"),
         ("5.2 MB, self-test of 6 tokens, 66.0 s\n", "5.3 MB, self-test of 7 tokens, 19.2 s\n"),
         ("prompt 1,234 tok/s\n", "prompt 99 tok/s\n"),
