@@ -402,14 +402,24 @@ DISKS = {
 PAGE = 4096
 
 
+PLAIN = ExportOptions(calibration=False, report=False)  # in a second
+
+
+@pytest.fixture(scope="module")
+def sample_plain(sample_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    package = tmp_path_factory.mktemp("plain") / "package"
+    export_package(sample_checkpoint, package, PLAIN)
+    return package
+
+
 @pytest.mark.parametrize("end", DISKS)
 def test_full_disk_leaves_nothing(
-    sample_checkpoint: Path, sample_int4: Path, room: Path, end: str
+    sample_checkpoint: Path, sample_plain: Path, room: Path, end: str
 ) -> None:
-    pages = {p.name: -(-p.stat().st_size // PAGE) * PAGE for p in sample_int4.iterdir()}
+    pages = {p.name: -(-p.stat().st_size // PAGE) * PAGE for p in sample_plain.iterdir()}
     size = DISKS[end](pages["model.onnx"], sum(pages.values()))
     with small_disk(room, size), pytest.raises(ExportError) as caught:
-        export_package(sample_checkpoint, room / "package", ExportOptions(report=False))
+        export_package(sample_checkpoint, room / "package", PLAIN)
     assert_one_line(caught.value, room / "package", "No space left")
 
 

@@ -34,8 +34,8 @@ def room(sample_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     room = tmp_path_factory.mktemp("neo")
     neo_of_gpt2(sample_checkpoint, room / "checkpoint", WINDOW)
     for name, text, size in (
-        ("calibration", CALIBRATION_TEXT, 30_000),
-        ("report", REPORT_TEXT, 12_000),
+        ("calibration", CALIBRATION_TEXT, 15_000),
+        ("report", REPORT_TEXT, 4_000),
     ):
         (room / f"{name}.txt").write_text(text.read_text("utf-8")[:size], "utf-8")
     return room
