@@ -36,7 +36,8 @@ def write_whole(path: Path, content: bytes, force: bool) -> None:
     Raises GenerationError where that cannot be, and where a file is there and not `force`.
     """
     check_target(path, force)
-    new = path.with_name(f".{path.name[:80]}.{os.getpid()}.{secrets.token_hex(4)}")
+    # Not of the target's name, which may be as long as names can be.
+    new = path.with_name(f".gpt2-edge.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         try:
             with new.open("xb") as file:

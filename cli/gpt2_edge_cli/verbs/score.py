@@ -54,6 +54,7 @@ def run(options: argparse.Namespace) -> int:
         raise GenerationError("--window and --stride are for the perplexity of a --file")
     with Loading():
         from gpt2_edge.measure.score import score_tokens
+        from gpt2_edge.measure.scores import exponential
 
     generator = load(options)
     tokens = score_tokens(generator, _text_ids(generator, options), options.bos)
@@ -65,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
             "tokens": [dataclasses.asdict(token) for token in tokens],
             "predicted": len(logprobs),
             "logprob": total,
-            "perplexity": math.exp(-mean),
+            "perplexity": exponential(-mean),
         }
         print(json_line(record))
         return 0
@@ -74,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
         print(_row(token))
     print(
         f"{counted(len(logprobs), 'token')} predicted, log-probability {total:.2f}, "
-        f"perplexity {math.exp(-mean):.2f}"
+        f"perplexity {exponential(-mean):.2f}"
     )
     return 0
 
