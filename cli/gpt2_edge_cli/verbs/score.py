@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gpt2_edge.generate import Generator
     from gpt2_edge.measure.scores import Perplexity, ScoredToken
 
+_FILE_LIMIT = 64 << 20  # some hours; its token ids take ten times as much memory
 _EXAMPLES = """A text is shown token by token: log-probability (natural), share, rank in all.
 A file, however long, gets one perplexity, in windows that overlap by window - stride tokens.
 
@@ -131,7 +132,7 @@ def _record(found: Perplexity) -> dict[str, Any]:
 
 def _read(path: Path) -> str:
     try:
-        text = read_text_file(path)
+        text = read_text_file(path, _FILE_LIMIT)
     except UnreadableError as error:
         raise GenerationError(f"{path} cannot be read as text: {error}") from error
     if not text:
