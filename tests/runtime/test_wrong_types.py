@@ -185,6 +185,27 @@ def test_an_enormous_token_id(fp32: Generator, name: str) -> None:
     refused(lambda: fp32.generate([5], **{name: [10**5000]}), f"{name} has token id <int>")
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"logit_bias": {5: 1e39}},
+        {"sequence_bias": {(6, 5): 1e308}},
+        {"repetition_penalty": 1e-300},
+        {"frequency_penalty": -1e300, "max_new_tokens": 4},
+        {"logits_processor": [lambda ids, logits: logits * np.float32(np.nan)]},
+    ],
+    ids=str,
+)
+def test_settings_beyond_what_a_logit_holds_are_not_the_models_fault(
+    fp32: Generator, settings: dict[str, Any]
+) -> None:
+    refused(
+        lambda: fp32.generate([5, 6], **settings),
+        "the settings of this generation make logits that are not numbers",
+        "smaller biases or penalties",
+    )
+
+
 @pytest.mark.parametrize("penalty", [1e300, 1e10, -1e300, 10**30])
 @pytest.mark.parametrize("early", [True, False, "never"])
 def test_length_penalties_beyond_what_a_float_holds(

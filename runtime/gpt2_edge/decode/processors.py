@@ -48,7 +48,8 @@ def sequence_bias(biases: Mapping[tuple[int, ...], float]) -> Processor:
     """
     single = {tokens[0]: bias for tokens, bias in biases.items() if len(tokens) == 1}
     ids = np.array(list(single), np.intp)
-    values = np.array(list(single.values()), np.float32)
+    with np.errstate(over="ignore"):  # one beyond float32 is told where it is added
+        values = np.array(list(single.values()), np.float32)
     longer = {tokens: bias for tokens, bias in biases.items() if len(tokens) > 1}
 
     def process(text: Sequence[int], logits: Logits) -> Logits:

@@ -135,10 +135,17 @@ class Request:
         """What the processors make of `logits` [vocab], which stay as they are."""
         if not self._processors:
             return logits
-        logits = logits.copy()
-        for process in self._processors:
-            logits = process(text, logits)
-        if np.max(logits) == -np.inf:
+        given, logits = logits, logits.copy()
+        with np.errstate(over="ignore", divide="ignore"):  # told here
+            for process in self._processors:
+                logits = process(text, logits)
+        peak = np.max(logits)
+        if not peak < np.inf and np.max(given) < np.inf:  # not the model's doing
+            raise GenerationError(
+                "the settings of this generation make logits that are not numbers (the largest is "
+                f"{peak}): take smaller biases or penalties"
+            )
+        if peak == -np.inf:
             raise GenerationError(
                 "every token is forbidden here: the settings of this generation rule each other out"
             )
