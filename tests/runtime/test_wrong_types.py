@@ -220,3 +220,48 @@ def test_length_penalties_beyond_what_a_float_holds(
 @pytest.mark.parametrize("wrong_bytes", [ARRAY, "x", 1.5, iter([1])])
 def test_what_is_no_number_of_bytes(fp32: Generator, wrong_bytes: Any) -> None:
     refused(lambda: perplexity(fp32, [5, 6], text_bytes=wrong_bytes), "text_bytes is")
+
+
+def ended(*_: object) -> Any:
+    return next(iter([]))
+
+
+@pytest.mark.parametrize(
+    "functions",
+    [{"logits_processor": [ended]}, {"stopping_criteria": [ended]}, {"should_stop": ended}],
+    ids=str,
+)
+def test_a_function_that_raises_stop_iteration_ends_no_text_as_if_all_were_well(
+    fp32: Generator, functions: dict[str, Any]
+) -> None:
+    for call in (fp32.stream, fp32.tokens, fp32.events):
+        with pytest.raises(GenerationError, match="raised StopIteration"):
+            list(call([5], max_new_tokens=3, **functions))  # type: ignore[operator]
+    with pytest.raises(GenerationError, match="raised StopIteration"):
+        fp32.generate_batch([[5], [6]], max_new_tokens=3, **functions)
+
+
+def test_functions_cannot_change_the_text(fp32: Generator) -> None:
+    def change(ids: list[int]) -> bool:
+        ids.clear()
+        return False
+
+    def process(ids: list[int], logits: Any) -> Any:
+        ids.append(5)
+        return logits
+
+    plain = fp32.generate([5, 6], max_new_tokens=4).ids
+    found = fp32.generate(
+        [5, 6],
+        max_new_tokens=4,
+        logits_processor=[process],  # type: ignore[list-item]
+        stopping_criteria=[change],  # type: ignore[list-item]
+    )
+    assert found.ids == plain
+
+
+@pytest.mark.parametrize("number", [2, -1, "x", 1.5, None])
+def test_what_is_no_number_of_a_prompt(fp32: Generator, number: Any) -> None:
+    with fp32.stream_batch([[5], [6]], max_new_tokens=1) as batch:
+        list(batch)
+    refused(lambda: batch.result(number), "number is", "there are 2 prompts")

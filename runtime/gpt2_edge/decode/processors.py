@@ -29,7 +29,7 @@ def checked(process: Processor) -> Processor:
 
     def run(ids: Sequence[int], logits: Logits) -> Logits:
         shape = logits.shape
-        found = process(ids, logits)
+        found = process(list(ids), logits)
         kind = getattr(getattr(found, "dtype", None), "kind", None)
         if not (isinstance(found, np.ndarray) and found.shape == shape and kind == "f"):
             raise GenerationError(

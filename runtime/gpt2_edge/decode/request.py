@@ -129,7 +129,11 @@ class Request:
 
     def stopped(self, text: Sequence[int]) -> bool:
         """Whether a criterion says that `text` (of prompt and new tokens) is at its end."""
-        return any(_truth("a stopping criterion", ends(text)) for ends in self._criteria)
+        # any() would turn a StopIteration of theirs into another error.
+        for ends in self._criteria:  # noqa: SIM110
+            if _truth("a stopping criterion", ends(list(text))):
+                return True
+        return False
 
     def processed(self, text: Sequence[int], logits: Logits) -> Logits:
         """What the processors make of `logits` [vocab], which stay as they are."""
