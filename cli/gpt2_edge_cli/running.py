@@ -20,6 +20,8 @@ from gpt2_edge_cli.registry import build_parser, find_verb, load_verb
 from gpt2_edge_cli.signals import Signals
 
 EXIT_ERROR = 2
+# How the system says that a library does not fit.
+_NO_MEMORY = ("failed to map segment", "cannot allocate memory", "Cannot allocate memory")
 _MULTIPLIES = "export"  # the verb that multiplies matrices in NumPy
 
 
@@ -122,6 +124,10 @@ def _line(error: BaseException) -> str:
     if isinstance(error, GPT2EdgeError):
         return str(error)
     if isinstance(error, MemoryError):
+        return "there is not enough memory for this"
+    if isinstance(error, FileNotFoundError) and not _has_name(error):  # of os.getcwd alone
+        return "the working directory is no more; change to another one"
+    if isinstance(error, ImportError) and any(words in str(error) for words in _NO_MEMORY):
         return "there is not enough memory for this"
     if isinstance(error, OSError) and error.strerror:  # such as a full disk behind standard output
         where = f"{printable(os.fsdecode(error.filename))}: " if _has_name(error) else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import sys
@@ -59,11 +60,25 @@ def visible(text: str) -> str:
 
 
 def json_line(value: Any) -> str:
-    """`value` as JSON on one line: letters as they are, what is not printable as escapes."""
-    text = json.dumps(value, ensure_ascii=False)
+    """`value` as JSON on one line: letters as they are, what is not printable as escapes.
+
+    JSON has no infinity and no NaN; they become null.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(value), ensure_ascii=False)
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def counted(number: int, noun: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from gpt2_edge.assistant import drafts_of
@@ -46,7 +46,9 @@ def make_jobs(
     settings: Mapping[str, Any],
 ) -> list[Job]:
     """Each prompt with its settings, all checked before anything is computed."""
-    if isinstance(prompts, (str, bytes)) or not hasattr(prompts, "__len__"):
+    # A mapping or a set would give its keys, or an order of its own.
+    unordered = isinstance(prompts, (str, bytes, bytearray, memoryview, Mapping, Set))
+    if unordered or not hasattr(prompts, "__len__") or getattr(prompts, "ndim", 1) == 0:
         raise GenerationError(f"prompts is {shown(prompts)}; give a list of prompts")
     configs = [config] * len(prompts) if not isinstance(config, (list, tuple)) else config
     if len(configs) != len(prompts):

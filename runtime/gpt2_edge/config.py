@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from gpt2_edge.errors import GenerationError
-from gpt2_edge.settings import RULES
+from gpt2_edge.settings import RULES, nearest_setting
 from gpt2_edge.untrusted import UnreadableError, read_json_object, shown
 
 GENERATION_CONFIG_FILE = "generation_config.json"
@@ -240,6 +240,8 @@ class GenerationConfig:
         Args:
             raw: its JSON.
         """
+        if not isinstance(raw, Mapping):
+            raise GenerationError(f"the settings are {shown(raw)}; give a JSON object, as a dict")
         settings: Any = {name: raw[name] for name in PACKAGE_SETTINGS if raw.get(name) is not None}
         if any(RULES[name].draws for name in settings):
             settings.setdefault("do_sample", False)
@@ -251,11 +253,16 @@ class GenerationConfig:
         Args:
             settings: the others, by name.
         """
+        if not isinstance(settings, Mapping):
+            raise GenerationError(
+                f"the settings are {shown(settings)}; give a dict of them by name"
+            )
         if not settings:
             return self
         unknown = next((name for name in settings if name not in RULES), None)
         if unknown is not None:
-            raise GenerationError(f"there is no setting {shown(unknown)}; {_nearest(unknown)}")
+            near = nearest_setting(unknown)
+            raise GenerationError(f"there is no setting {shown(unknown)}; {near}")
         return dataclasses.replace(self, **settings)
 
     def resolved(self, package: GenerationConfig | None = None) -> EffectiveSettings:
@@ -264,7 +271,7 @@ class GenerationConfig:
         Args:
             package: the package's own settings.
         """
-        theirs = package or GenerationConfig()
+        theirs = checked_config(package, {})
         found = {name: rule.default for name, rule in RULES.items()}
         for config in (theirs, self):
             given = {name: getattr(config, name) for name in RULES}
@@ -291,10 +298,3 @@ def checked_config(config: Any, settings: Mapping[str, Any]) -> GenerationConfig
             "generate(prompt, temperature=0.8)"
         )
     return (config or GenerationConfig()).updated(settings)
-
-
-def _nearest(name: str) -> str:
-    import difflib  # only for a mistake
-
-    near = difflib.get_close_matches(name, RULES, n=1)
-    return f"did you mean {near[0]}?" if near else f"the settings are {', '.join(RULES)}"

@@ -19,6 +19,8 @@ from gpt2_edge.records import beam_results, single_result
 from gpt2_edge.requests import RequestMaker
 from gpt2_edge.result import GenerationResult, TextEvent
 from gpt2_edge.text.tokenizer import Tokenizer
+from gpt2_edge.untrusted import shown
+from gpt2_edge.values import whole_number
 
 # Rows that take a step together: with more, a step takes as much longer as it has rows, and the
 # caches of long texts need memory.
@@ -137,6 +139,8 @@ class Batch(ClosingItself, Iterator[tuple[int, TextEvent]]):
             number: the job's, from 0.
         """
         own = [running for running in self._running if running.job == number]
+        if whole_number(number) is None or not own:
+            raise GenerationError(f"number is {shown(number)}; there are {len(self._jobs)} prompts")
         if not all(running.request.over for running in own):
             return None
         self._collect()  # what other threads' steps have told

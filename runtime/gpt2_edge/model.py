@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpt2_edge.config import GENERATION_CONFIG_FILE, GenerationConfig
+from gpt2_edge.config import GENERATION_CONFIG_FILE, GenerationConfig, checked_config
 from gpt2_edge.errors import ContextOverflowError, GenerationError, PackageError
 from gpt2_edge.files.machine_cache import MachineCache
 from gpt2_edge.files.manifest import Manifest
@@ -43,7 +43,7 @@ class Model:
         self.package = package
         self.session = session
         self.tokenizer = tokenizer
-        self.generation_config = generation_config or GenerationConfig()
+        self.generation_config = checked_config(generation_config, {})
 
     @classmethod
     def load(
@@ -237,7 +237,7 @@ def load_parts(
     prompt_weights: str = "auto",
 ) -> tuple[Package, Session, Tokenizer | None, GenerationConfig]:
     """What a Model is made of; arguments and errors are those of `Model.load`."""
-    if prompt_weights not in PROMPT_WEIGHTS:
+    if not isinstance(prompt_weights, str) or prompt_weights not in PROMPT_WEIGHTS:
         raise GenerationError(
             f"prompt_weights is {shown(prompt_weights)}; it must be {' or '.join(PROMPT_WEIGHTS)}"
         )

@@ -18,6 +18,7 @@ from gpt2_edge.errors import GenerationError
 from gpt2_edge.sampling import SplitMix64, make_chooser
 from gpt2_edge.text.tokenizer import Tokenizer
 from gpt2_edge.text.writer import TextWriter
+from gpt2_edge.untrusted import shown
 
 _ASSISTANT_TOKENS = 8  # that an assistant drafts at most
 _NEW_SEED_BITS = 53  # so that JSON readers with float64 numbers keep a reported seed exact
@@ -57,7 +58,7 @@ class RequestMaker:
         check_tokens(config, vocab_size)
         self._processors = (
             *_processors(config, self._eos_ids, len(prompt)),
-            *extra.logits_processor,
+            *map(process.checked, extra.logits_processor),
         )
         self._grammar = self._compiled(vocab_size)
 
@@ -199,5 +200,6 @@ def check_tokens(config: EffectiveSettings, vocab_size: int) -> None:
         wrong = next((i for tokens in sequences for i in tokens if i >= vocab_size), None)
         if wrong is not None:
             raise GenerationError(
-                f"{name} has token id {wrong}, which is outside the vocabulary of {vocab_size}"
+                f"{name} has token id {shown(wrong, 20)}, which is outside the vocabulary of "
+                f"{vocab_size}"
             )

@@ -12,6 +12,8 @@ from typing import Any
 
 from gpt2_edge.values import real_number, truth_value, whole_number
 
+_MOST_DIGITS = 20  # of a token id as text
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -84,12 +86,17 @@ def _biases(value: Any) -> tuple[tuple[tuple[int, ...], float], ...] | None:
         parts = _list(pair)
         if parts is None or len(parts) != 2:
             return None
-        key = int(parts[0]) if isinstance(parts[0], str) and parts[0].isdecimal() else parts[0]
+        key = int(parts[0]) if _is_id_text(parts[0]) else parts[0]
         tokens, bias = _ids(key), _real(lambda b: not math.isnan(b) and b < math.inf)(parts[1])
         if not tokens or bias is None:
             return None
         found.append((tokens, bias))
     return tuple(found)
+
+
+def _is_id_text(value: Any) -> bool:
+    """Whether `value` is a token id as a key of JSON; Python's own int refuses long ones."""
+    return isinstance(value, str) and value.isdecimal() and len(value) <= _MOST_DIGITS
 
 
 def _early(value: Any) -> bool | str | None:
@@ -160,3 +167,11 @@ RULES: dict[str, Rule] = {
     "choices": Rule(_texts, "a list of strings, none of them empty", ()),
     "lark": Rule(_text, "a grammar in Lark's notation", None),
 }
+
+
+def nearest_setting(name: object) -> str:
+    """What a name that no setting has may have been meant to be, for a message."""
+    import difflib  # only for a mistake
+
+    near = difflib.get_close_matches(name, RULES, n=1) if isinstance(name, str) else []
+    return f"did you mean {near[0]}?" if near else f"the settings are {', '.join(RULES)}"

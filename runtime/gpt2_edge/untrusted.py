@@ -121,7 +121,7 @@ def shown(value: object, limit: int = _SHOWN) -> str:
         value = value[: limit + 1]
     try:
         text = repr(value)
-    except (ValueError, RecursionError):  # an integer of thousands of digits; deep nesting
+    except Exception:  # an integer of thousands of digits, deep nesting, a caller's own class
         text = f"<{type(value).__name__}>"
     return text if len(text) <= limit else f"{text[:limit]}…"
 

@@ -118,6 +118,23 @@ def test_a_page_that_would_be_too_large(
     assert path.exists()
 
 
+def test_a_package_keeps_its_files(capsys: Capture, sample_fp32: Path, tmp_path: Path) -> None:
+    manifest = sample_fp32 / "manifest.json"
+    before = manifest.read_bytes()
+    (tmp_path / "link").symlink_to(sample_fp32)
+    for path in (manifest, tmp_path / "link" / "manifest.json", sample_fp32 / "page.html"):
+        line = mistake(capsys, sample_fp32, EXAMPLE, "--html", path, "--force")
+        assert "cannot be written (it is in the package's folder)" in line
+    assert manifest.read_bytes() == before
+    assert not (sample_fp32 / "page.html").exists()
+
+
+def test_a_name_of_many_bytes(capsys: Capture, sample_fp32: Path, tmp_path: Path) -> None:
+    path = tmp_path / f"{'海' * 80}.html"
+    output_of(capsys, sample_fp32, "One", "--html", path)
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
 def test_a_file_is_replaced_only_where_that_is_asked_for(
     capsys: Capture, sample_int4: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -186,6 +186,24 @@ def test_turns_are_saved(chat: Callable[..., tuple[str, str]], tmp_path: Path) -
     assert text.read_bytes() == before
 
 
+def test_a_disk_that_is_full_leaves_what_was_saved(
+    chat: Callable[..., tuple[str, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file, saved, before = tmp_path / "turns", [], Path.replace
+
+    def replace(source: Path, target: Path) -> None:
+        if saved:
+            raise OSError(28, "No space left on device")
+        saved.append(target)
+        before(source, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    _, err = chat(f"One day\n/save {file}\nand\n/save {file}\n", "-n", 2, status=2)
+    assert f"{file} cannot be written (No space left on device)" in err
+    assert file.read_text("utf-8").startswith("> One day\n")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["turns"]
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [

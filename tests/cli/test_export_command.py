@@ -13,6 +13,7 @@ from byte_model import write_byte_checkpoint
 from cli.command import Output
 from gpt2_edge import Generator
 from gpt2_edge.measure.selftest import run_self_test
+from gpt2_edge_cli.main import main
 
 
 @pytest.fixture
@@ -160,3 +161,15 @@ def test_what_to_try_can_be_pasted(ok: Output, tiny_checkpoint: Path, parent: Pa
     words = shlex.split(out.removeprefix("try: "))
     assert words[:3] == ["gpt2-edge", "generate", str(output)]
     assert words[3:] == ["--ids", "1,2,3", "--temperature", "0.8"]
+
+
+@pytest.mark.parametrize("option", ["recipe", "flavour", "target", "cache-dtype", "compute-dtype"])
+def test_an_empty_text_is_no_name(
+    capsys: pytest.CaptureFixture[str], sample_checkpoint: Path, tmp_path: Path, option: str
+) -> None:
+    command = ["export", str(sample_checkpoint), "-o", str(tmp_path / "package"), "--no-report"]
+    assert main([*command, "--no-calibration", f"--{option}", ""]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "'' is not one of" in error
+    assert not list(tmp_path.iterdir())

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from cli.command import Cli, Output
 from gpt2_edge import Generator
@@ -234,3 +237,19 @@ def test_help_shows_examples(cli: Cli) -> None:
 
 def test_one_token_is_one_token(ok: Output, sample_int4: Path) -> None:
     assert ok("score", sample_int4, "--ids", "5,6").splitlines()[-1].startswith("1 token predicted")
+
+
+def test_a_text_beyond_all_likelihood(ok: Output, sample_checkpoint: Path, tmp_path: Path) -> None:
+    checkpoint, package = tmp_path / "checkpoint", tmp_path / "package"
+    shutil.copytree(sample_checkpoint, checkpoint)
+    weights = checkpoint / "model.safetensors"
+    tensors = load_file(weights)
+    name = next(name for name in tensors if name.endswith("ln_f.weight"))
+    tensors[name] = tensors[name].astype(np.float32) * 10_000
+    save_file(tensors, weights)
+    ok("export", checkpoint, "-o", package, "--recipe", "fp32", "--no-report")
+    assert ok("score", package, TEXT).splitlines()[-1].endswith("perplexity inf")
+    (tmp_path / "text").write_text(TEXT, "utf-8")
+    for text in ([TEXT], ["--file", tmp_path / "text"]):
+        found = json.loads(ok("score", package, *text, "--json"), parse_constant=pytest.fail)
+        assert found["perplexity"] is None

@@ -90,22 +90,84 @@ def test_what_libraries_print_goes_into_no_file(tmp_path: Path) -> None:
     assert process.returncode == 0
 
 
+class Endless(io.RawIOBase):
+    """The same content again and again."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        times = len(buffer) // len(self._content)
+        buffer[: times * len(self._content)] = self._content * times
+        return times * len(self._content)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "content", "message"),
+    [
+        (["generate"], b"\0", f"standard input has more than {PROMPT_LIMIT >> 20} MB of text"),
+        (["generate", "--jsonl", "-"], b"\0", "standard input, line 1: it has more than 4 MB"),
+        (
+            ["generate", "--jsonl", "-"],
+            b'{"prompt": "a"}\n',
+            "standard input cannot be read (it has more than 8 MB)",
+        ),
+        (["chat"], b"\0", "a line has more than 256 MB: it seems endless"),
+        (["next", "x", "-i"], b"\0", "a line of standard input has more than 64 KB"),
+    ],
+)
 def test_endless_input_is_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sample_int4: Path
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    sample_fp32: Path,
+    arguments: list[str],
+    content: bytes,
+    message: str,
 ) -> None:
-    class Endless(io.RawIOBase):
-        def readable(self) -> bool:
-            return True
-
-        def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-            buffer[:] = bytes(len(buffer))
-            return len(buffer)
-
-    endless = io.TextIOWrapper(io.BufferedReader(Endless()))
+    monkeypatch.setattr("gpt2_edge_cli.writing.prompt_lines.TEXT_LIMIT", 8 << 20)
+    endless = io.TextIOWrapper(io.BufferedReader(Endless(content)))
     monkeypatch.setattr("sys.stdin", endless)
-    assert main(["generate", str(sample_int4)]) == 2
-    message = f"standard input has more than {PROMPT_LIMIT >> 20} MB of text"
+    assert main([arguments[0], str(sample_fp32), *arguments[1:]]) == 2
     assert capsys.readouterr().err == f"gpt2-edge: {message}\n"
+
+
+@POSIX
+def test_a_working_directory_that_is_no_more(sample_fp32: Path, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    line = 'cd "$GONE" && rmdir "$GONE" && gpt2_edge generate package x'
+    process = in_shell(line, GONE=tmp_path / "gone")
+    assert process.returncode == 2
+    message = b"gpt2-edge: the working directory is no more; change to another one\n"
+    assert process.stderr == message
+
+
+def test_a_library_that_does_not_fit_into_memory(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sample_fp32: Path
+) -> None:
+    def load(*_: object) -> None:
+        raise ImportError("x.so: failed to map segment from shared object")
+
+    monkeypatch.setattr("gpt2_edge.files.package.open_package", load)
+    assert main(["info", str(sample_fp32)]) == 2
+    assert capsys.readouterr().err == "gpt2-edge: there is not enough memory for this\n"
+
+
+def test_a_text_file_is_read_within_bounds(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    sample_fp32: Path,
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "text"
+    with file.open("wb") as target:
+        target.truncate((64 << 20) + 1)
+    assert main(["score", str(sample_fp32), "--file", str(file)]) == 2
+    assert capsys.readouterr().err == (
+        f"gpt2-edge: {file} cannot be read as text: it has more than 64 MB\n"
+    )
 
 
 @pytest.mark.parametrize("content", [b"One day", b"One day\n", b"\xef\xbb\xbfOne day\r\n"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 import os
 import re
 import subprocess
@@ -278,6 +279,9 @@ def test_json_is_one_printable_line_that_means_the_same() -> None:
         assert line.isprintable()
         assert json.loads(line) == value
     assert json_line("é 中") == '"é 中"'
+    assert json_line({"a": [math.inf, (-math.inf, 1.5)], "b": math.nan}) == (
+        '{"a": [null, [null, 1.5]], "b": null}'
+    )
 
 
 def test_numbers_and_nouns() -> None:

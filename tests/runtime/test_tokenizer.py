@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tokenizers
@@ -11,7 +13,9 @@ from hypothesis import strategies as st
 from tokenizers import processors
 
 from gpt2_edge import PackageError
+from gpt2_edge.text.library_tokenizer import LibraryTokenizer
 from gpt2_edge.text.tokenizer import Tokenizer
+from helpers import assert_one_line
 
 END_OF_TEXT = "<|endoftext|>"
 VOCAB_SIZE = 8192
@@ -177,3 +181,62 @@ def test_special_tokens_of_strangers_can_be_text(tokenizer: Tokenizer) -> None:
     assert 0 not in ids
     assert tokenizer.decode(ids) == text
     assert 0 in tokenizer.encode(text)  # the other kind is as it was
+
+
+words = st.lists(texts | st.sampled_from(["the", "sea", "a", " b", "c ", "'s", "\n", "1"])).map(
+    " ".join
+)
+
+
+@given(words, st.booleans(), st.booleans())
+@settings(deadline=None)
+def test_a_long_text_is_encoded_in_parts(
+    tokenizer: Tokenizer, text: str, specially: bool, parsed: bool
+) -> None:
+    expected = tokenizer.encode(text, add_special_tokens=specially, parse_special=parsed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gpt2_edge.text.library_tokenizer._PART", 3)
+        found = tokenizer.encode(text, add_special_tokens=specially, parse_special=parsed)
+    assert found == expected
+
+
+def test_parts_are_cut_between_words_only(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gpt2_edge.text.library_tokenizer._PART", 3)
+    backend = tokenizer._backend
+    assert isinstance(backend, LibraryTokenizer)
+    text = "It was a  dark, cold night \n in May"
+    parts = list(backend._parts(text, add_special_tokens=True))
+    assert parts == ["It was", " a  dark, cold", " night \n in", " May"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"normalizer": {"type": "Lowercase"}},
+        {"pre_tokenizer": None},
+        {"pre_tokenizer": {"type": "Whitespace"}},
+        {"added_tokens": "It was"},
+    ],
+    ids=str,
+)
+def test_other_kinds_are_not_cut_and_take_no_text_without_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    raw = json.loads(path.read_text("utf-8"))
+    if "added_tokens" in change:
+        raw["added_tokens"][0]["content"] = change["added_tokens"]
+        raw["model"]["vocab"] = {
+            token: number for token, number in raw["model"]["vocab"].items() if number != 0
+        } | {change["added_tokens"]: 0}
+    else:
+        raw |= change
+    kind = Tokenizer(path, json.dumps(raw).encode())
+    whole = kind.encode("It was a dark night")
+    monkeypatch.setattr("gpt2_edge.text.library_tokenizer._PART", 3)
+    assert kind.encode("It was a dark night") == whole
+    monkeypatch.setattr("gpt2_edge.text.library_tokenizer._MOST", 18)
+    with pytest.raises(PackageError) as raised:
+        kind.encode("It was a dark night")
+    assert_one_line(raised.value, "19 characters", "takes 18 at a time")

@@ -36,13 +36,19 @@ def write_whole(path: Path, content: bytes, force: bool) -> None:
     Raises GenerationError where that cannot be, and where a file is there and not `force`.
     """
     check_target(path, force)
-    new = path.with_name(f".{path.name[:80]}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
-        try:
-            with new.open("xb") as file:
-                file.write(content)
-            new.replace(path)
-        finally:
-            new.unlink(missing_ok=True)
+        replace_whole(path, content)
     except OSError as error:
         raise GenerationError(f"{path} cannot be written ({error.strerror or error})") from error
+
+
+def replace_whole(path: Path, content: bytes) -> None:
+    """Write `content` in place of whatever `path` is, which stays until all is written; OSError."""
+    # Not of the target's name, which may be as long as names can be.
+    new = path.with_name(f".gpt2-edge.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        with new.open("xb") as file:
+            file.write(content)
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)

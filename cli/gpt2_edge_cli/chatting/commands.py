@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from gpt2_edge.errors import GenerationError
 from gpt2_edge.untrusted import one_line, shown
+from gpt2_edge_cli.attending.whole_file import replace_whole
 from gpt2_edge_cli.parsing import whole_number
 from gpt2_edge_cli.setting_options import CHAT_SETTINGS
 
@@ -123,9 +125,9 @@ class Commands:
             begin = {"user": "> ", "assistant": ""}
             content = "".join(f"{begin[m['role']]}{m['content']}\n" for m in messages)
         try:
-            if file not in self._saved and file.exists():
+            if file not in self._saved and os.path.lexists(file):
                 raise GenerationError(f"{name} is there already; give another name")
-            file.write_text(content, "utf-8")
+            replace_whole(file, content.encode())
         except (OSError, ValueError) as error:
             if isinstance(error, GenerationError):
                 raise

@@ -13,6 +13,11 @@ from gpt2_edge_cli import streams
 from gpt2_edge_cli.arguments import PROMPT_LIMIT, utf_8
 
 PROMPT = "> "
+_ENDLESS = 1 << 28  # bytes of a line behind which no end is looked for
+
+
+class EndlessError(GenerationError):
+    """Standard input is no text, so the chat ends."""
 
 
 def line_reader() -> Callable[[], str | None]:
@@ -47,8 +52,12 @@ def _piped() -> str | None:
     if not line:
         return None
     if len(line) > PROMPT_LIMIT:
+        read = len(line)
         while line and not line.endswith(b"\n"):
             line = sys.stdin.buffer.readline(PROMPT_LIMIT)
+            read += len(line)
+            if read > _ENDLESS:
+                raise EndlessError(f"a line has more than {_ENDLESS >> 20} MB: it seems endless")
         raise GenerationError(f"a line has more than {PROMPT_LIMIT >> 20} MB of text")
     try:
         return text_of(line).removesuffix("\n")

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
+from gpt2_edge.errors import GenerationError
 from gpt2_edge.untrusted import UnreadableError, text_of
 from gpt2_edge_cli.terminal import columns, without_steering
 
 _LETTERS: dict[str, Literal["undo", "draw", "end"]] = {"u": "undo", "r": "draw", "q": "end"}
 _END, _ERASE, _ERASE_ALL, _ESCAPE = "\x04", ("\x7f", "\b"), "\x15", "\x1b"
+_LINE = 1 << 16  # bytes of a line; a context is full long before
 _SEQUENCE_SECONDS = 0.05  # in which the rest of an arrow key's characters come
 
 
@@ -35,7 +37,9 @@ def command_of(line: str) -> Command:
 
 def line_commands() -> Iterator[Command]:
     """Commands on the lines of standard input, where that is no terminal."""
-    while sys.stdin is not None and (line := sys.stdin.buffer.readline()):
+    while sys.stdin is not None and (line := sys.stdin.buffer.readline(_LINE + 1)):
+        if len(line) > _LINE:
+            raise GenerationError(f"a line of standard input has more than {_LINE >> 10} KB")
         try:
             yield command_of(text_of(line).removesuffix("\n"))
         except UnreadableError:

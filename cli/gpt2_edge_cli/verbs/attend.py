@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
     files = {kind: Path(name) for kind, name in given.items() if name is not None}
     if options.force and not files:
         raise GenerationError("--force is for --html and --png, which write a file")
-    _check_files(files, options.force)
+    _check_files(files, options.force, options.package)
     prompt = _text(options)
     generator = load(options)
     with Loading():
@@ -94,12 +95,16 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check_files(files: dict[str, Path], force: bool) -> None:
+def _check_files(files: dict[str, Path], force: bool, package: str) -> None:
     from gpt2_edge_cli.attending.whole_file import check_target
 
     if len(files) == 2 and files["html"].absolute() == files["png"].absolute():
         raise GenerationError("--html and --png name the same file")
     for path in files.values():
+        if os.path.realpath(path.absolute().parent) == os.path.realpath(package):
+            raise GenerationError(
+                f"{path} cannot be written (it is in the package's folder); give another place"
+            )
         check_target(path, force)
     if "png" in files:
         with Loading():

@@ -98,6 +98,8 @@ class Chat:
 
     def run(self) -> int:
         """Until the end; 2 where a line of a file or pipe could not be carried out."""
+        from gpt2_edge_cli.chatting.lines import EndlessError
+
         failed = False
         with self._interrupt:
             while True:
@@ -112,6 +114,8 @@ class Chat:
                     self._screen.write("\n")
                     streams.note("Ctrl-D or /quit ends the chat")
                 except GPT2EdgeError as error:
+                    if isinstance(error, EndlessError):
+                        raise
                     failed = True
                     streams.say(str(error))
         return 2 if failed and not self.at_terminal else 0

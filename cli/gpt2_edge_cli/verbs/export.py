@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt2_edge.errors import ExportError
-from gpt2_edge.untrusted import printable
+from gpt2_edge.untrusted import printable, shown
 from gpt2_edge_cli.long_work import prepare
 from gpt2_edge_cli.offering import offer
 from gpt2_edge_cli.parsing import VerbParser
@@ -157,13 +157,13 @@ def run(options: argparse.Namespace) -> int:
     if searches and named:
         raise ExportError(f"--max-kl and --max-size choose the formats; leave out {named}")
     if options.target is not None and options.target not in TARGETS:
-        raise ExportError(f"--target {options.target} is not one of {', '.join(TARGETS)}")
-    target = TARGETS[options.target or "cpu"]
+        raise ExportError(f"--target {shown(options.target)} is not one of {', '.join(TARGETS)}")
+    target = TARGETS[_given(options.target, "cpu")]
     report = export_package(
         options.checkpoint,
         options.output,
         ExportOptions(
-            recipe=options.recipe or target.recipe,
+            recipe=_given(options.recipe, target.recipe),
             engine=options.engine,
             tokenizer=False if options.no_tokenizer else options.tokenizer,
             block_size=options.block_size,
@@ -173,10 +173,10 @@ def run(options: argparse.Namespace) -> int:
             report=not options.no_report,
             max_kl=options.max_kl,
             max_megabytes=options.max_size,
-            cache_dtype=options.cache_dtype or target.cache_dtype,
-            flavour=options.flavour or target.flavour,
+            cache_dtype=_given(options.cache_dtype, target.cache_dtype),
+            flavour=_given(options.flavour, target.flavour),
             past=options.past,
-            compute_dtype=options.compute_dtype or target.compute_dtype,
+            compute_dtype=_given(options.compute_dtype, target.compute_dtype),
             force=options.force,
         ),
     )
@@ -185,6 +185,11 @@ def run(options: argparse.Namespace) -> int:
     else:
         _print(report)
     return 0
+
+
+def _given(value: str | None, otherwise: str) -> str:
+    """What an option says; an empty text is no name, and is refused where names are checked."""
+    return otherwise if value is None else value
 
 
 def _as_json(report: ExportReport) -> dict[str, Any]:

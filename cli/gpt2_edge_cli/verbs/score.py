@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gpt2_edge.generate import Generator
     from gpt2_edge.measure.scores import Perplexity, ScoredToken
 
+_FILE_LIMIT = 64 << 20  # some hours; its token ids take ten times as much memory
 _EXAMPLES = """A text is shown token by token: log-probability (natural), share, rank in all.
 A file, however long, gets one perplexity, in windows that overlap by window - stride tokens.
 
@@ -54,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
         raise GenerationError("--window and --stride are for the perplexity of a --file")
     with Loading():
         from gpt2_edge.measure.score import score_tokens
+        from gpt2_edge.measure.scores import exponential
 
     generator = load(options)
     tokens = score_tokens(generator, _text_ids(generator, options), options.bos)
@@ -65,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
             "tokens": [dataclasses.asdict(token) for token in tokens],
             "predicted": len(logprobs),
             "logprob": total,
-            "perplexity": math.exp(-mean),
+            "perplexity": exponential(-mean),
         }
         print(json_line(record))
         return 0
@@ -74,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
         print(_row(token))
     print(
         f"{counted(len(logprobs), 'token')} predicted, log-probability {total:.2f}, "
-        f"perplexity {math.exp(-mean):.2f}"
+        f"perplexity {exponential(-mean):.2f}"
     )
     return 0
 
@@ -130,7 +132,7 @@ def _record(found: Perplexity) -> dict[str, Any]:
 
 def _read(path: Path) -> str:
     try:
-        text = read_text_file(path)
+        text = read_text_file(path, _FILE_LIMIT)
     except UnreadableError as error:
         raise GenerationError(f"{path} cannot be read as text: {error}") from error
     if not text:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from gpt2_edge.errors import ContextOverflowError, GenerationError, GPT2EdgeError
-from gpt2_edge.untrusted import UnreadableError, one_line, parse_json, shown
+from gpt2_edge.untrusted import TEXT_LIMIT, UnreadableError, one_line, parse_json, shown
 from gpt2_edge_cli.arguments import PROMPT_LIMIT
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from gpt2_edge.generate import Generator
 
 _OWN = ("id", "prompt", "ids")  # what a line has beside settings
-_COPIED = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -148,7 +146,15 @@ def _seekable(name: str) -> IO[bytes]:
 def _copy(source: IO[bytes]) -> IO[bytes]:
     copy = tempfile.TemporaryFile()  # noqa: SIM115 - PromptFile closes it
     try:
-        shutil.copyfileobj(source, copy, _COPIED)
+        # What has no end would fill the disk; a line that is too long ends the copy behind it.
+        size = 0
+        while line := source.readline(PROMPT_LIMIT + 1):
+            size += len(line)
+            if size > TEXT_LIMIT:
+                raise ValueError(f"it has more than {TEXT_LIMIT >> 20} MB")
+            copy.write(line)
+            if len(line) > PROMPT_LIMIT:
+                break
     except BaseException:
         copy.close()
         raise

@@ -111,9 +111,8 @@ class Beams:
             return
         if len(self._finished) == self.width and self._early_stopping is True:
             return
-        divisor = np.float32(length**self._length_penalty)
         new = [
-            Hypothesis(tuple(texts[i]), float(candidate.score / divisor))
+            Hypothesis(tuple(texts[i]), self._penalized(candidate.score, length))
             for i, candidate in enumerate(found)
             if ended[i]
         ]
@@ -126,5 +125,13 @@ class Beams:
             return True
         longest = self._early_stopping == "never" and self._length_penalty > 0
         hypothetical = self._max_new_tokens if longest else length
-        possible = float(self._scores[0] / np.float32(hypothetical**self._length_penalty))
-        return possible > self._finished[-1].score
+        return self._penalized(self._scores[0], hypothetical) > self._finished[-1].score
+
+    def _penalized(self, score: np.float32 | float, length: int) -> float:
+        """Log-probability / length ** length_penalty, which may be beyond what a float holds."""
+        try:
+            divisor = length**self._length_penalty
+        except OverflowError:
+            divisor = np.inf
+        with np.errstate(all="ignore"):
+            return float(np.float32(score) / np.float32(divisor))

@@ -6,18 +6,20 @@ in batches, beams and drafts alike.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from gpt2_edge.decode.processors import Logits
+from gpt2_edge.decode.schema_bound import check_schema
 from gpt2_edge.errors import GenerationError, MissingDependencyError, install_hint
-from gpt2_edge.untrusted import one_line
+from gpt2_edge.untrusted import UnreadableError, one_line, parse_json
 
 # What a grammar may cost llguidance, whose own limits let `(a{1000}){1000}` compute for seconds
 # before it fails. Its unit of work: some 10,000 to 50,000 take a millisecond on an idle machine.
@@ -29,6 +31,9 @@ _LIMITS: dict[str, Any] = {
 }
 # How it says that one of them, or of its own, is reached.
 _TOO_LARGE = ("too many", "too big", "too large", "too complex", "fuel", "limit")
+
+# What it says by a name of its own.
+_MEANT = {"NoExtensionBias": "nothing matches it"}
 
 
 class Grammar:
@@ -132,6 +137,7 @@ def compiled(
 def _failure(what: str, reason: str) -> GenerationError:
     """What llguidance says, in a line; with advice where the grammar is too large for it."""
     reason = one_line(reason.replace("<non-verbose/>", "").strip())
+    reason = _MEANT.get(reason, reason)
     if any(words in reason for words in _TOO_LARGE):
         reason += "; it is too large: repeat less, or allow fewer alternatives"
     return GenerationError(f"{what}: {reason}")
@@ -174,14 +180,28 @@ def grammar_of(
             # Compact: a small model given the choice writes spaces for ever.
             compact = {"whitespace_flexible": False}
             grammar = matcher.grammar_from_json_schema(json_schema, compact)
+            check_schema(parse_json(json_schema))
         elif lark:
             grammar = matcher.grammar_from_lark(lark)
+            for schema in _schemas_in(lark):
+                check_schema(schema)
         else:
             expression = regex or "|".join(f"({re.escape(choice)})" for choice in choices)
             grammar = matcher.grammar_from_regex(expression)
-    except (ValueError, TypeError) as error:
+    except GenerationError:
+        raise
+    except RecursionError as error:
+        raise GenerationError(f"{given[0]} cannot be used: it is nested too deeply") from error
+    except (ValueError, TypeError, UnreadableError) as error:
         raise GenerationError(f"{given[0]} cannot be used: {one_line(str(error))}") from error
     return grammar
+
+
+def _schemas_in(lark: str) -> Iterator[Any]:
+    """The JSON schemas in a grammar in Lark's notation, which stand behind %json."""
+    for found in re.finditer(r"%json\s*", lark):
+        with contextlib.suppress(ValueError):  # not JSON: llguidance says so
+            yield json.JSONDecoder().raw_decode(lark, found.end())[0]
 
 
 def _library() -> Any:

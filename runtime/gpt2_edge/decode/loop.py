@@ -245,6 +245,8 @@ class Decoder:
         try:
             return call()
         except Exception as error:
+            if isinstance(error, StopIteration):  # it would end an iterator, as if all were well
+                error = GenerationError("a function that a generation calls raised StopIteration")
             request.error = error
             self._release(request)
             return otherwise

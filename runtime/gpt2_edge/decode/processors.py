@@ -14,11 +14,31 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from gpt2_edge.errors import GenerationError
+from gpt2_edge.untrusted import shown
+
 Logits = npt.NDArray[np.float32]
 # (tokens of prompt and text so far, logits [vocab] that it may change in place) -> logits [vocab]
 Processor = Callable[[Sequence[int], Logits], Logits]
 
 _NEVER = np.float32(-np.inf)
+
+
+def checked(process: Processor) -> Processor:
+    """A caller's processor that raises GenerationError where it returns no logits."""
+
+    def run(ids: Sequence[int], logits: Logits) -> Logits:
+        shape = logits.shape
+        found = process(list(ids), logits)
+        kind = getattr(getattr(found, "dtype", None), "kind", None)
+        if not (isinstance(found, np.ndarray) and found.shape == shape and kind == "f"):
+            raise GenerationError(
+                f"a logits_processor returned {shown(found)}; it must return logits of shape "
+                f"{list(shape)}, floats"
+            )
+        return found
+
+    return run
 
 
 def sequence_bias(biases: Mapping[tuple[int, ...], float]) -> Processor:
@@ -28,7 +48,8 @@ def sequence_bias(biases: Mapping[tuple[int, ...], float]) -> Processor:
     """
     single = {tokens[0]: bias for tokens, bias in biases.items() if len(tokens) == 1}
     ids = np.array(list(single), np.intp)
-    values = np.array(list(single.values()), np.float32)
+    with np.errstate(over="ignore"):  # one beyond float32 is told where it is added
+        values = np.array(list(single.values()), np.float32)
     longer = {tokens: bias for tokens, bias in biases.items() if len(tokens) > 1}
 
     def process(text: Sequence[int], logits: Logits) -> Logits:

@@ -19,6 +19,7 @@ from gpt2_edge.decode.processors import Logits, Processor
 from gpt2_edge.errors import GenerationError
 from gpt2_edge.result import TextEvent
 from gpt2_edge.sampling import Chooser, largest, log_probabilities_of
+from gpt2_edge.untrusted import shown
 
 ShouldStop = Callable[[], bool]
 # Whether a text (of prompt and new tokens) is at its end; pure in the tokens, as processors are.
@@ -109,7 +110,7 @@ class Request:
     def interruption(self) -> str | None:
         """Why it should end before its next step, if it should."""
         try:
-            stop = self._should_stop is not None and self._should_stop()
+            stop = self._should_stop is not None and _truth("should_stop", self._should_stop())
         except StopIteration as error:  # which would end an iterator, as if all were well
             raise GenerationError(
                 "should_stop raised StopIteration; it must return whether to stop"
@@ -128,20 +129,41 @@ class Request:
 
     def stopped(self, text: Sequence[int]) -> bool:
         """Whether a criterion says that `text` (of prompt and new tokens) is at its end."""
-        return any(ends(text) for ends in self._criteria)
+        # any() would turn a StopIteration of theirs into another error.
+        for ends in self._criteria:  # noqa: SIM110
+            if _truth("a stopping criterion", ends(list(text))):
+                return True
+        return False
 
     def processed(self, text: Sequence[int], logits: Logits) -> Logits:
         """What the processors make of `logits` [vocab], which stay as they are."""
         if not self._processors:
             return logits
-        logits = logits.copy()
-        for process in self._processors:
-            logits = process(text, logits)
-        if np.max(logits) == -np.inf:
+        given, logits = logits, logits.copy()
+        with np.errstate(over="ignore", divide="ignore"):  # told here
+            for process in self._processors:
+                logits = process(text, logits)
+        peak = np.max(logits)
+        if not peak < np.inf and np.max(given) < np.inf:  # not the model's doing
+            raise GenerationError(
+                "the settings of this generation make logits that are not numbers (the largest is "
+                f"{peak}): take smaller biases or penalties"
+            )
+        if peak == -np.inf:
             raise GenerationError(
                 "every token is forbidden here: the settings of this generation rule each other out"
             )
         return logits
+
+
+def _truth(what: str, returned: object) -> bool:
+    """What a caller's function returned as a bool; GenerationError for an array of several."""
+    try:
+        return bool(returned)
+    except (TypeError, ValueError):
+        raise GenerationError(
+            f"{what} returned {shown(returned)}; it must return whether to stop"
+        ) from None
 
 
 class SingleText(Request):

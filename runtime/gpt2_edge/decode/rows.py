@@ -136,14 +136,21 @@ class SharedRows:
         """Make `row` hold `ids` with the keys and values that `state` gave; ValueError if they
         are not of this graph.
         """
-        for name, buffer in zip(self._state_names(), self._buffers, strict=True):
+        shapes = self.state_shapes(len(ids))
+        for (name, expected), buffer in zip(shapes.items(), self._buffers, strict=True):
             array = state.get(name)
-            expected = (buffer.shape[1], len(ids), buffer.shape[3])
             if array is None or array.shape != expected or array.dtype != buffer.dtype:
                 raise ValueError(f"{name} is not {list(expected)} of {buffer.dtype}")
         for name, buffer in zip(self._state_names(), self._buffers, strict=True):
             buffer[row, :, : len(ids)] = state[name]
         self.ids[row] = list(ids)
+
+    def state_shapes(self, length: int) -> dict[str, tuple[int, ...]]:
+        """The names and shapes of what `state` gives of a row of so many tokens."""
+        return {
+            name: (buffer.shape[1], length, buffer.shape[3])
+            for name, buffer in zip(self._state_names(), self._buffers, strict=True)
+        }
 
     def _state_names(self) -> list[str]:
         layers = range(len(self._buffers) // 2)

@@ -52,9 +52,9 @@ def check_manifest(manifest: Manifest) -> None:
         if not re.fullmatch("[0-9a-f]{64}", record.sha256):
             raise ValueError(f"{where}.sha256 is {shown(record.sha256)}, not 64 digits of 0-9a-f")
     chunk_file = manifest.graph.static.chunk_file if manifest.graph.static else None
-    for name in filter(None, (manifest.graph.file, chunk_file, manifest.tokenizer)):
-        if name not in manifest.files:
-            raise ValueError(f"it uses {shown(name)} but does not list it in files")
+    for used in (manifest.graph.file, chunk_file, manifest.tokenizer or None):
+        if used is not None and used not in manifest.files:
+            raise ValueError(f"it uses {shown(used)} but does not list it in files")
     vocabulary = manifest.architecture.vocab_size
     bos = () if manifest.bos_token_id is None else (manifest.bos_token_id,)
     _check_ids(bos, vocabulary, "bos_token_id")

@@ -8,6 +8,7 @@ from gpt2_edge.errors import PackageError
 from gpt2_edge.files.manifest_file import read_manifest
 from gpt2_edge.files.package_folder import AGAIN, Package, sha256_of, size_inside
 from gpt2_edge.files.stock_folder import is_stock_folder, open_stock_folder
+from gpt2_edge.untrusted import shown
 
 __all__ = ["Package", "open_package", "sha256_of"]
 
@@ -17,7 +18,10 @@ def open_package(path: str | Path) -> Package:
 
     Sizes are compared here; `Package.check_hashes` reads the contents. Raises PackageError.
     """
-    folder = Path(path)
+    try:
+        folder = Path(path)
+    except TypeError:
+        raise PackageError(f"path is {shown(path)}; it must be that of a folder") from None
     try:
         if is_stock_folder(folder):
             return open_stock_folder(folder)

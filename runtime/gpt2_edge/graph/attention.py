@@ -20,6 +20,7 @@ from gpt2_edge.graph.check import reason
 from gpt2_edge.graph.providers import CPU
 from gpt2_edge.graph.session_options import session_options
 from gpt2_edge.untrusted import shown
+from gpt2_edge.values import whole_number
 
 _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 # How far a row may sum from one before it is made to. float16 has 11 bits, and a row up to a
@@ -178,9 +179,10 @@ class AttentionGraph:
 def _chosen(what: str, number: int | None, count: int) -> slice:
     if number is None:
         return slice(None)
-    if not 0 <= number < count:
+    chosen = whole_number(number)
+    if chosen is None or not 0 <= chosen < count:
         raise GenerationError(f"{what} is {shown(number, 20)}; it must be from 0 to {count - 1}")
-    return slice(number, number + 1)
+    return slice(chosen, chosen + 1)
 
 
 def _require_memory(size: int) -> None:

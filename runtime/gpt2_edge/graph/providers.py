@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import onnxruntime as ort
 
 from gpt2_edge.errors import ProviderError
-from gpt2_edge.untrusted import UnreadableError, parse_json, read_bytes
+from gpt2_edge.untrusted import UnreadableError, parse_json, read_bytes, shown
 
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
@@ -117,11 +117,11 @@ def candidates(name: str, flavour: str) -> list[str]:
     Raises ProviderError for a provider that this ONNX Runtime has not.
     """
     installed = set(ort.get_available_providers())
-    if name == AUTO:
+    if isinstance(name, str) and name == AUTO:
         automatic = [key for key, provider in PROVIDERS.items() if flavour in provider.automatic]
         return [key for key in (*automatic, "cpu") if PROVIDERS[key].onnx_name in installed]
-    if name not in PROVIDERS:
-        raise ProviderError(f"provider {name!r} is not one of {AUTO}, {', '.join(PROVIDERS)}")
+    if not isinstance(name, str) or name not in PROVIDERS:
+        raise ProviderError(f"provider {shown(name)} is not one of {AUTO}, {', '.join(PROVIDERS)}")
     provider = PROVIDERS[name]
     if provider.onnx_name not in installed:
         here = ", ".join(key for key in PROVIDERS if PROVIDERS[key].onnx_name in installed)
@@ -134,6 +134,8 @@ def candidates(name: str, flavour: str) -> list[str]:
 
 def check_options(name: str, options: Mapping[str, str]) -> None:
     """Raise ProviderError for options that nothing would read."""
+    if not isinstance(options, Mapping):
+        raise ProviderError(f"provider_options is {shown(options)}; give a dict of texts by name")
     if not options:
         return
     if name == AUTO:

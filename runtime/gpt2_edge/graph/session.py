@@ -99,9 +99,10 @@ class Session(LoadedGraph):
             # Hashes are compared while ONNX Runtime loads; a wrong one is the better message.
             hashes = Beside(lambda: files.check_hashes(hashed)) if verify else None
             failure: Exception | None = None
+            options = {} if provider_options is None else provider_options
             try:
                 read = self._check_files(files)
-                self._load(files, provider, provider_options or {}, threads, prepack, count_nodes)
+                self._load(files, provider, options, threads, prepack, count_nodes)
             except Exception as error:
                 failure = error
             if hashes is not None:

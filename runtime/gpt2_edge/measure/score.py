@@ -161,6 +161,8 @@ def perplexity(
         raise GenerationError(
             f"stride is {shown(stride)}; it must be from 1 to the window of {width}"
         )
+    if text_bytes is not None and whole_number(text_bytes) is None:
+        raise GenerationError(f"text_bytes is {shown(text_bytes)}; it must be a whole number")
     text = _checked(generator, ids)
     text = _begun(generator, text) if bos else text
     if len(text) < 2:
