@@ -114,8 +114,11 @@ def add(
         token for _, token in sorted(tokens.added.items()) if repr(token) not in same
     ]
     texts = {token.content for token in (*there, *wanted)}
-    special = [*tokens.named.values(), *tokens.unnamed]
+    named = [tokens.named[name] for name in NAMES if name in tokens.named]
+    special = [*named, *tokens.unnamed]
     special_texts = {_text(token) for token in special}
+    # The library never forgets that a token is special, and would not write it down.
+    special_texts |= {token.content for token in there if token.special}
     next_id = tokenizer.get_vocab_size()
     next_id += sum(tokenizer.token_to_id(token.content) is None for token in wanted)
     seen: set[str] = set()
