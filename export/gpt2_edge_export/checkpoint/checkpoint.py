@@ -58,7 +58,10 @@ class Checkpoint:
 
     def tensor(self, name: str) -> npt.NDArray[np.float32]:
         """The tensor `name` (canonical, see GPT2Config.tensor_shapes) as finite float32."""
-        return as_float32(self._reader.read(self._names[name]), name, self.source)
+        held = self._names[name]
+        return as_float32(
+            self._reader.read(held), shown(self._reader.in_file(held)[0]), self.source
+        )
 
 
 def open_checkpoint(source: str | Path, activation_function: str | None = None) -> Checkpoint:
@@ -116,7 +119,8 @@ def _checked(
     config, notes = read.config, read.notes
     layers_key = read.keys.get("n_layer", "n_layer")
     try:
-        found = find_names({*reader.shapes, *reader.faults}, config, source, layers_key)
+        given = [*reader.shapes, *reader.faults]  # in the file's order, for messages
+        found = find_names(given, config, source, layers_key, lambda name: reader.in_file(name)[0])
         _check_tensors(found, config, reader, source)
     except CheckpointError as error:
         # What was not said may be why it does not fit.
@@ -141,11 +145,14 @@ def _check_tensors(
     for name, expected in config.tensor_shapes().items():
         held = found.names[name]
         if held in reader.faults:
-            raise CheckpointError(f"{source}: {name} {reader.faults[held]}; expected floats")
+            own, _ = reader.in_file(held)
+            raise CheckpointError(f"{source}: {shown(own)} {reader.faults[held]}; expected floats")
         if reader.shapes[held] != expected:
+            own, shape = reader.in_file(held, reader.shapes[held])
+            _, wanted = reader.in_file(held, expected)
             raise CheckpointError(
-                f"{source}: tensor {name} has shape {shown(list(reader.shapes[held]))}; "
-                f"config.json makes it {list(expected)}"
+                f"{source}: tensor {shown(own)} has shape {shown(list(shape))}; "
+                f"config.json makes it {list(wanted)}"
             )
 
 
@@ -171,7 +178,8 @@ def _notes(found: TensorNames, read: ReadConfig, reader: TensorReader, family: F
         )
     if found.left_over:
         notes.append(
-            f"left out, since a model that writes text has none of it: {some(found.left_over)}"
+            "left out, since a model that writes text has none of it: "
+            + some(reader.in_file(name)[0] for name in found.left_over)
         )
     if config.tie_word_embeddings and found.head is not None and _differs(found, reader):
         notes.append(
