@@ -121,6 +121,15 @@ def test_settings_are_those_of_the_source(sample_checkpoint: Path) -> None:
     assert settings == json.loads(source)
 
 
+def test_special_tokens_of_the_class_are_written_down(pair: Path) -> None:
+    """For what reads tokenizer_config.json and has no such classes, as chat templates do."""
+    settings = {"tokenizer_class": "GPT2Tokenizer", "unk_token": None}
+    (pair / "tokenizer_config.json").write_text(json.dumps(settings), "utf-8")
+    written = json.loads(read(pair).contents["tokenizer_config.json"])
+    end = "<|endoftext|>"
+    assert written == settings | {"bos_token": end, "eos_token": end}
+
+
 def test_a_chat_template_of_its_own_file_is_taken_over(pair: Path) -> None:
     settings = {"tokenizer_class": "GPT2Tokenizer", "chat_template": "old"}
     (pair / "tokenizer_config.json").write_text(json.dumps(settings), "utf-8")

@@ -125,9 +125,11 @@ class TokenizerSource:
         if not self._has_settings:
             return self._least(tokenizer, config)
         settings = dict(self.settings)
-        for name in NAMES:  # a package has no special_tokens_map.json
-            if name in self._special_map:
-                settings[name] = self._tokens.text(name)
+        for name in NAMES:  # a package has no special_tokens_map.json, and no class's defaults
+            text = self._tokens.text(name)
+            has = text is not None and tokenizer.token_to_id(text) is not None
+            if name in self._special_map or (name not in settings and has):
+                settings[name] = text
         if self._cleans_up:
             settings[CLEAN_UP] = False
         if (template := self._chat_template()) is not None:
