@@ -190,6 +190,7 @@ def test_the_token_that_the_file_pads_with_is_special(tmp_path: Path) -> None:
         ({}, [8074]),
         ({"add_prefix_space": None}, [409, 286, 79]),
         ({"add_prefix_space": True}, [409, 286, 79]),
+        ({"tokenizer_class": "LlamaTokenizer", "add_bos_token": False}, [409, 286, 79]),
     ],
     ids=str,
 )
@@ -201,8 +202,8 @@ def test_a_space_before_the_text_that_is_null(
 ) -> None:
     """null leaves what tokenizer.json says."""
     byte_level["pre_tokenizer"]["add_prefix_space"] = True
-    found = ids_of(tmp_path, byte_level, "Hello", tokenizer_class="GPT2Tokenizer", **settings)
-    assert found == expected
+    settings = {"tokenizer_class": "GPT2Tokenizer"} | settings
+    assert ids_of(tmp_path, byte_level, "Hello", **settings) == expected
 
 
 def test_a_token_that_only_tokenizer_json_calls_special_stays_so(tmp_path: Path) -> None:
@@ -216,6 +217,32 @@ def test_a_token_that_only_tokenizer_json_calls_special_stays_so(tmp_path: Path)
     ours = runtime(tmp_path, read(tmp_path, raw, settings))
     assert ours.decode([66, SIZE, STREET]) == "the street"
     assert SIZE not in ours.encode("<a>", parse_special=False)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"additional_special_tokens": ["</s>"]},
+        {"extra_special_tokens": {"end_of_turn": "</s>"}},
+        {"eos_token": "</s>"},
+        {"tokenizer_class": "XLMRobertaTokenizer"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("decoder", [True, False])
+def test_a_token_is_special_that_only_the_settings_call_so(
+    tmp_path: Path, named: dict[str, Any], decoder: bool
+) -> None:
+    """Whether or not added_tokens_decoder repeats what tokenizer.json says of it."""
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
+    raw = copy.deepcopy(WORD_PIECE)
+    raw["added_tokens"].append({"id": SIZE, "content": "</s>", **flags})
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast"} | named
+    if decoder:
+        settings["added_tokens_decoder"] = {str(SIZE): {"content": "</s>", **flags}}
+    ours = runtime(tmp_path, read(tmp_path, raw, settings))
+    assert ours.decode([66, SIZE, STREET]) == "the street"
+    assert SIZE not in ours.encode("</s>", parse_special=False)
 
 
 BESIDE: tuple[dict[str, Any], ...] = (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ from gpt2_edge_export.checkpoint.readers import TensorReader, as_float32, open_f
 from gpt2_edge_export.checkpoint.tensor_names import TensorNames, find_names, some
 
 FAMILIES = (GPT2, GPT_NEO)
+_FRAMEWORK = re.compile("^(TF|Flax)")  # before the names of transformers' classes
 _NANOGPT_SUFFIXES = (".pt", ".pth")
 
 
@@ -169,7 +171,7 @@ def _notes(found: TensorNames, read: ReadConfig, reader: TensorReader, family: F
     others = [
         name
         for name in (architectures if isinstance(architectures, list) else [])
-        if name not in family.language_models
+        if not isinstance(name, str) or _FRAMEWORK.sub("", name) not in family.language_models
     ]
     if others:
         notes.append(

@@ -45,15 +45,17 @@ class TokenizerClass:
     AddedTokens of where a file has their text alone. around: whether it puts bos_token before and
     eos_token after every text where add_bos_token and add_eos_token do not say; None for one that
     leaves the file's post-processor. bert: whether do_lower_case, strip_accents and
-    tokenize_chinese_chars change BERT's normalizer. deep_prefix: whether add_prefix_space counts
-    in a sequence of pre-tokenizers, too. extra_ids: how many special tokens <extra_id_0>, ... it
-    has where the settings name none.
+    tokenize_chinese_chars change BERT's normalizer. prefix_space: what add_prefix_space is where
+    it is not said; None leaves the file's. deep_prefix: whether it counts in a sequence of
+    pre-tokenizers, too. extra_ids: how many special tokens <extra_id_0>, ... it has where the
+    settings name none.
     """
 
     named: Mapping[str, str] = field(default_factory=dict)
     objects: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
     around: tuple[bool, bool] | None = None
     bert: bool = False
+    prefix_space: bool | None = False
     deep_prefix: bool = False
     extra_ids: int = 0
 
@@ -65,6 +67,7 @@ def _with_mask(named: Mapping[str, str], **flags: bool) -> TokenizerClass:
 _LIKE_BERT = TokenizerClass(_BERT, bert=True)
 _LIKE_ROBERTA = _with_mask(_ROBERTA, normalized=False)
 _LIKE_BART = _with_mask(_ROBERTA, normalized=True, special=True)
+_LIKE_T5 = TokenizerClass(_T5, extra_ids=100, prefix_space=None)
 _ALL_OBJECTS = dict.fromkeys(("bos_token", "eos_token", "unk_token", "pad_token"), _OBJECT) | {
     "cls_token": _OBJECT,
     "sep_token": _OBJECT,
@@ -99,11 +102,11 @@ CLASSES: dict[str, TokenizerClass] = {
     "BigBirdTokenizer": TokenizerClass(_ALBERT | _LLAMA, _ALL_OBJECTS),
     "DebertaV2Tokenizer": TokenizerClass(_ALBERT | {"unk_token": "[UNK]", "pad_token": "[PAD]"}),
     "HerbertTokenizer": TokenizerClass({k: _ROBERTA[k] for k in _BERT}),
-    "T5Tokenizer": TokenizerClass(_T5, extra_ids=100),
-    "MT5Tokenizer": TokenizerClass(_T5, extra_ids=100),
+    "T5Tokenizer": _LIKE_T5,
+    "MT5Tokenizer": _LIKE_T5,
     "ReformerTokenizer": TokenizerClass({k: _T5[k] for k in ("eos_token", "unk_token")}),
     "OpenAIGPTTokenizer": TokenizerClass({"unk_token": "<unk>"}),
-    "LlamaTokenizer": TokenizerClass(_LLAMA, around=(True, False)),
+    "LlamaTokenizer": TokenizerClass(_LLAMA, around=(True, False), prefix_space=None),
     "GemmaTokenizer": TokenizerClass(
         {"bos_token": "<bos>", "eos_token": "<eos>", "unk_token": "<unk>", "pad_token": "<pad>"},
         around=(True, False),

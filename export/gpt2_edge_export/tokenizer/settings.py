@@ -62,7 +62,7 @@ class Settings:
         """
         bert = self.of_class.bert
         # null is neither: tokenizer.json says it then.
-        if built or self._content.get(PREFIX_SPACE, False) is not None:
+        if built or self._content.get(PREFIX_SPACE, self.of_class.prefix_space) is not None:
             _set_prefix_space(tokenizer, self.flag(PREFIX_SPACE), self.of_class.deep_prefix)
         if bert:
             self._set_bert_normalizer(tokenizer)
