@@ -300,6 +300,26 @@ def test_merges_without_a_version_line_lose_nothing(sample_checkpoint: Path, pai
     assert load(pair).encode(TEXTS[0]).ids == expected
 
 
+def test_merges_with_a_byte_order_mark(pair: Path) -> None:
+    expected = load(pair).encode(TEXTS[0]).ids
+    merges = (pair / "merges.txt").read_text("utf-8")
+    for content in (merges, merges.partition("\n")[2]):
+        (pair / "merges.txt").write_text(f"\ufeff{content}", "utf-8")
+        assert load(pair).encode(TEXTS[0]).ids == expected
+
+
+def test_a_tokenizer_json_for_each_version_is_noted(sample_checkpoint: Path, pair: Path) -> None:
+    shutil.copyfile(sample_checkpoint / "tokenizer.json", pair / "tokenizer.json")
+    for versions, count in (
+        (["tokenizer.4.0.0.json", "tokenizer.json"], 1),
+        (["tokenizer.json"], 0),
+    ):
+        settings = {"tokenizer_class": "GPT2Tokenizer", "fast_tokenizer_files": versions}
+        (pair / "tokenizer_config.json").write_text(json.dumps(settings), "utf-8")
+        notes = read(pair).notes
+        assert ["tokenizer.4.0.0.json" in note for note in notes] == [True] * count
+
+
 @pytest.mark.parametrize("name", ["spiece.model", "tokenizer.model", "qwen.tiktoken"])
 def test_a_tokenizer_of_another_kind_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"\n\x0e")

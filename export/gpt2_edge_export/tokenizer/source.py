@@ -153,6 +153,12 @@ class TokenizerSource:
                 f"{file} says split_special_tokens, which tokenizer.json "
                 "cannot: encode(text, parse_special=False) does it"
             )
+        versions = self.settings.get("fast_tokenizer_files")
+        if self.raw is not None and versions not in (None, [], [TOKENIZER_FILE]):
+            notes.append(
+                f"{file} says fast_tokenizer_files {shown(versions)}, of which transformers takes "
+                f"the one of its version; {TOKENIZER_FILE} is read"
+            )
         if self._kind not in CLASSES:
             notes.append(
                 f"{self.folder} says tokenizer_class {shown(self._kind)}, a class that is not "
