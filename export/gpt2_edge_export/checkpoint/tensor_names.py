@@ -12,12 +12,12 @@ from gpt2_edge.untrusted import shown
 from gpt2_edge_export.checkpoint.config import GPT2Config
 from gpt2_edge_export.checkpoint.other_formats import MERGE
 
-HEAD = "lm_head.weight"
+HEAD, TABLE = "lm_head.weight", "wte.weight"
 # What DistributedDataParallel, torch.compile, FSDP and activation checkpointing put between the
 # parts of a name.
 _WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 _STANDARD = "transformer."  # GPT2LMHeadModel's
-_ANCHORS = ("wte.weight", "wpe.weight", "ln_f.weight", "h.0.ln_1.weight")
+_ANCHORS = (TABLE, "wpe.weight", "ln_f.weight", "h.0.ln_1.weight")
 _MOST_PREFIXES = 100  # that are looked at to say what is missing
 _ADAPTERS = re.compile(r"(^|\.)(base_model\.model|base_layer|lora_\w+|ia3_l)(\.|$)")
 _QUANTIZED = re.compile(r"\.(qweight|qzeros|g_idx|SCB|absmax|quant_map|quant_state)(\.|$)")
@@ -74,6 +74,11 @@ def find_names(
         for anchor in _ANCHORS
         if key == anchor or key.endswith(f".{anchor}")
     }
+    if config.tie_word_embeddings:
+        # Of two names for one tensor, safetensors.torch.save_model keeps the first: the head's.
+        for prefix in prefixes:
+            if (head := next((key for key in _heads(prefix) if key in plain), None)) is not None:
+                plain.setdefault(prefix + TABLE, plain[head])
     complete = [prefix for prefix in prefixes if all(prefix + name in plain for name in wanted)]
     if _STANDARD in complete:  # what transformers takes, whatever else is there
         complete = [_STANDARD]
