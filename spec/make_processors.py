@@ -45,7 +45,9 @@ def no_repeat_ngram_size(
 
 def sequence_bias(text: list[int], prompt: int, logits: list[float], value: Any) -> list[float]:
     result = list(logits)
-    for tokens, bias in value:
+    for number, (tokens, bias) in enumerate(value):
+        if any(other == tokens for other, _ in value[number + 1 :]):
+            continue  # the last of them counts
         before = tokens[:-1]
         if not before or (len(tokens) <= len(text) and text[-len(before) :] == before):
             result[tokens[-1]] += bias
@@ -94,6 +96,13 @@ def cases() -> list[tuple[str, Rule, Any, list[int], int]]:
         ),
         ("longer than the text", sequence_bias, [([0, 1, 2], 9.0)], [0, 1], 1),
         ("as long as the text", sequence_bias, [([0, 1, 2], 9.0)], [5, 0, 1], 1),
+        (
+            "of equal ones the last",
+            sequence_bias,
+            [([1], 2.5), ([0, 2], 1.0), ([1], -1.0)],
+            [3, 0],
+            1,
+        ),
         ("words of one and of two tokens", bad_words_ids, [[3], [2, 0]], [1, 2], 1),
         ("a word that has not begun", bad_words_ids, [[2, 0]], [1, 1], 1),
         ("never", suppress_tokens, [0, 5], [1], 1),

@@ -46,5 +46,8 @@ class _Zeros:
     def read(self, name: str) -> npt.NDArray[np.float32]:
         return np.zeros(self.shapes[name], np.float32)
 
+    def in_file(self, name: str, shape: tuple[int, ...] = ()) -> tuple[str, tuple[int, ...]]:
+        return name, shape
+
     def same(self, name: str, other: str) -> bool:
         return self.shapes[name] == self.shapes[other]

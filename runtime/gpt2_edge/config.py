@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from gpt2_edge.errors import GenerationError
-from gpt2_edge.settings import RULES, nearest_setting
+from gpt2_edge.settings import RULES, nearest_setting, package_settings
 from gpt2_edge.untrusted import UnreadableError, read_json_object, shown
 
 GENERATION_CONFIG_FILE = "generation_config.json"
@@ -242,7 +242,7 @@ class GenerationConfig:
         """
         if not isinstance(raw, Mapping):
             raise GenerationError(f"the settings are {shown(raw)}; give a JSON object, as a dict")
-        settings: Any = {name: raw[name] for name in PACKAGE_SETTINGS if raw.get(name) is not None}
+        settings: Any = package_settings(raw)
         if any(RULES[name].draws for name in settings):
             settings.setdefault("do_sample", False)
         return cls(**settings)

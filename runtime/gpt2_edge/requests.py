@@ -164,8 +164,9 @@ def _processors(
 ) -> Iterator[Processor]:
     """Those that the settings ask for, in transformers' order."""
     biases: dict[tuple[int, ...], float] = {}
-    for tokens, bias in (*config.sequence_bias, *config.logit_bias):
-        biases[tokens] = biases.get(tokens, 0.0) + bias
+    for setting in (config.sequence_bias, config.logit_bias):
+        for tokens, bias in dict(setting).items():  # of equal ones the last counts
+            biases[tokens] = biases.get(tokens, 0.0) + bias
     if biases:
         yield process.sequence_bias(biases)
     if config.repetition_penalty != 1:

@@ -22,6 +22,7 @@ class Rule:
     default: where neither caller nor package says otherwise. package: a package's
     generation_config.json may set it; those that every runtime has (the browser's and Kotlin's,
     too), so that a package writes the same everywhere. draws: who sets it wants tokens drawn.
+    null: what null stands for in such a file, where that is not the default.
     """
 
     take: Callable[[Any], Any]
@@ -29,6 +30,7 @@ class Rule:
     default: Any
     package: bool = False
     draws: bool = False
+    null: Any = None
 
 
 def _whole(least: int | None = None) -> Callable[[Any], int | None]:
@@ -126,7 +128,7 @@ RULES: dict[str, Rule] = {
     "min_new_tokens": Rule(_whole(0), "a whole number, 0 or more", 0, package=True),
     "do_sample": Rule(truth_value, "True or False", None, True),
     "temperature": Rule(_NOT_NEGATIVE, "a number, 0 (greedy) or more", 1.0, True, True),
-    "top_k": Rule(_whole(0), "a whole number, 0 (off) or more", 50, True, True),
+    "top_k": Rule(_whole(0), "a whole number, 0 (off) or more", 50, True, True, null=0),
     "top_p": Rule(_share, "a number from 0 to 1", 1.0, True, True),
     "min_p": Rule(_share, "a number from 0 to 1", 0.0, package=True, draws=True),
     "typical_p": Rule(
@@ -175,3 +177,13 @@ def nearest_setting(name: object) -> str:
 
     near = difflib.get_close_matches(name, RULES, n=1) if isinstance(name, str) else []
     return f"did you mean {near[0]}?" if near else f"the settings are {', '.join(RULES)}"
+
+
+def package_settings(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """What a package's generation_config.json with the content `raw` sets; nothing is checked."""
+    found = {
+        name: rule.null if raw[name] is None else raw[name]
+        for name, rule in RULES.items()
+        if rule.package and name in raw
+    }
+    return {name: value for name, value in found.items() if value is not None}

@@ -144,7 +144,7 @@ def test_the_table_is_the_oracles() -> None:
     ("changed", "message"),
     [
         ({"eps": np.float32(-0.5)}, "eps of -0.5"),
-        ({"alpha_n": np.zeros(128, np.float32)}, "h.1.mlp.act.alpha_n has shape [128]"),
+        ({"alpha_n": np.zeros(128, np.float32)}, "h.1.mlp.act.alpha_n' has shape [128]"),
         ({"beta": None}, "h.1.mlp.act.beta is missing"),
         ({"alpha_p": np.float32([np.nan])}, "1 NaN"),
     ],

@@ -88,6 +88,25 @@ def test_activation_can_be_overridden(tmp_path: Path) -> None:
     assert checkpoint.raw_config["activation_function"] == "relu"
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("TFGPT2LMHeadModel", False),
+        ("FlaxGPT2LMHeadModel", False),
+        ("FlaxGPT2DoubleHeadsModel", False),
+        ("TFGPT2ForSequenceClassification", True),
+        ("TFlaxGPT2LMHeadModel", True),
+        (5, True),
+    ],
+)
+def test_the_class_of_another_framework_is_a_language_model_too(
+    tmp_path: Path, name: object, told: bool
+) -> None:
+    folder = write_random_checkpoint(tmp_path, random_config(architectures=[name]))
+    notes = open_checkpoint(folder).notes
+    assert [str(name) in note for note in notes] == [True] * told
+
+
 def test_no_config(tmp_path: Path) -> None:
     write_random_checkpoint(tmp_path, CONFIG)
     (tmp_path / "config.json").unlink()

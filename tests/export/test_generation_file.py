@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gpt2_edge import Generator
+from gpt2_edge import GenerationConfig, Generator
 from gpt2_edge.errors import CheckpointError
 from gpt2_edge.files.manifest_file import read_manifest
 from gpt2_edge.measure.selftest import run_self_test
@@ -193,6 +193,88 @@ def test_without_the_file_settings_in_the_config_count(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
         export_package(checkpoint(tmp_path / "other", None, top_k="5"), tmp_path / "p")
     assert_one_line(caught.value, "other/config.json", "top_k", "'5'")
+
+
+# generation_config.json, and what config.json has beside it -> do_sample, temperature, top_k and
+# the end of a text, as transformers takes them.
+SOURCES: dict[str, tuple[dict[str, Any] | None, dict[str, Any], tuple[bool, float, int, int]]] = {
+    "of a file of its own": (
+        {"eos_token_id": 7},
+        {"do_sample": True, "top_k": 5},
+        (False, 1, 50, 7),
+    ),
+    "of a changed config": (
+        {"_from_model_config": True, "eos_token_id": 7},
+        {"do_sample": True, "top_k": 5, "temperature": 0.5},
+        (True, 0.5, 5, 0),
+    ),
+    "of one with an unused setting": (
+        {"_from_model_config": True, "eos_token_id": 7, "top_k": 9},
+        {"num_beams": 2},
+        (False, 1, 50, 0),
+    ),
+    "of an unchanged config": (
+        {"_from_model_config": True, "eos_token_id": 7, "do_sample": True},
+        {"do_sample": False, "top_k": 50, "temperature": None, "max_length": 20},
+        (True, 1, 50, 7),
+    ),
+    "top_k null is off": (
+        {"do_sample": True, "top_k": None, "top_p": None, "eos_token_id": 0},
+        {},
+        (True, 1, 0, 0),
+    ),
+    "but in config.json": (None, {"do_sample": True, "top_k": None}, (True, 1, 50, 0)),
+}
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_whose_settings_count(tmp_path: Path, kind: str) -> None:
+    generation, config, expected = SOURCES[kind]
+    folder = export(tmp_path, with_nulls(tmp_path / "model", generation, config)).package.folder
+    generator = Generator.load(folder)
+    found = GenerationConfig().resolved(GenerationConfig.from_pretrained(folder))
+    (end,) = generator.manifest.eos_token_ids
+    assert (found.do_sample, found.temperature, found.top_k, end) == expected
+    assert search_of(folder)["top_k"] == found.top_k
+
+
+@pytest.mark.optimum
+@pytest.mark.parametrize("kind", SOURCES)
+def test_whose_settings_count_in_transformers(tmp_path: Path, kind: str) -> None:
+    transformers = pytest.importorskip("transformers")
+    generation, config, expected = SOURCES[kind]
+    source = with_nulls(tmp_path / "model", generation, config)
+    model = transformers.AutoModelForCausalLM.from_pretrained(source)
+    found, _ = model._prepare_generation_config(None)
+    assert (found.do_sample, found.temperature, found.top_k or 0, found.eos_token_id) == expected
+
+
+def with_nulls(folder: Path, generation: dict[str, Any] | None, config: dict[str, Any]) -> Path:
+    checkpoint(folder, generation)
+    (folder / "config.json").write_text(json.dumps(random_config() | config), "utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"early_stopping": True, "length_penalty": 0.5, "diversity_penalty": 1.0}, ()),
+        ({"num_beams": 2, "early_stopping": True}, ("num_beams", "early_stopping")),
+        ({"max_length": 50}, ("max_length",)),
+        ({"max_length": 50, "max_new_tokens": 9}, ()),
+        ({"cache_implementation": "quantized"}, ("cache_implementation",)),
+        ({"cache_implementation": "static"}, ()),
+    ],
+    ids=str,
+)
+def test_only_what_changes_the_text_is_named(
+    tmp_path: Path, given: dict[str, Any], named: tuple[str, ...]
+) -> None:
+    source = checkpoint(tmp_path / "model", given | {"eos_token_id": 0})
+    notes = read_generation_file(open_checkpoint(source)).notes
+    assert [note.partition(" sets ")[2].partition(", which")[0] for note in notes] == (
+        [", ".join(named)] if named else []
+    )
 
 
 def test_a_penalty_of_the_package_holds_and_its_self_test_is_greedy_all_the_same(

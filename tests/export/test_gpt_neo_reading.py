@@ -146,6 +146,57 @@ def test_other_tensors_that_are_missing(tmp_path: Path) -> None:
     assert "h.1.ln_2.bias" in refusal(tmp_path, kept)
 
 
+@pytest.mark.parametrize(
+    ("without", "named"),
+    [
+        ("h.0.attn.attention.out_proj.weight", "h.0.attn.attention.out_proj.weight is missing"),
+        ("h.0.attn.attention.out_proj", "h.0.attn.attention.out_proj.weight is missing"),
+        ("h.1.attn.attention", "h.1.attn.attention.q_proj.weight is missing"),
+    ],
+)
+def test_what_is_missing_is_named_as_the_file_would_have_it(
+    tmp_path: Path, without: str, named: str
+) -> None:
+    told = refusal(tmp_path, {n: t for n, t in TENSORS.items() if not n.startswith(without)})
+    assert f"tensor {named}" in told
+    assert "c_attn" not in told
+    assert "attn.c_proj" not in told
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "wanted"),
+    [
+        ("h.0.mlp.c_fc.weight", [100, 32], [128, 32]),
+        ("h.0.mlp.c_proj.weight", [32, 100], [32, 128]),
+        ("h.1.attn.attention.out_proj.weight", [30, 32], [32, 32]),
+        ("h.1.attn.attention.out_proj.bias", [30], [32]),
+        ("wpe.weight", [7, 32], [160, 32]),
+    ],
+)
+def test_a_shape_is_told_as_the_file_has_it(
+    tmp_path: Path, name: str, shape: list[int], wanted: list[int]
+) -> None:
+    told = refusal(tmp_path, TENSORS | {name: np.ones(shape, np.float32)})
+    assert f"tensor 'transformer.{name}' has shape {shape}; config.json makes it {wanted}" in told
+
+
+@pytest.mark.parametrize("name", [KEY, KEY.replace("k_proj", "out_proj"), "h.0.mlp.c_fc.weight"])
+def test_values_that_are_no_numbers_are_told_by_the_file_s_name(tmp_path: Path, name: str) -> None:
+    broken = TENSORS[name].copy()
+    broken[1, 2] = np.nan
+    checkpoint = open_checkpoint(write_checkpoint(tmp_path, CONFIG, TENSORS | {name: broken}))
+    with pytest.raises(CheckpointError) as caught:
+        list(map(checkpoint.tensor, checkpoint.config.tensor_shapes()))
+    assert_one_line(caught.value, f"'transformer.{name}' holds 1 NaN")
+
+
+def test_what_is_left_out_is_named_as_the_file_has_it(tmp_path: Path) -> None:
+    extra = KEY.replace("k_proj.weight", "out_proj.scale")
+    more = TENSORS | {extra: np.ones(3, np.float32)}
+    (note,) = open_checkpoint(write_checkpoint(tmp_path, CONFIG, more)).notes
+    assert f"'transformer.{extra}'" in note
+
+
 @pytest.mark.parametrize("shape", [(32, 31), (16, 32), (1024,), ()])
 def test_keys_of_another_shape(tmp_path: Path, shape: tuple[int, ...]) -> None:
     assert KEY in refusal(tmp_path, TENSORS | {KEY: np.ones(shape, np.float32)})
@@ -153,7 +204,11 @@ def test_keys_of_another_shape(tmp_path: Path, shape: tuple[int, ...]) -> None:
 
 def test_all_three_of_another_shape(tmp_path: Path) -> None:
     odd = {KEY.replace("k_", f"{part}_"): np.ones((32, 16), np.float32) for part in "qkv"}
-    assert "[16, 96]" in refusal(tmp_path, TENSORS | odd)
+    told = refusal(tmp_path, TENSORS | odd)
+    assert (
+        "h.1.attn.attention.q_proj.weight' has shape [32, 16]; config.json makes it [32, 32]"
+        in (told)
+    )
 
 
 def test_integers_among_the_weights(tmp_path: Path) -> None:
@@ -161,7 +216,7 @@ def test_integers_among_the_weights(tmp_path: Path) -> None:
     save_file(TENSORS | {KEY: np.ones((32, 32), np.int8)}, folder / "model.safetensors")
     with pytest.raises(CheckpointError) as caught:
         open_checkpoint(folder)
-    assert_one_line(caught.value, "h.1.attn.c_attn.weight", "floats")
+    assert_one_line(caught.value, KEY, "int8", "floats")
 
 
 @pytest.mark.parametrize("prefix", ["transformer.", "", "module.transformer.", "model."])

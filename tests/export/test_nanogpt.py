@@ -197,6 +197,14 @@ def test_loss_as_a_scalar_of_numpy(torch: Any, tmp_path: Path) -> None:
     check(file, Oracle(config, tensors))
 
 
+def test_a_shape_is_told_as_the_file_has_it(torch: Any, tmp_path: Path) -> None:
+    tensors = random_tensors(random_config())
+    tensors["h.0.mlp.c_fc.weight"] = np.ones((32, 100), np.float32)
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(write_ckpt(torch, tmp_path / "ckpt.pt", tensors))
+    assert_one_line(caught.value, "h.0.mlp.c_fc.weight' has shape [100, 32]", "[128, 32]")
+
+
 def test_what_another_file_holds_is_said(torch: Any, tmp_path: Path) -> None:
     torch.save({"state_dict": {}, "epoch": 3}, tmp_path / "ckpt.pt")
     with pytest.raises(CheckpointError) as caught:

@@ -49,6 +49,17 @@ def refused(folder: Path) -> CheckpointError:
     return caught.value
 
 
+@pytest.mark.parametrize("prefix", ["", "module.", "model."])
+def test_a_table_that_is_saved_as_the_head_alone(tmp_path: Path, prefix: str) -> None:
+    """As safetensors.torch.save_model does with a tied model, of whose two names it keeps one."""
+    held = under("transformer.")
+    held["lm_head.weight"] = held.pop("transformer.wte.weight")
+    assert_holds(write(tmp_path, under(prefix, held)))
+    untied = {**CONFIG, "tie_word_embeddings": False}
+    error = refused(write(tmp_path, under(prefix, held), untied))
+    assert_one_line(error, "wte.weight is missing")
+
+
 PARTS = ["module.", "_orig_mod.", "model.", "transformer."]
 PREFIXES = ["".join(parts) for count in range(4) for parts in itertools.permutations(PARTS, count)]
 

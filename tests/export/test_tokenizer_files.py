@@ -121,6 +121,15 @@ def test_settings_are_those_of_the_source(sample_checkpoint: Path) -> None:
     assert settings == json.loads(source)
 
 
+def test_special_tokens_of_the_class_are_written_down(pair: Path) -> None:
+    """For what reads tokenizer_config.json and has no such classes, as chat templates do."""
+    settings = {"tokenizer_class": "GPT2Tokenizer", "unk_token": None}
+    (pair / "tokenizer_config.json").write_text(json.dumps(settings), "utf-8")
+    written = json.loads(read(pair).contents["tokenizer_config.json"])
+    end = "<|endoftext|>"
+    assert written == settings | {"bos_token": end, "eos_token": end}
+
+
 def test_a_chat_template_of_its_own_file_is_taken_over(pair: Path) -> None:
     settings = {"tokenizer_class": "GPT2Tokenizer", "chat_template": "old"}
     (pair / "tokenizer_config.json").write_text(json.dumps(settings), "utf-8")
@@ -289,6 +298,26 @@ def test_merges_without_a_version_line_lose_nothing(sample_checkpoint: Path, pai
     text = (pair / "merges.txt").read_text("utf-8")
     (pair / "merges.txt").write_bytes(text.split("\n", 1)[1].replace("\n", "\r\n").encode())
     assert load(pair).encode(TEXTS[0]).ids == expected
+
+
+def test_merges_with_a_byte_order_mark(pair: Path) -> None:
+    expected = load(pair).encode(TEXTS[0]).ids
+    merges = (pair / "merges.txt").read_text("utf-8")
+    for content in (merges, merges.partition("\n")[2]):
+        (pair / "merges.txt").write_text(f"\ufeff{content}", "utf-8")
+        assert load(pair).encode(TEXTS[0]).ids == expected
+
+
+def test_a_tokenizer_json_for_each_version_is_noted(sample_checkpoint: Path, pair: Path) -> None:
+    shutil.copyfile(sample_checkpoint / "tokenizer.json", pair / "tokenizer.json")
+    for versions, count in (
+        (["tokenizer.4.0.0.json", "tokenizer.json"], 1),
+        (["tokenizer.json"], 0),
+    ):
+        settings = {"tokenizer_class": "GPT2Tokenizer", "fast_tokenizer_files": versions}
+        (pair / "tokenizer_config.json").write_text(json.dumps(settings), "utf-8")
+        notes = read(pair).notes
+        assert ["tokenizer.4.0.0.json" in note for note in notes] == [True] * count
 
 
 @pytest.mark.parametrize("name", ["spiece.model", "tokenizer.model", "qwen.tiktoken"])

@@ -26,6 +26,11 @@ TEMPLATES = [
     "{% set said = message['content'].strip() %}"
     "{% if message['role'] == 'assistant' %}{{ ' ' + said + ' ' + eos_token }}{% else %}"
     "{{ '[SAY] ' + (said | tojson) + ' [/SAY]' }}{% endif %}{% endfor %}",
+    "{% if tools is not none %}Tools: {% for tool in tools %}{{ tool }}{% endfor %}{% endif %}"
+    "{% if documents is none %}{{ tools }}{% endif %}{{ messages[-1].content }}",
+    "{% for message in messages %}\n{{ message.role }}: {% if message.role == 'assistant' %}\n"
+    "    {%- generation %}\n{% set end = eos_token %}{{ message.content + end }}\n"
+    "    {% endgeneration %}\n{% else %}{{ message.content }}{{ end }}\n{% endif %}\n{% endfor %}",
 ]
 SAID = [
     ("Hello, how are you?", "I am well, sir."),

@@ -209,6 +209,26 @@ class TestTemplates:
         assert_one_line(raised.value, "tokenizer_config.json", said, "eos or plain turns need none")
 
 
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        # As transformers gives them: tools and documents are none, not undefined.
+        ("{% if tools is not none %}Tools: {{ tools }}{% endif %}{{ tools }} {{ documents }}",
+         "None None"),
+        ("{% for each in messages %}{% generation %}{% set x = 'a' %}{{ each.content }}{{ x }}"
+         "{% endgeneration %}{{ x }}.{% endfor %}", "Hia."),
+        ("{{ additional_special_tokens | join(' ') }}{{ unk_token }}", "The sea"),
+    ],
+)  # fmt: skip
+def test_what_transformers_gives_to_templates(made: Make, template: str, expected: str) -> None:
+    pytest.importorskip("jinja2")
+    more = {"chat_template": template, "unk_token": None}
+    more["additional_special_tokens"] = ["The", {"content": "sea", "special": True}, 5]
+    package, tokenizer = made(more)
+    ids = turns_of(package, tokenizer).tokens([], "Hi")
+    assert spelt(tokenizer, ids) == expected
+
+
 def test_a_template_without_jinja2(made: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jinja2.sandbox", None)
     monkeypatch.delitem(sys.modules, "gpt2_edge.text.metered_jinja", raising=False)

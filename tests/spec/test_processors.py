@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gpt2_edge import GenerationConfig
 from gpt2_edge.decode import processors
 from gpt2_edge.decode.processors import Processor
+from gpt2_edge.requests import Extras, RequestMaker
 
 SPEC = json.loads(
     (Path(__file__).resolve().parents[2] / "spec" / "processors.json").read_text(encoding="utf-8")
@@ -45,3 +47,13 @@ def test_a_processor_does_what_the_spec_says(case: dict[str, Any]) -> None:
     processor = made(case["setting"], case["value"], case["prompt"])
     expected = [-np.inf if x is None else x for x in case["expect"]]
     np.testing.assert_allclose(processor(case["ids"], logits), expected, rtol=1e-6)
+
+
+def test_of_equal_sequences_in_a_setting_the_last_counts() -> None:
+    """As in transformers, which makes a dictionary of them; the two settings add up."""
+    settings = GenerationConfig(
+        sequence_bias=[[[1], 2.5], [[3, 0], 1.0], [[1], -1.0], [[3, 0], 2.0]], logit_bias={1: 0.25}
+    )
+    maker = RequestMaker([5, 3], settings.resolved(), None, (), 6, Extras())
+    found = maker.single(None).processed([5, 3], np.zeros(6, np.float32))
+    assert found.tolist() == [2.0, -0.75, 0, 0, 0, 0]

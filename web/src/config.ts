@@ -126,8 +126,8 @@ export const DEFAULTS = defaultsOf(PACKAGE_SETTINGS) as unknown as GenerationDef
 
 /**
  * The defaults in a package's generation_config.json, whose `content` was read from `url`. Null
- * and keys that no package may set leave a default as it is. PackageError for a value that cannot
- * be, and where it is no JSON object.
+ * (but of top_k, where it means off) and keys that no package may set leave a default as it is.
+ * PackageError for a value that cannot be, and where it is no JSON object.
  */
 export function parseGenerationConfig(content: Uint8Array, url: string): GenerationDefaults {
   let raw: Readonly<Record<string, unknown>>;
@@ -142,8 +142,8 @@ export function parseGenerationConfig(content: Uint8Array, url: string): Generat
   const defaults: Record<string, unknown> = { ...DEFAULTS };
   for (const name of PACKAGE_SETTINGS) {
     const key = fileKey(name);
-    const value = Object.hasOwn(raw, key) ? raw[key] : null;
-    if (value === null) continue;
+    const value = Object.hasOwn(raw, key) ? (raw[key] ?? RULES[name].ofNull) : undefined;
+    if (value === undefined) continue;
     const taken = RULES[name].take(value);
     if (taken === undefined) {
       throw new PackageError(

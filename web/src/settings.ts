@@ -17,6 +17,8 @@ export interface Rule<T, D extends T | undefined = T | undefined> {
   readonly package: boolean;
   /** Whether a caller who sets it wants tokens drawn. */
   readonly draws: boolean;
+  /** What null stands for in such a file, where that is not the default. */
+  readonly ofNull?: T;
 }
 
 function rule<T, D extends T | undefined>(
@@ -120,7 +122,7 @@ export const RULES = {
     1,
     "package, draws",
   ),
-  topK: rule(whole(0), OFF, 50, "package, draws"),
+  topK: { ...rule(whole(0), OFF, 50, "package, draws"), ofNull: 0 },
   topP: rule(share, "a number from 0 to 1", 1, "package, draws"),
   minP: rule(share, "a number from 0 to 1", 0, "package, draws"),
   typicalP: rule(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ from gpt2_edge_export.checkpoint.readers import TensorReader, as_float32, open_f
 from gpt2_edge_export.checkpoint.tensor_names import TensorNames, find_names, some
 
 FAMILIES = (GPT2, GPT_NEO)
+_FRAMEWORK = re.compile("^(TF|Flax)")  # before the names of transformers' classes
 _NANOGPT_SUFFIXES = (".pt", ".pth")
 
 
@@ -58,7 +60,10 @@ class Checkpoint:
 
     def tensor(self, name: str) -> npt.NDArray[np.float32]:
         """The tensor `name` (canonical, see GPT2Config.tensor_shapes) as finite float32."""
-        return as_float32(self._reader.read(self._names[name]), name, self.source)
+        held = self._names[name]
+        return as_float32(
+            self._reader.read(held), shown(self._reader.in_file(held)[0]), self.source
+        )
 
 
 def open_checkpoint(source: str | Path, activation_function: str | None = None) -> Checkpoint:
@@ -116,7 +121,8 @@ def _checked(
     config, notes = read.config, read.notes
     layers_key = read.keys.get("n_layer", "n_layer")
     try:
-        found = find_names({*reader.shapes, *reader.faults}, config, source, layers_key)
+        given = [*reader.shapes, *reader.faults]  # in the file's order, for messages
+        found = find_names(given, config, source, layers_key, lambda name: reader.in_file(name)[0])
         _check_tensors(found, config, reader, source)
     except CheckpointError as error:
         # What was not said may be why it does not fit.
@@ -141,11 +147,14 @@ def _check_tensors(
     for name, expected in config.tensor_shapes().items():
         held = found.names[name]
         if held in reader.faults:
-            raise CheckpointError(f"{source}: {name} {reader.faults[held]}; expected floats")
+            own, _ = reader.in_file(held)
+            raise CheckpointError(f"{source}: {shown(own)} {reader.faults[held]}; expected floats")
         if reader.shapes[held] != expected:
+            own, shape = reader.in_file(held, reader.shapes[held])
+            _, wanted = reader.in_file(held, expected)
             raise CheckpointError(
-                f"{source}: tensor {name} has shape {shown(list(reader.shapes[held]))}; "
-                f"config.json makes it {list(expected)}"
+                f"{source}: tensor {shown(own)} has shape {shown(list(shape))}; "
+                f"config.json makes it {list(wanted)}"
             )
 
 
@@ -162,7 +171,7 @@ def _notes(found: TensorNames, read: ReadConfig, reader: TensorReader, family: F
     others = [
         name
         for name in (architectures if isinstance(architectures, list) else [])
-        if name not in family.language_models
+        if not isinstance(name, str) or _FRAMEWORK.sub("", name) not in family.language_models
     ]
     if others:
         notes.append(
@@ -171,7 +180,8 @@ def _notes(found: TensorNames, read: ReadConfig, reader: TensorReader, family: F
         )
     if found.left_over:
         notes.append(
-            f"left out, since a model that writes text has none of it: {some(found.left_over)}"
+            "left out, since a model that writes text has none of it: "
+            + some(reader.in_file(name)[0] for name in found.left_over)
         )
     if config.tie_word_embeddings and found.head is not None and _differs(found, reader):
         notes.append(

@@ -22,6 +22,8 @@ class TensorReader(Protocol):
     """Tensors by name; `read` loads one, the others none.
 
     `shapes` has the dense tensors of floats; `faults` says of all others what is wrong with them.
+    Names and shapes may be another model's than those of the file: `in_file` gives the file's own,
+    for messages, of tensors that it has and of others.
     """
 
     @property
@@ -33,6 +35,8 @@ class TensorReader(Protocol):
     def read(self, name: str) -> npt.NDArray[Any]: ...
 
     def same(self, name: str, other: str) -> bool: ...
+
+    def in_file(self, name: str, shape: tuple[int, ...] = ()) -> tuple[str, tuple[int, ...]]: ...
 
 
 def open_folder_weights(folder: Path) -> TensorReader:

@@ -87,6 +87,10 @@ class SafetensorsReader:
                 f"{entry.path}: {name} cannot be read; was the file changed meanwhile?"
             ) from error
 
+    def in_file(self, name: str, shape: tuple[int, ...] = ()) -> tuple[str, tuple[int, ...]]:
+        """The file's own name and shape of a tensor."""
+        return name, shape
+
     def same(self, name: str, other: str) -> bool:
         """Whether two tensors of one shape hold the same numbers; neither is read whole."""
         first, second = self._entries[name], self._entries[other]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import islice
 
@@ -12,12 +12,12 @@ from gpt2_edge.untrusted import shown
 from gpt2_edge_export.checkpoint.config import GPT2Config
 from gpt2_edge_export.checkpoint.other_formats import MERGE
 
-HEAD = "lm_head.weight"
+HEAD, TABLE = "lm_head.weight", "wte.weight"
 # What DistributedDataParallel, torch.compile, FSDP and activation checkpointing put between the
 # parts of a name.
 _WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 _STANDARD = "transformer."  # GPT2LMHeadModel's
-_ANCHORS = ("wte.weight", "wpe.weight", "ln_f.weight", "h.0.ln_1.weight")
+_ANCHORS = (TABLE, "wpe.weight", "ln_f.weight", "h.0.ln_1.weight")
 _MOST_PREFIXES = 100  # that are looked at to say what is missing
 _ADAPTERS = re.compile(r"(^|\.)(base_model\.model|base_layer|lora_\w+|ia3_l)(\.|$)")
 _QUANTIZED = re.compile(r"\.(qweight|qzeros|g_idx|SCB|absmax|quant_map|quant_state)(\.|$)")
@@ -46,13 +46,18 @@ class TensorNames:
 
 
 def find_names(
-    given: Collection[str], config: GPT2Config, source: str, layers_key: str = "n_layer"
+    given: Collection[str],
+    config: GPT2Config,
+    source: str,
+    layers_key: str = "n_layer",
+    own_name: Callable[[str], str] = str,
 ) -> TensorNames:
     """Find the weights that `config` means among the names `given` of a file.
 
     They stand there under one prefix, such as `transformer.` or `module.model.`. layers_key: what
-    config.json calls the number of layers. Raises CheckpointError where some weights are missing,
-    and where several models are there.
+    config.json calls the number of layers. own_name: what the file calls a tensor, where `given`
+    are names of another model. Raises CheckpointError where some weights are missing, and where
+    several models are there.
     """
     _refuse_adapters(given, source)
     wanted = [name for name in config.tensor_shapes() if name != HEAD]
@@ -69,12 +74,17 @@ def find_names(
         for anchor in _ANCHORS
         if key == anchor or key.endswith(f".{anchor}")
     }
+    if config.tie_word_embeddings:
+        # Of two names for one tensor, safetensors.torch.save_model keeps the first: the head's.
+        for prefix in prefixes:
+            if (head := next((key for key in _heads(prefix) if key in plain), None)) is not None:
+                plain.setdefault(prefix + TABLE, plain[head])
     complete = [prefix for prefix in prefixes if all(prefix + name in plain for name in wanted)]
     if _STANDARD in complete:  # what transformers takes, whatever else is there
         complete = [_STANDARD]
     if not complete:
         raise CheckpointError(
-            _missing(plain, prefixes, wanted, (layers_key, config.n_layer), source)
+            _missing(plain, prefixes, wanted, (layers_key, config.n_layer), source, own_name)
         )
     if len(complete) > 1:
         tables = (plain[prefix + wanted[0]] for prefix in complete)
@@ -138,15 +148,20 @@ def _missing(
     wanted: list[str],
     said: tuple[str, int],
     source: str,
+    own_name: Callable[[str], str],
 ) -> str:
     """What to say where no prefix has all that is `wanted`.
 
-    said: the number of layers that config.json says, behind its key.
+    said: the number of layers that config.json says, behind its key. own_name: see `find_names`.
     """
+
+    def names(found: Iterable[str]) -> str:
+        return some(dict.fromkeys(own_name(name) for name in found))
+
     looked_at = list(islice(prefixes, _MOST_PREFIXES))
     if not looked_at:
-        held = f"hold {some(plain.values())}" if plain else "hold nothing"
-        return f"{source}: tensor {wanted[0]} is missing from the weights, which {held}"
+        held = f"hold {names(plain.values())}" if plain else "hold nothing"
+        return f"{source}: tensor {own_name(wanted[0])} is missing from the weights, which {held}"
     best = max(looked_at, key=lambda prefix: sum(prefix + name in plain for name in wanted))
     layers = _layers(plain, best)
     key, expected = said
@@ -157,8 +172,8 @@ def _missing(
         )
     name = next(name for name in wanted if best + name not in plain)
     beside = sorted(key for key in plain if key.startswith(best + name.rpartition(".")[0]))
-    held = some(plain[key] for key in (beside or plain))
-    return f"{source}: tensor {name} is missing from the weights, which hold {held}"
+    held = names(plain[key] for key in (beside or plain))
+    return f"{source}: tensor {own_name(name)} is missing from the weights, which hold {held}"
 
 
 def _refuse_adapters(given: Collection[str], source: str) -> None:

@@ -51,6 +51,10 @@ class TorchReader:
             ) from error
         return array.T if self._transposed(name) else array
 
+    def in_file(self, name: str, shape: tuple[int, ...] = ()) -> tuple[str, tuple[int, ...]]:
+        """The file's own name and shape of a tensor."""
+        return name, shape[::-1] if self._transposed(name) else shape
+
     def same(self, name: str, other: str) -> bool:
         """Whether two tensors of one shape hold the same numbers."""
         one, two = self._tensors[name], self._tensors[other]

@@ -109,13 +109,16 @@ def add(
     CheckpointError, naming the folder `where`, for an id that a token would not get.
     """
     there = tokenizer.get_added_tokens_decoder().values()
-    same = {repr(token) for token in there}
+    named = [tokens.named[name] for name in NAMES if name in tokens.named]
+    special = [*named, *tokens.unnamed]
+    special_texts = {_text(token) for token in special}
+    # The library never forgets that a token is special, and would not write it down.
+    special_texts |= {token.content for token in there if token.special}
+    same = {repr(token) for token in there if token.special or token.content not in special_texts}
     wanted: list[AddedToken] = [
         token for _, token in sorted(tokens.added.items()) if repr(token) not in same
     ]
     texts = {token.content for token in (*there, *wanted)}
-    special = [*tokens.named.values(), *tokens.unnamed]
-    special_texts = {_text(token) for token in special}
     next_id = tokenizer.get_vocab_size()
     next_id += sum(tokenizer.token_to_id(token.content) is None for token in wanted)
     seen: set[str] = set()

@@ -87,7 +87,7 @@ def _vocabulary(path: Path) -> dict[str, int]:
 
 def _merges(path: Path) -> list[tuple[str, str]]:
     merges = []
-    for number, line in enumerate(_text(path).split("\n"), 1):
+    for number, line in enumerate(_text(path).removeprefix("\ufeff").split("\n"), 1):
         if not line or line.startswith("#version"):
             continue
         parts = line.split(" ")

@@ -8,12 +8,8 @@ from pathlib import Path
 
 from gpt2_edge.errors import CheckpointError
 from gpt2_edge_export.checkpoint.config import GPT2Config
-from gpt2_edge_export.tokenizer.source import (
-    SETTINGS_FILE,
-    TOKENIZER_FILE,
-    TokenizerSource,
-    load_file,
-)
+from gpt2_edge_export.tokenizer.settings import SETTINGS_FILE
+from gpt2_edge_export.tokenizer.source import TOKENIZER_FILE, TokenizerSource, load_file
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ reads from the files beside tokenizer.json is written into it.
 from __future__ import annotations
 
 import json
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, Tokenizer, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer
 
 from gpt2_edge.errors import CheckpointError
-from gpt2_edge.text.tokenizer_file import load_tokenizer, part_state
+from gpt2_edge.text.tokenizer_file import load_tokenizer
 from gpt2_edge.untrusted import (
     JSON_LIMIT,
     TOKENIZER_LIMIT,
@@ -28,29 +29,37 @@ from gpt2_edge_export.tokenizer.added_tokens import NAMES, SpecialTokens, add, c
 from gpt2_edge_export.tokenizer.builders import (
     PAIRS,
     WORD_PIECE_FILE,
-    add_around,
     byte_level_bpe,
     other_tokenizer,
     word_piece,
 )
-from gpt2_edge_export.tokenizer.clean_up import with_clean_up
+from gpt2_edge_export.tokenizer.classes import CLASSES, TokenizerClass
+from gpt2_edge_export.tokenizer.settings import (
+    CLEAN_UP,
+    PREFIX_SPACE,
+    SETTINGS_FILE,
+    Settings,
+    has_prefix_space,
+)
 
 TOKENIZER_FILE = "tokenizer.json"
-SETTINGS_FILE = "tokenizer_config.json"
 _TEMPLATE_FILE, _TEMPLATE = "chat_template.jinja", "chat_template"
-_END_OF_TEXT = "<|endoftext|>"
-_CLEAN_UP = "clean_up_tokenization_spaces"
-# The special tokens that transformers' classes have where no file names any.
-_GPT2 = dict.fromkeys(("bos_token", "eos_token", "unk_token"), _END_OF_TEXT)
-_BERT = {
-    "unk_token": "[UNK]",
-    "sep_token": "[SEP]",
-    "pad_token": "[PAD]",
-    "cls_token": "[CLS]",
-    "mask_token": "[MASK]",
-}
-_DEFAULTS = {"GPT2Tokenizer": _GPT2, "CodeGenTokenizer": _GPT2, "BertTokenizer": _BERT}
+_USUAL = ("GPT2Tokenizer", "BertTokenizer")
 _GENERIC = ("PreTrainedTokenizer", "TokenizersBackend")
+# What the class of before tokenizer.json makes AddedTokens of.
+_OLD_GPT2_OBJECTS: dict[str, dict[str, bool]] = {
+    name: {} for name in ("bos_token", "eos_token", "unk_token", "pad_token")
+}
+# Classes that read BERT's vocab.txt as BertTokenizer does.
+_WORD_PIECES = {
+    "BertTokenizer",
+    "ConvBertTokenizer",
+    "DistilBertTokenizer",
+    "ElectraTokenizer",
+    "LxmertTokenizer",
+    "MobileBertTokenizer",
+    "SqueezeBertTokenizer",
+}
 _COMPACT: dict[str, Any] = {"ensure_ascii": False, "separators": (",", ":")}
 
 
@@ -66,6 +75,7 @@ class TokenizerSource:
         self._special_map = (self._optional("special_tokens_map.json") or {}) if legacy else {}
         self._tokens = SpecialTokens()
         self._kind = "GPT2Tokenizer"
+        self._flags = Settings(self.settings, folder)
         self._cleans_up = False
 
     def tokenizer(self, config: GPT2Config) -> Tokenizer | None:
@@ -91,14 +101,15 @@ class TokenizerSource:
                     f"{shown(token['id'])}; behind its vocabulary it would be {got}"
                 )
         optional = self._add_defaults()
-        if self.raw is None and self._kind != "BertTokenizer":
-            # The class of before makes them so, and they replace what the other files say.
-            for name in ("bos_token", "eos_token", "unk_token", "pad_token"):
-                text = self._tokens.named.get(name)
-                if isinstance(text, str):
-                    self._tokens.named[name] = AddedToken(text)
+        objects = self._flags.of_class.objects
+        if self.raw is None and not self._flags.of_class.bert:
+            objects = _OLD_GPT2_OBJECTS
+        for name, flags in objects.items():  # they replace what the other files say
+            text = self._tokens.named.get(name)
+            if isinstance(text, str):
+                self._tokens.named[name] = AddedToken(text, **flags)
         add(built, self._tokens, self.folder, optional, limit=config.vocab_size)
-        self._apply(built)
+        self._cleans_up = self._flags.apply(built, self._tokens, self.raw is None)
         return built
 
     def content(self, tokenizer: Tokenizer) -> str:
@@ -114,11 +125,13 @@ class TokenizerSource:
         if not self._has_settings:
             return self._least(tokenizer, config)
         settings = dict(self.settings)
-        for name in NAMES:  # a package has no special_tokens_map.json
-            if name in self._special_map:
-                settings[name] = self._tokens.text(name)
+        for name in NAMES:  # a package has no special_tokens_map.json, and no class's defaults
+            text = self._tokens.text(name)
+            has = text is not None and tokenizer.token_to_id(text) is not None
+            if name in self._special_map or (name not in settings and has):
+                settings[name] = text
         if self._cleans_up:
-            settings[_CLEAN_UP] = False
+            settings[CLEAN_UP] = False
         if (template := self._chat_template()) is not None:
             settings[_TEMPLATE] = template
         return settings
@@ -134,28 +147,45 @@ class TokenizerSource:
             raise CheckpointError(f"{file} cannot be read: {error}") from error
 
     def notes(self) -> tuple[str, ...]:
+        file, notes = self.folder / SETTINGS_FILE, []
         if self.settings.get("split_special_tokens") is True:
-            return (
-                f"{self.folder / SETTINGS_FILE} says split_special_tokens, which tokenizer.json "
-                "cannot: encode(text, parse_special=False) does it",
+            notes.append(
+                f"{file} says split_special_tokens, which tokenizer.json "
+                "cannot: encode(text, parse_special=False) does it"
             )
-        return ()
+        versions = self.settings.get("fast_tokenizer_files")
+        if self.raw is not None and versions not in (None, [], [TOKENIZER_FILE]):
+            notes.append(
+                f"{file} says fast_tokenizer_files {shown(versions)}, of which transformers takes "
+                f"the one of its version; {TOKENIZER_FILE} is read"
+            )
+        if self._kind not in CLASSES:
+            notes.append(
+                f"{self.folder} says tokenizer_class {shown(self._kind)}, a class that is not "
+                "known here: tokenizer.json is read as it is, and transformers' ids may differ"
+            )
+        return tuple(notes)
 
     def _read(self) -> Tokenizer | None:
         self._kind = self._class_name()
+        tokenizer = self._read_files()
+        self._flags.of_class = CLASSES.get(self._kind, TokenizerClass())
+        return tokenizer
+
+    def _read_files(self) -> Tokenizer | None:
         file = self.folder / TOKENIZER_FILE
         if file.is_file():
             tokenizer, self.raw = load_file(file)
             return tokenizer
         for vocabulary, merges in PAIRS:
             if (self.folder / vocabulary).is_file() and (self.folder / merges).is_file():
-                self._check_class("GPT2Tokenizer", vocabulary)
+                self._check_class({"GPT2Tokenizer", "CodeGenTokenizer"}, vocabulary)
                 return byte_level_bpe(
-                    self.folder / vocabulary, self.folder / merges, self._flag("add_prefix_space")
+                    self.folder / vocabulary, self.folder / merges, self._flags.flag(PREFIX_SPACE)
                 )
         if (self.folder / WORD_PIECE_FILE).is_file():
-            self._check_class("BertTokenizer", WORD_PIECE_FILE)
-            unk = self._named_in_settings("unk_token") or _BERT["unk_token"]
+            self._check_class(_WORD_PIECES, WORD_PIECE_FILE)
+            unk = self._named_in_settings("unk_token") or CLASSES[self._kind].named["unk_token"]
             return word_piece(self.folder / WORD_PIECE_FILE, unk)
         other = other_tokenizer(self.folder)
         if other is not None:
@@ -180,19 +210,16 @@ class TokenizerSource:
             raise CheckpointError(f"{self.folder} says tokenizer_class {shown(name)}")
         return name.removesuffix("Fast")
 
-    def _check_class(self, wanted: str, file: str) -> None:
-        """Refuse to take the files of a class that reads them in another way."""
-        alike = {wanted, *_GENERIC}
-        if wanted == "GPT2Tokenizer":
-            alike.add("CodeGenTokenizer")
+    def _check_class(self, alike: Set[str], file: str) -> None:
+        """Refuse to take the files of a class that reads them in another way than those `alike`."""
+        if self._kind in _GENERIC:
+            self._kind = next(name for name in _USUAL if name in alike)
         if self._kind not in alike:
             raise CheckpointError(
                 f"{self.folder} has {file} and tokenizer_class {shown(self._kind)}, which is not "
                 "built here; write a tokenizer.json with transformers "
                 "(AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER))"
             )
-        if self._kind in _GENERIC:
-            self._kind = wanted
 
     def _add_defaults(self) -> set[str]:
         """Name the tokens that no file does, and return their texts.
@@ -201,47 +228,20 @@ class TokenizerSource:
         """
         named = {token for name in NAMES if (token := self._tokens.text(name)) is not None}
         defaults = set()
-        for name, text in _DEFAULTS.get(self._kind, {}).items():
+        for name, text in self._flags.of_class.named.items():
             if name not in self.settings and name not in self._special_map:
                 self._tokens.named[name] = text
                 defaults.add(text)
+        extra = self._flags.extra_ids()
+        self._tokens.unnamed += extra
+        defaults |= set(extra)
+        padding = (self.raw or {}).get("padding")
+        pad = padding.get("pad_token") if isinstance(padding, dict) else None
+        known = self.settings.keys() | self._special_map.keys() | self._flags.of_class.named.keys()
+        if isinstance(pad, str) and "pad_token" not in known:
+            self._tokens.named["pad_token"] = pad
+            defaults.add(pad)
         return defaults - named
-
-    def _apply(self, tokenizer: Tokenizer) -> None:
-        """Everything but tokens that tokenizer_config.json changes."""
-        built = self.raw is None
-        _set_prefix_space(tokenizer, self._flag("add_prefix_space"))
-        if self._kind == "BertTokenizer":
-            self._set_bert_normalizer(tokenizer)
-            if built:
-                ends = self._tokens.text("cls_token"), self._tokens.text("sep_token")
-                add_around(tokenizer, *ends, where=self.folder)
-        elif built and self._flag("add_bos_token"):
-            add_around(tokenizer, self._tokens.text("bos_token"), None, where=self.folder)
-        self._cleans_up = self._flag(_CLEAN_UP, built and self._kind == "BertTokenizer")
-        if self._cleans_up:
-            with_clean_up(tokenizer)
-
-    def _set_bert_normalizer(self, tokenizer: Tokenizer) -> None:
-        state = part_state(tokenizer.normalizer)
-        if state.get("type") != "BertNormalizer":
-            return
-        accents = self.settings.get("strip_accents")
-        tokenizer.normalizer = normalizers.BertNormalizer(
-            clean_text=state["clean_text"],
-            handle_chinese_chars=self._flag("tokenize_chinese_chars", True),
-            strip_accents=None if accents is None else self._flag("strip_accents"),
-            lowercase=self._flag("do_lower_case", True),
-        )
-
-    def _flag(self, name: str, default: bool = False) -> bool:
-        value = self.settings.get(name, default)
-        if value is None:
-            return False
-        if not isinstance(value, bool):
-            path = self.folder / SETTINGS_FILE
-            raise CheckpointError(f"{path} says {name} {shown(value)}; expected true or false")
-        return value
 
     def _named_in_settings(self, name: str) -> str | None:
         tokens = collect(self.folder, self.settings, self._special_map, None, ())
@@ -252,16 +252,17 @@ class TokenizerSource:
             return None if token_id is None else tokenizer.id_to_token(token_id)
 
         least: dict[str, Any] = {"tokenizer_class": f"{self._kind}"}
-        if self._kind == "BertTokenizer":
-            special: dict[str, str | None] = {name: self._tokens.text(name) for name in _BERT}
+        if self._flags.of_class.bert:
+            roles = self._flags.of_class.named
+            special: dict[str, str | None] = {name: self._tokens.text(name) for name in roles}
             if self._cleans_up:
-                least[_CLEAN_UP] = False
+                least[CLEAN_UP] = False
         else:
             eos = text(config.eos_token_ids[0] if config.eos_token_ids else None)
             bos = text(config.bos_token_id) or eos
             special = {"bos_token": bos, "eos_token": eos, "unk_token": eos}
             special |= {name: self._tokens.text(name) for name in NAMES if name not in special}
-            least["add_prefix_space"] = _has_prefix_space(tokenizer)
+            least[PREFIX_SPACE] = has_prefix_space(tokenizer)
         least |= {"model_max_length": config.n_positions}
         return least | {name: value for name, value in special.items() if value is not None}
 
@@ -284,16 +285,3 @@ def load_file(file: Path) -> tuple[Tokenizer, dict[str, Any]]:
         return load_tokenizer(content), raw
     except (FileNotFoundError, UnreadableError) as error:
         raise CheckpointError(f"{file} is no tokenizer.json: {error}") from error
-
-
-def _set_prefix_space(tokenizer: Tokenizer, wanted: bool) -> None:
-    # As transformers: a pre-tokenizer in a sequence stays as it is.
-    state = part_state(tokenizer.pre_tokenizer)
-    if state.get("type") == "ByteLevel" and state["add_prefix_space"] != wanted:
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(
-            add_prefix_space=wanted, use_regex=state["use_regex"]
-        )
-
-
-def _has_prefix_space(tokenizer: Tokenizer) -> bool:
-    return bool(part_state(tokenizer.pre_tokenizer).get("add_prefix_space"))

@@ -16,6 +16,7 @@ KINDS = ("template", "eos", "plain")
 _SETTINGS_FILE, _CONFIG_FILE = "tokenizer_config.json", "config.json"
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token",
             "mask_token")  # fmt: skip
+_ADDITIONAL = "additional_special_tokens"
 # GPT-2's template in transformers, which DialoGPT's tokenizer has: EosTurns, without Jinja.
 _EOS_TEMPLATE = "{%formessageinmessages%}{{message.content}}{{eos_token}}{%endfor%}"
 
@@ -53,8 +54,12 @@ def turns_of(
     if source is None:
         raise GenerationError(f"{package.folder / _SETTINGS_FILE} has no chat template; choose "
                               "eos or plain turns")  # fmt: skip
-    special = {name: text for name in _SPECIAL if (text := _text(settings.get(name))) is not None}
+    special: dict[str, Any] = {
+        name: text for name in _SPECIAL if (text := _text(settings.get(name))) is not None
+    }
     end = tokenizer.vocabulary().get(special.get("eos_token", ""))
+    if isinstance(more := settings.get(_ADDITIONAL), list):
+        special[_ADDITIONAL] = [text for each in more if (text := _text(each)) is not None]
     ends = () if end is None else (end,)
     where = str(package.folder / _SETTINGS_FILE)
     return TemplateTurns(source, tokenizer, special, ends, where, system, parse_special)

@@ -29,8 +29,8 @@ _MOST_TEXT = 4 << 20  # characters that a template may write
 class TemplateTurns:
     """Turns as the template `source` of `where` puts them.
 
-    special: texts of special tokens by name, such as eos_token. system: a message in front.
-    parse_special: special tokens that are written out in messages count as such. Raises
+    special: texts of special tokens by name, such as eos_token; lists of them. system: a message
+    in front. parse_special: special tokens that are written out in messages count as such. Raises
     MissingDependencyError without jinja2, PackageError for what is no template.
     """
 
@@ -40,7 +40,7 @@ class TemplateTurns:
         self,
         source: str,
         tokenizer: Tokenizer,
-        special: Mapping[str, str],
+        special: Mapping[str, str | list[str]],
         end_ids: tuple[int, ...],
         where: str,
         system: str | None = None,
@@ -105,7 +105,11 @@ class TemplateTurns:
         self._environment.begin()
         try:
             for part in self._template.generate(
-                messages=messages, add_generation_prompt=True, **self._special
+                messages=messages,
+                tools=None,  # not undefined: some templates ask whether it is none
+                documents=None,
+                add_generation_prompt=True,
+                **self._special,
             ):
                 parts.append(part)
                 size += len(part)

@@ -12,8 +12,10 @@ import functools
 from collections.abc import Callable, Generator, ItemsView, Iterator, KeysView, ValuesView
 from typing import Any
 
-from jinja2 import pass_context
+from jinja2 import nodes, pass_context
 from jinja2.exceptions import SecurityError, TemplateError
+from jinja2.ext import Extension
+from jinja2.parser import Parser
 from jinja2.runtime import BlockReference, Context, LoopContext, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
@@ -69,6 +71,17 @@ _CHEAP_TESTS = {"boolean", "callable", "defined", "divisibleby", "even", "false"
 _COLLECTIONS = (dict, list, tuple, set, frozenset, range, KeysView, ItemsView, ValuesView)
 
 
+class _Generation(Extension):
+    """transformers' {% generation %}, with which training finds what the model writes: its body."""
+
+    tags = {"generation"}  # noqa: RUF012
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return nodes.Scope(body, lineno=line)  # what is set in it stays in it, as there
+
+
 class MeteredEnvironment(ImmutableSandboxedEnvironment):
     """Jinja's immutable sandbox, with a budget for each rendering: `begin` grants a new one."""
 
@@ -79,7 +92,7 @@ class MeteredEnvironment(ImmutableSandboxedEnvironment):
         super().__init__(
             trim_blocks=True,
             lstrip_blocks=True,
-            extensions=["jinja2.ext.loopcontrols"],
+            extensions=["jinja2.ext.loopcontrols", _Generation],
             optimized=False,
             finalize=_finalize,
         )

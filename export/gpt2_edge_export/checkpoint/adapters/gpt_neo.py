@@ -23,7 +23,7 @@ from gpt2_edge_export.checkpoint.config import (
     with_defaults,
 )
 from gpt2_edge_export.checkpoint.family import Family, ReadConfig
-from gpt2_edge_export.checkpoint.readers import TensorReader
+from gpt2_edge_export.checkpoint.readers import TensorReader, as_float32
 
 # Where config.json does not say: transformers' defaults, which are the 1.3B model's.
 _DEFAULTS = {
@@ -113,6 +113,7 @@ class _AsGPT2:
         self._reader, self._source = reader, source
         self._packed: dict[str, list[str]] = {}
         self._held: dict[str, str] = {}
+        self._faulty: dict[str, str] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.faults: dict[str, str] = {}
         for name in (*reader.shapes, *reader.faults):
@@ -124,7 +125,10 @@ class _AsGPT2:
 
     def read(self, name: str) -> npt.NDArray[Any]:
         if name in self._packed:
-            parts = [self._reader.read(part) for part in self._packed[name]]
+            parts = [
+                as_float32(self._reader.read(part), shown(part), self._source)
+                for part in self._packed[name]
+            ]
             return np.ascontiguousarray(np.concatenate(parts).T)
         if name not in self._held:  # a bias that the model does not have
             return np.zeros(self.shapes[name], np.float32)
@@ -133,6 +137,16 @@ class _AsGPT2:
 
     def same(self, name: str, other: str) -> bool:
         return self._reader.same(self._held[name], self._held[other])
+
+    def in_file(self, name: str, shape: tuple[int, ...] = ()) -> tuple[str, tuple[int, ...]]:
+        """The file's own name and shape of a tensor; of a packed one, of its first or odd part."""
+        if name.endswith((_PACKED, _PACKED_BIAS)):
+            block = name.removesuffix(_PACKED).removesuffix(_PACKED_BIAS)
+            part = self._faulty.get(block + _PACKED, block + _PARTS[0])
+            return part, (*(size // len(_PARTS) for size in shape[1:]), *shape[:1])
+        turned = name.endswith(_TURNED)
+        own = self._held.get(name, name.replace(_PROJECTION, _OUT))
+        return own, shape[::-1] if turned else shape
 
     def _add(self, name: str) -> None:
         as_gpt2 = name.replace(_OUT, _PROJECTION)
@@ -153,6 +167,7 @@ class _AsGPT2:
             if part in self._reader.faults:
                 fault = self._reader.faults[part]
                 self.faults |= dict.fromkeys((packed, block + _PACKED_BIAS), fault)
+                self._faulty[packed] = part
                 return
             if part not in self._reader.shapes:
                 raise CheckpointError(

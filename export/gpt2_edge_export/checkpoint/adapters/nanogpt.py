@@ -33,7 +33,7 @@ class _BiasFree:
     def __init__(self, reader: TorchReader) -> None:
         self._reader = reader
         self.shapes = dict(reader.shapes)
-        self.faults, self.same = reader.faults, reader.same
+        self.faults, self.same, self.in_file = reader.faults, reader.same, reader.in_file
         for name, shape in reader.shapes.items():
             if _HAS_BIAS.search(name) and shape:
                 self.shapes.setdefault(name.removesuffix("weight") + "bias", shape[-1:])

@@ -4,8 +4,8 @@ import java.io.File
 
 /**
  * The settings in generation_config.json, of which a package that has one makes its defaults. Those
- * that not every runtime has do not count; null is not set. As in transformers, a temperature, top_k
- * or the like alone does not make it sample.
+ * that not every runtime has do not count; null is not set, but of top_k, where it means off. As in
+ * transformers, a temperature, top_k or the like alone does not make it sample.
  *
  * sha256: of the file. Raises PackageException for a value out of its range.
  */

@@ -2,13 +2,15 @@ package dev.gpt2edge
 
 /**
  * One setting. name: in generation_config.json. get: what a caller, or a package, gives. default:
- * where neither gives anything; null where that means something of its own.
+ * where neither gives anything; null where that means something of its own. ofNull: what null stands
+ * for in the file, where that is not the default.
  */
 internal class Rule<T : Any>(
     val name: String,
     val get: (GenerationConfig) -> T?,
     private val kind: Kind<T>,
     val default: T?,
+    private val ofNull: T? = null,
 ) {
     /** Kotlin's name of it. */
     val property = Regex("_(.)").replace(name) { it.groupValues[1].uppercase() }
@@ -23,7 +25,7 @@ internal class Rule<T : Any>(
 
     /** What the [members] of a JSON object give it, null where they do not; [wrong] makes the error. */
     fun read(members: Map<*, *>, wrong: (String) -> Exception): T? {
-        val value = members[name] ?: return null
+        val value = members[name] ?: return if (name in members) ofNull else null
         return kind.parse(value) ?: throw wrong("$name ${problem(value)}")
     }
 
@@ -45,7 +47,7 @@ internal object SettingRules {
     val doSample = rule("do_sample", { it.doSample }, Kinds.truth)
     val temperature =
         rule("temperature", { it.temperature }, Kinds.real("a number, 0 (greedy) or more") { it >= 0 }, 1f)
-    val topK = rule("top_k", { it.topK }, Kinds.whole(0, "a whole number, 0 (off) or more"), 50)
+    val topK = rule("top_k", { it.topK }, Kinds.whole(0, "a whole number, 0 (off) or more"), 50, ofNull = 0)
     val topP = rule("top_p", { it.topP }, Kinds.share, 1f)
     val minP = rule("min_p", { it.minP }, Kinds.share, 0f)
     val typicalP =
@@ -75,6 +77,11 @@ internal object SettingRules {
     /** Who gives one of these wants tokens drawn. */
     val drawing = listOf(temperature, topK, topP, minP, typicalP, seed)
 
-    private fun <T : Any> rule(name: String, get: (GenerationConfig) -> T?, kind: Kind<T>, default: T? = null) =
-        Rule(name, get, kind, default).also(rules::add)
+    private fun <T : Any> rule(
+        name: String,
+        get: (GenerationConfig) -> T?,
+        kind: Kind<T>,
+        default: T? = null,
+        ofNull: T? = null,
+    ) = Rule(name, get, kind, default, ofNull).also(rules::add)
 }
