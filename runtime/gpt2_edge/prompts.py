@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Set
 from typing import Any
 
@@ -28,7 +29,8 @@ def token_ids(value: Any, what: str = "the prompt", takes: str = "text or ") -> 
         ids = value.tolist()  # Python's numbers, which are several times faster to look at
     else:
         try:
-            ids = list(value)
+            # No further than it says that it goes: what has no end would take all memory.
+            ids = list(itertools.islice(value, len(value)))
         except TypeError:
             raise GenerationError(f"{what} is {_shown(value)}; {expected}") from None
     if all(type(token_id) is int for token_id in ids):

@@ -63,6 +63,20 @@ def test_a_prompt_longer_than_the_context(fp32: Generator, call: Call) -> None:
         call(fp32, [5] * 513)
 
 
+class Endless:
+    """Three token ids by its length, any number of them when it is gone through."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> int:
+        return 5
+
+
+def test_a_sequence_is_as_long_as_it_says(fp32: Generator) -> None:
+    assert fp32.prompt_ids(Endless()) == [5, 5, 5]  # type: ignore[arg-type]
+
+
 WRONG = [
     (b"The animal", "b'The animal' (bytes)"),
     (bytearray(b"The"), "(bytearray)"),
