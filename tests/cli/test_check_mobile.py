@@ -82,4 +82,4 @@ def test_flavour_and_target_from_the_command_line(
     assert "static, host cache" in cli("info", tmp_path / "npu").stdout
     result = cli("export", checkpoint, "-o", tmp_path / "x", "--target", "toaster")
     assert result.returncode == 2
-    assert "toaster is not one of cpu, cuda, web, mobile, npu" in result.stderr
+    assert "'toaster' is not one of cpu, cuda, web, mobile, npu" in result.stderr
