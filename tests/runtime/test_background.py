@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+from gpt2_edge.graph import background
 from gpt2_edge.graph.background import Beside, pause
 
 
@@ -143,3 +144,11 @@ if os.fork():
 """)
     assert said == "waited\n"
     assert seconds < 30
+
+
+def test_its_beginner_goes_on_behind_its_first_line() -> None:
+    """What it takes before could be the room that the first line needs."""
+    for _ in range(20):
+        beside = Beside(lambda: None)
+        assert beside not in background._beginning
+        beside.result()

@@ -21,6 +21,7 @@ from types import FrameType
 _ROOM = 1 << 20  # bytes that a thread takes before the first line of its own is run, and some more
 # A thread that has not come to its first line by then never does: it found no room.
 _BEGINS_SECONDS, _LOOK_SECONDS = 2.0, 0.001
+_FIRST_LINE_SECONDS = 0.2  # for which its beginner leaves it the room; a busy machine takes some
 _beginning: set[Beside] = set()  # whose threads have not come to their first line
 _ending = _thread.allocate_lock()  # held until the process ends
 _ending.acquire()
@@ -31,19 +32,23 @@ class Beside:
 
     Not threading.Thread: where memory ends while a thread begins, its `start` never returns.
     Whoever comes first does the work, the thread or `result`. Python prints on stderr what ends a
-    thread before its first line, so none begins where there is no room for that line.
+    thread before its first line, so none begins where there is no room for that line, and its
+    beginner takes none until it is there.
     """
 
     def __init__(self, work: Callable[[], object]) -> None:
         self._work = work
         self._claimed = _thread.allocate_lock()
         self._done = _thread.allocate_lock()
+        self._begun = _thread.allocate_lock()
         self._failure: BaseException | None = None
         self._done.acquire()
+        self._begun.acquire()
         _beginning.add(self)
         try:
             mmap.mmap(-1, _ROOM).close()
             _thread.start_new_thread(self._thread, ())
+            self._begun.acquire(timeout=_FIRST_LINE_SECONDS)
         except (RuntimeError, MemoryError, OSError):  # no room for a thread: `result` does it
             _beginning.discard(self)
 
@@ -56,6 +61,7 @@ class Beside:
 
     def _thread(self) -> None:
         _beginning.discard(self)
+        self._begun.release()
         self._run()
 
     def _run(self) -> None:
