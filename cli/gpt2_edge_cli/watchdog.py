@@ -7,6 +7,7 @@ next key. And loading a large graph, or reading a long prompt, is a single instr
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import threading
@@ -24,7 +25,8 @@ class Watchdog:
     A thread is told of each by the kernel. It interrupts the main thread's wait by a signal of its
     own, SIGURG, which nothing else uses; a main thread that answers has heard the other one, too.
     unheard: is called with the number of a signal where none answers within `patience` seconds.
-    Does nothing on Windows, which wakes those who wait for keys by itself.
+    Does nothing on Windows, which wakes those who wait for keys by itself, and where there is no
+    room for a pipe or a thread: the command may do without.
     """
 
     def __init__(self, unheard: Callable[[int], object], patience: Callable[[], float]) -> None:
@@ -38,12 +40,21 @@ class Watchdog:
         main = threading.main_thread().ident
         if os.name != "posix" or main is None:
             return
-        heard, self._told = os.pipe()
-        os.set_blocking(self._told, False)
+        try:
+            heard, told = os.pipe()
+        except OSError:
+            return
+        try:
+            # Not threading.Thread: where memory ends while one begins, its `start` never returns.
+            _thread.start_new_thread(self._watch, (heard, frozenset(numbers), main))
+        except RuntimeError:
+            os.close(heard)
+            os.close(told)
+            return
+        os.set_blocking(told, False)
+        self._told = told
         handler = signal.signal(signal.SIGURG, self._answer)
-        self._before = signal.set_wakeup_fd(self._told, warn_on_full_buffer=False), handler
-        arguments = heard, frozenset(numbers), main
-        threading.Thread(target=self._watch, args=arguments, daemon=True).start()
+        self._before = signal.set_wakeup_fd(told, warn_on_full_buffer=False), handler
 
     def stop(self) -> None:
         """To be called by the main thread."""

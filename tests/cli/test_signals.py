@@ -6,13 +6,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from cli.command import COMMAND, ENVIRONMENT
+from cli.started import default_signals, started
 from gpt2_edge_cli.signals import Loading, Signals
 
 # Stops where all files are written but for the manifest, and waits for the signal there.
@@ -55,31 +54,6 @@ class Waits(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, Waits())
 sys.exit(main())
 """
-
-
-def _default_signals() -> None:
-    """In the child: a shell's background jobs are started with SIGINT ignored."""
-    for number in ENDS:
-        signal.signal(number, signal.SIG_DFL)
-
-
-@contextmanager
-def started(
-    *command: object, prepare: Callable[[], None] = _default_signals
-) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(
-        list(map(str, command)),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=ENVIRONMENT,
-        preexec_fn=prepare,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def test_an_interrupt_ends_the_text_where_it_is(sample_int4: Path) -> None:
@@ -138,7 +112,7 @@ def test_a_signal_while_modules_load(
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
 def test_a_signal_that_is_ignored_stays_ignored(number: signal.Signals, sample_int4: Path) -> None:
     def ignore() -> None:  # as nohup does, and a shell for its background jobs
-        _default_signals()
+        default_signals()
         signal.signal(number, signal.SIG_IGN)
 
     command = (*COMMAND, "generate", sample_int4, "One day", "-n", "2000", "--slide")

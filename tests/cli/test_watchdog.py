@@ -6,13 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from cli.command import ENVIRONMENT
+from cli.started import started
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="POSIX signals, Linux's mutexes")
 
@@ -48,47 +46,23 @@ with Signals(own_process=True) as found:
 """
 
 
-@contextmanager
-def started(*command: object) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        list(map(str, command)),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=ENVIRONMENT,
-        text=True,
-        preexec_fn=_default_signals,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def wait_until_it_computes(process: subprocess.Popen[str]) -> None:
+def wait_until_it_computes(process: subprocess.Popen[bytes]) -> None:
     """Until it has told so, and then stands still in the call."""
     assert process.stdout is not None
-    assert process.stdout.readline() == "computing\n"
+    assert process.stdout.readline() == b"computing\n"
     status = Path(f"/proc/{process.pid}/status")
     while "State:\tS" not in status.read_text():
         time.sleep(0.05)
 
 
-def _default_signals() -> None:
-    """In the child: a shell's background jobs ignore Ctrl-C."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGURG):
-        signal.signal(number, signal.SIG_DFL)
-
-
 @pytest.mark.parametrize(
-    ("number", "words"), [(signal.SIGINT, "gpt2-edge: interrupted\n"), (signal.SIGTERM, "")]
+    ("number", "words"), [(signal.SIGINT, b"gpt2-edge: interrupted\n"), (signal.SIGTERM, b"")]
 )
-def test_a_signal_ends_a_long_loading(number: signal.Signals, words: str) -> None:
+def test_a_signal_ends_a_long_loading(number: signal.Signals, words: bytes) -> None:
     with started(sys.executable, "-c", COMPUTES, "loaded") as process:
         wait_until_it_computes(process)
         process.send_signal(number)
-        assert process.communicate(timeout=60) == ("", words)
+        assert process.communicate(timeout=60) == (b"", words)
         assert process.returncode == 128 + number
 
 
@@ -99,7 +73,7 @@ def test_the_second_ends_what_has_something_to_clean_up() -> None:
         time.sleep(2)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=60) == ("", "gpt2-edge: interrupted\n")
+        assert process.communicate(timeout=60) == (b"", b"gpt2-edge: interrupted\n")
         assert process.returncode == 130
 
 
@@ -112,3 +86,35 @@ def test_a_wait_for_keys_is_interrupted(wait: str) -> None:
     with AtTerminal(command=[sys.executable, "-c", WAITS.format(wait=wait)]) as terminal:
         terminal.expect("interrupted\n")
         assert terminal.end() == 0
+
+
+WITHOUT = """
+import _thread, errno, os, signal
+from gpt2_edge_cli.signals import Signals
+
+def fail(*_):
+    raise {error}
+
+{function} = fail
+handler = signal.getsignal(signal.SIGURG)
+with Signals(own_process=True) as found:
+    found.unwind()
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        print("heard", signal.getsignal(signal.SIGURG) == handler)
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "error"),
+    [
+        ("os.pipe", "OSError(errno.EMFILE, 'Too many open files')"),
+        ("_thread.start_new_thread", 'RuntimeError("can\'t start new thread")'),
+    ],
+)
+def test_a_command_may_do_without(function: str, error: str) -> None:
+    program = WITHOUT.format(function=function, error=error)
+    with started(sys.executable, "-c", program) as process:
+        assert process.communicate(timeout=60) == (b"heard True\n", b"")
+        assert process.returncode == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,7 +13,8 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from cli.command import COMMAND, ENVIRONMENT
+from cli.command import COMMAND
+from cli.started import started
 from robustness.packages import change_graph
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -40,24 +40,13 @@ def slow(model: onnx.ModelProto) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_graph_that_takes_hours(package: Path, number: signal.Signals) -> None:
     change_graph(package, slow)
-    process = subprocess.Popen(
-        [*COMMAND, "generate", str(package), "--ids", "5", "-n", "2"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=ENVIRONMENT,
-        text=True,
-        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
-    )
-    try:
+    with started(*COMMAND, "generate", package, "--ids", "5", "-n", "2") as process:
         while processor_seconds(process.pid) < 3 and process.poll() is None:
             time.sleep(0.1)
         process.send_signal(number)
-        words = "gpt2-edge: interrupted\n" if number == signal.SIGINT else ""
-        assert process.communicate(timeout=30) == ("", words)
+        words = b"gpt2-edge: interrupted\n" if number == signal.SIGINT else b""
+        assert process.communicate(timeout=30) == (b"", words)
         assert process.returncode == 128 + number
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def processor_seconds(process: int) -> float:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from gpt2_edge.errors import GenerationError
 from gpt2_edge.untrusted import one_line, shown
-from gpt2_edge_cli.attending.whole_file import replace_whole
 from gpt2_edge_cli.parsing import whole_number
 from gpt2_edge_cli.setting_options import CHAT_SETTINGS
+from gpt2_edge_cli.whole_file import replace_whole
 
 if TYPE_CHECKING:
     from gpt2_edge.config import EffectiveSettings

@@ -96,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check_files(files: dict[str, Path], force: bool, package: str) -> None:
-    from gpt2_edge_cli.attending.whole_file import check_target
+    from gpt2_edge_cli.whole_file import check_target
 
     if len(files) == 2 and files["html"].absolute() == files["png"].absolute():
         raise GenerationError("--html and --png name the same file")
@@ -115,7 +115,7 @@ def _check_files(files: dict[str, Path], force: bool, package: str) -> None:
 
 def _write(kind: str, path: Path, view: Any, token: int, force: bool) -> int:
     """Write a page or picture; its size in bytes."""
-    from gpt2_edge_cli.attending.whole_file import write_whole
+    from gpt2_edge_cli.whole_file import write_whole
 
     if kind == "html":
         from gpt2_edge_cli.attending.page import page

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _FILE_LIMIT = 64 << 20  # some hours; its token ids take ten times as much memory
 _EXAMPLES = """A text is shown token by token: log-probability (natural), share, rank in all.
-A file, however long, gets one perplexity, in windows that overlap by window - stride tokens.
+A file of up to 64 MB gets one perplexity, in windows that overlap by window - stride tokens.
 
 examples:
   gpt2-edge score PACKAGE "It was a dark and stormy night"
