@@ -5,7 +5,8 @@
  * every output out of it, and does not copy back what is written into a preallocated output: no
  * buffer on the processor can be past and present. So there each step passes exactly the tokens
  * so far and gets them back with the new ones, which both kinds of graph do. On WebGPU, buffers
- * stay where they are, and a "shared" graph writes new tokens into them in place.
+ * stay where they are, and a "shared" graph writes new tokens into them in place. For
+ * onnxruntime-node there is appended-cache.ts.
  */
 
 import type { Tensor } from "onnxruntime-web";
@@ -20,12 +21,9 @@ const COPY_SRC = 0x04;
 const COPY_DST = 0x08;
 const STORAGE = 0x80;
 
-// Tokens that a cache on the processor has room for, beyond those that are there.
-const LEAST_ROOM = 64;
-
-type Tensors = Record<string, Tensor>;
+export type Tensors = Record<string, Tensor>;
 /** Keys or values; those of float16 as bits. */
-type Rows = Float32Array | Uint16Array | Int8Array;
+export type Rows = Float32Array | Uint16Array | Int8Array;
 
 /** What a sequence needs of a cache. */
 export interface Cache {
@@ -48,11 +46,16 @@ export interface CacheName {
   readonly present: string;
 }
 
-function emptyRows(type: CacheDtype, size: number): Rows {
+export function emptyRows(type: CacheDtype, size: number): Rows {
   return new { float32: Float32Array, float16: Uint16Array, int8: Int8Array }[type](size);
 }
 
-function requireSizes(tensor: Tensor, dims: readonly number[], name: string, length: number): void {
+export function requireSizes(
+  tensor: Tensor,
+  dims: readonly number[],
+  name: string,
+  length: number,
+): void {
   if (dims.some((size, at) => tensor.dims[at] !== size)) {
     throw new PackageError(
       `the graph returned ${shown(name)} as ${shown(tensor.dims)} after ${length} tokens, ` +
@@ -138,91 +141,6 @@ export class GrowingCache implements Cache {
 
   dispose(): void {
     for (const tensor of Object.values(this.feeds)) tensor.dispose();
-  }
-}
-
-/**
- * Buffers with room for more tokens than there are, on the processor of onnxruntime-node, which
- * reads them where they lie. A step gives the rows of its tokens only (new-rows.ts), and they are
- * written behind those that are there.
- */
-export class AppendedCache implements Cache {
-  readonly feeds: Tensors = {};
-  readonly fetches: Record<string, null>;
-  readonly #names: readonly CacheName[];
-  #length = 0;
-  #room = 0;
-
-  /** For up to `capacity` tokens in each of `count` rows. */
-  constructor(
-    private readonly ort: OrtModule,
-    private readonly manifest: Manifest,
-    private readonly capacity: number,
-    private readonly count = 1,
-  ) {
-    this.#names = cacheNames(manifest);
-    this.fetches = Object.fromEntries(this.#names.map(({ present }) => [present, null]));
-    this.#makeRoom(Math.min(capacity, LEAST_ROOM));
-  }
-
-  advance(outputs: Tensors, length: number): void {
-    const { numHeads, headSize } = this.manifest.architecture;
-    const added = length - this.#length;
-    const dims = [this.count, numHeads, added, headSize];
-    if (length > this.#room) {
-      this.#makeRoom(Math.min(this.capacity, length + LEAST_ROOM + (length >> 2)));
-    }
-    for (const { past, present } of this.#names) {
-      requireSizes(outputs[present]!, dims, present, length);
-      const from = outputs[present]!.data as Rows;
-      this.#write(past, from, added, this.#length);
-    }
-    this.#length = length;
-  }
-
-  async trim(length: number): Promise<void> {
-    this.#length = length; // what is behind the mask's end does not count
-  }
-
-  async copied(count: number): Promise<AppendedCache> {
-    const copies = new AppendedCache(this.ort, this.manifest, this.capacity, count);
-    copies.#makeRoom(this.#room);
-    for (const [name, tensor] of Object.entries(this.feeds)) {
-      const data = tensor.data as Rows;
-      const all = copies.feeds[name]!.data as Rows;
-      for (let row = 0; row < count; row++) all.set(data, row * data.length);
-    }
-    copies.#length = this.#length;
-    return copies;
-  }
-
-  dispose(): void {
-    for (const tensor of Object.values(this.feeds)) tensor.dispose();
-  }
-
-  /** Buffers for `room` tokens, with what the ones before hold. */
-  #makeRoom(room: number): void {
-    const { architecture, graph } = this.manifest;
-    const dims = [this.count, architecture.numHeads, room, architecture.headSize];
-    const size = dims.reduce((product, dim) => product * dim);
-    const [before, length] = [this.#room, this.#length];
-    this.#room = room;
-    for (const { past } of this.#names) {
-      const old = this.feeds[past]?.data as Rows | undefined;
-      const data = emptyRows(graph.cacheDtype, size);
-      this.feeds[past] = new this.ort.Tensor(graph.cacheDtype, data, dims);
-      if (old && length > 0) this.#write(past, old, before, 0, length);
-    }
-  }
-
-  /** The first `count` of `size` tokens of each head in `from`, to `at` and behind. */
-  #write(past: string, from: Rows, size: number, at: number, count = size): void {
-    const { numHeads, headSize } = this.manifest.architecture;
-    const to = this.feeds[past]!.data as Rows;
-    for (let head = 0; head < this.count * numHeads; head++) {
-      const begin = head * size * headSize;
-      to.set(from.subarray(begin, begin + count * headSize), (head * this.#room + at) * headSize);
-    }
   }
 }
 

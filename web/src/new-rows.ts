@@ -1,7 +1,8 @@
 /**
- * A fused graph that gives back only the keys and values of new tokens. onnxruntime-node reads an
- * input where it lies, but copies every output: this way a step copies its own rows and nothing else.
- * GroupQueryAttention takes a past that has room for more, and reads of it what the mask counts.
+ * A graph that gives back only the keys and values of new tokens. onnxruntime-node reads an input
+ * where it lies, but copies every output: this way a step copies its own rows and nothing else.
+ * GroupQueryAttention takes a past that has room for more, and reads of it what the mask counts;
+ * standard operators get exactly the past.
  */
 
 import { cacheNames } from "./cache.js";

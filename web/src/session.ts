@@ -2,7 +2,8 @@
 
 import type { InferenceSession, Tensor } from "onnxruntime-web";
 
-import { AppendedCache, cacheNames, GrowingCache, SharedGpuCache, type Cache } from "./cache.js";
+import { AppendedCache } from "./appended-cache.js";
+import { cacheNames, GrowingCache, SharedGpuCache, type Cache } from "./cache.js";
 import { PackageError, ProviderError } from "./errors.js";
 import { checkGraph, checkPositions, checkVersion } from "./graph-check.js";
 import { withFloatWeights } from "./float-weights.js";
@@ -76,7 +77,7 @@ export class Session {
     const onGpu = cacheNames(manifest).map(({ present }) => [present, "gpu-buffer"] as const);
     const floatWeights = wantsFloatWeights(manifest, provider, options);
     const { logitsToKeep } = manifest.graph.names;
-    const appends = provider === "cpu" && manifest.graph.cache === "shared";
+    const appends = provider === "cpu";
     let onnx: InferenceSession;
     try {
       // onnxruntime-web neither lists nor takes an input that has a default.
@@ -177,11 +178,11 @@ export class Session {
   }
 
   async #newCache(capacity: number): Promise<Cache> {
-    if (this.manifest.graph.cache === "shared") {
-      if (this.provider === "webgpu") return SharedGpuCache.make(this.ort, this.manifest, capacity);
-      if (this.provider === "cpu") return new AppendedCache(this.ort, this.manifest, capacity);
-    }
-    return new GrowingCache(this.ort, this.manifest);
+    const { ort, manifest, provider } = this;
+    if (provider === "cpu") return new AppendedCache(ort, manifest, capacity);
+    return provider === "webgpu" && manifest.graph.cache === "shared"
+      ? SharedGpuCache.make(ort, manifest, capacity)
+      : new GrowingCache(ort, manifest);
   }
 
   /** Free the graph's memory; nothing can be run afterwards. */
