@@ -45,7 +45,8 @@ ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
   notebooks test-web android test-android publish-local check check-all docs dist bench \
   bench-server bench-peers bench-peers-quality test-optimum test-providers test-ray clean
 
-demo: $(VENV)/ready
+# Half of what `ready` installs is for tests: where that is not there, the demo goes without.
+demo: $(if $(wildcard $(VENV)/ready),$(VENV)/ready,$(VENV)/exports)
 	@$(BIN)/python tools/demo.py
 
 test: $(VENV)/ready
@@ -142,6 +143,9 @@ test-providers: $(VENV)/ready
 $(VENV)/ready: pyproject.toml
 	$(call install,$(VENV),dev)
 
+$(VENV)/exports: pyproject.toml
+	$(call install,$(VENV),export,exports)
+
 $(NOTEBOOKS_VENV)/ready: pyproject.toml
 	$(call install,$(NOTEBOOKS_VENV),notebooks)
 
@@ -164,7 +168,7 @@ define install
 	@echo "setting up $(1)"
 	@$(PYTHON) -m venv --clear $(1)
 	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$(2)]'
-	@touch $(1)/ready
+	@touch $(1)/$(or $(3),ready)
 endef
 
 clean:
