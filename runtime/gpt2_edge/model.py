@@ -17,6 +17,7 @@ from gpt2_edge.graph.session import Session
 from gpt2_edge.prompts import check_vocabulary, require_text, token_ids
 from gpt2_edge.text.tokenizer import Tokenizer, package_tokenizer
 from gpt2_edge.untrusted import shown
+from gpt2_edge.values import switch
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -183,10 +184,15 @@ class Model:
             prompt: text, or token ids.
             add_special_tokens: as in `encode`.
             parse_special: as in `encode`.
+
+        Raises:
+            GenerationError: as from `encode`.
         """
+        special = switch(add_special_tokens, "add_special_tokens")
+        parsed = switch(parse_special, "parse_special")
         if isinstance(prompt, str):
             ids = self._with_tokenizer("give the prompt as token ids").encode(
-                prompt, add_special_tokens=add_special_tokens, parse_special=parse_special
+                prompt, add_special_tokens=special, parse_special=parsed
             )
         else:
             ids = token_ids(prompt)
@@ -203,7 +209,7 @@ class Model:
         Args:
             ids: the prompt's.
         """
-        if len(ids) > self.context_length:
+        if len(token_ids(ids, "ids", takes="")) > self.context_length:
             static = self.manifest.graph.static
             advice = "shorten it, or export with a larger --past" if static else "shorten it"
             raise ContextOverflowError(
@@ -241,18 +247,19 @@ def load_parts(
         raise GenerationError(
             f"prompt_weights is {shown(prompt_weights)}; it must be {' or '.join(PROMPT_WEIGHTS)}"
         )
+    checks, caches = switch(verify, "verify"), switch(machine_cache, "machine_cache")
     package = open_package(path)
     # Both take a while, and the session leaves Python to the tokenizer. It compares the hashes of
     # everything that is read here; its errors come first.
     tokenizers: list[Tokenizer | None] = []
-    tokenizer = Beside(lambda: tokenizers.append(package_tokenizer(package, verify)))
+    tokenizer = Beside(lambda: tokenizers.append(package_tokenizer(package, checks)))
     session = Session(
         package,
         provider=provider,
         provider_options=provider_options,
         threads=threads,
-        verify=verify,
-        cache=MachineCache.default() if machine_cache else None,
+        verify=checks,
+        cache=MachineCache.default() if caches else None,
         prompt_weights=prompt_weights == "auto",
     )
     tokenizer.result()

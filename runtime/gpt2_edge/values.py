@@ -11,6 +11,9 @@ import operator
 from numbers import Real
 from typing import Any
 
+from gpt2_edge.errors import GenerationError
+from gpt2_edge.untrusted import shown
+
 
 def whole_number(value: Any) -> int | None:
     """`value` as an int; None if it is no whole number."""
@@ -39,6 +42,14 @@ def real_number(value: Any) -> float | None:
 def truth_value(value: Any) -> bool | None:
     """`value` as a bool; None if it is none, as 0, 1 and "yes" are not."""
     return bool(value) if isinstance(value, bool) or _is_numpy_bool(value) else None
+
+
+def switch(value: Any, name: str) -> bool:
+    """`value` of the argument `name` as a bool; GenerationError if it is none."""
+    on = truth_value(value)
+    if on is None:
+        raise GenerationError(f"{name} is {shown(value)}; it must be True or False")
+    return on
 
 
 def _is_numpy_bool(value: Any) -> bool:

@@ -20,7 +20,10 @@ from gpt2_edge import (
     PackageError,
     ProviderError,
     perplexity,
+    score_tokens,
+    text_perplexity,
 )
+from gpt2_edge.text.chat import turns_of
 from helpers import assert_one_line
 
 ARRAY = np.array([1, 2])
@@ -63,6 +66,37 @@ def refused(call: Callable[[], object], *fragments: str, error: Any = Generation
 @pytest.mark.parametrize("name", [name for name in WRONG if name != "enormous"])
 def test_what_is_no_length_of_a_cache(fp32: Generator, name: str) -> None:
     refused(lambda: fp32.new_cache().trim(WRONG[name]), "length is", "whole number")
+
+
+@pytest.mark.parametrize("name", [name for name in WRONG if name not in ("array", "no array")])
+def test_what_is_no_list_of_ids(fp32: Generator, name: str) -> None:
+    refused(lambda: fp32.check_fits(WRONG[name]), "ids", "flat sequence of token ids")
+
+
+@pytest.mark.parametrize("name", [name for name in WRONG if name != "truth"])
+def test_what_is_neither_true_nor_false(fp32: Generator, sample_fp32: Path, name: str) -> None:
+    given = WRONG[name]
+    calls: dict[str, Callable[[], object]] = {
+        "add_special_tokens": lambda: fp32.encode([5], add_special_tokens=given),
+        "parse_special": lambda: fp32.encode("He", parse_special=given),
+        "verify": lambda: Generator.load(sample_fp32, verify=given),
+        "machine_cache": lambda: Generator.load(sample_fp32, machine_cache=given),
+    }
+    calls |= {
+        f"bos{number}": call
+        for number, call in enumerate(
+            (
+                lambda: score_tokens(fp32, [5, 6], given),
+                lambda: perplexity(fp32, [5, 6], bos=given),
+                lambda: text_perplexity(fp32, "He said", bos=given),
+            )
+        )
+    }
+    for argument, call in calls.items():
+        refused(call, f"{argument.rstrip('012')} is", "must be True or False")
+    assert fp32.tokenizer is not None
+    tokenizer = fp32.tokenizer
+    refused(lambda: turns_of(fp32.package, tokenizer, parse_special=given), "parse_special is")
 
 
 @pytest.mark.parametrize("name", ["layer", "head"])

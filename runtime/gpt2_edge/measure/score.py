@@ -20,7 +20,7 @@ from gpt2_edge.measure.scores import Continuation, Perplexity, ScoredToken, expo
 from gpt2_edge.prompts import check_vocabulary, require_text, token_ids
 from gpt2_edge.sampling import greedy, log_probability
 from gpt2_edge.untrusted import shown
-from gpt2_edge.values import whole_number
+from gpt2_edge.values import switch, whole_number
 
 Show = Callable[[str], None]
 
@@ -57,8 +57,9 @@ def score_tokens(generator: Generator, ids: Sequence[int], bos: bool = False) ->
         ids: two or more, with bos one or more.
         bos: the first is predicted too, from `bos_token`, unless the ids begin with that.
     """
+    begins = switch(bos, "bos")
     given = _checked(generator, ids)
-    checked = _fitting(generator, _begun(generator, given) if bos else given)
+    checked = _fitting(generator, _begun(generator, given) if begins else given)
     scored = []
     if len(checked) == len(given):
         scored.append(ScoredToken(checked[0], generator.token_label(checked[0]), None, None))
@@ -163,8 +164,9 @@ def perplexity(
         )
     if text_bytes is not None and whole_number(text_bytes) is None:
         raise GenerationError(f"text_bytes is {shown(text_bytes)}; it must be a whole number")
+    begins = switch(bos, "bos")
     text = _checked(generator, ids)
-    text = _begun(generator, text) if bos else text
+    text = _begun(generator, text) if begins else text
     if len(text) < 2:
         raise GenerationError(
             f"perplexity needs two tokens or more, the text has {len(text)}: give a longer one"
@@ -212,6 +214,7 @@ def text_perplexity(
         raise GenerationError(f"{generator.package.folder} has no tokenizer; give the text as ids")
     ids = generator.tokenizer.encode(require_text(text), add_special_tokens=False)
     text_bytes = len(text.encode("utf-8", "replace"))
+    bos = switch(bos, "bos")
     if ids and not (bos and len(_begun(generator, ids)) > len(ids)):
         # What is not predicted does not count, unless it is part of a character: then all does.
         label = generator.tokenizer.label(ids[0])

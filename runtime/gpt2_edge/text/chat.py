@@ -11,6 +11,7 @@ from gpt2_edge.text.chat_template import TemplateTurns
 from gpt2_edge.text.tokenizer import Tokenizer
 from gpt2_edge.text.turns import EosTurns, PlainTurns, Turns
 from gpt2_edge.untrusted import JSON_LIMIT, UnreadableError, parse_json, shown
+from gpt2_edge.values import switch
 
 KINDS = ("template", "eos", "plain")
 _SETTINGS_FILE, _CONFIG_FILE = "tokenizer_config.json", "config.json"
@@ -36,6 +37,7 @@ def turns_of(
     special tokens that are written out in messages count as such. Raises GenerationError and
     PackageError, MissingDependencyError for a template without jinja2.
     """
+    parse_special = switch(parse_special, "parse_special")
     settings = _read(package, _SETTINGS_FILE)
     source = _template(package, settings)
     if kind is None:
