@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--shape", choices=SHAPES, default="124M")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--only", metavar="A,B", help="rows whose names begin with one of these")
+    parser.add_argument("--only", metavar="A,B", help="rows of these names or beginnings")
     parser.add_argument("--work", type=Path, default=ROOT / ".bench" / "peers")
     parser.add_argument("--llama-flags", default="", metavar="FLAGS", help=LLAMA_FLAGS)
     parser.add_argument("--add", action="store_true", help="to the rounds that are there already")
@@ -80,11 +80,14 @@ def main() -> None:
 
 
 def chosen(rows: list[Row], only: str | None) -> list[Row]:
-    """Those whose names begin with one of the comma-separated `only`, in any case."""
+    """Those named in the comma-separated `only`, in any case; what is no name may begin some."""
     if only is None:
         return rows
-    beginnings = tuple(part.strip().lower() for part in only.split(",") if part.strip())
-    return [row for row in rows if row.name.lower().startswith(beginnings)]
+    asked = {part.strip().lower() for part in only.split(",") if part.strip()}
+    beginnings = tuple(asked - {row.name.lower() for row in rows})
+    return [
+        row for row in rows if row.name.lower() in asked or row.name.lower().startswith(beginnings)
+    ]
 
 
 def together(before: Mapping[str, Measured], now: Mapping[str, Measured]) -> dict[str, Measured]:
