@@ -38,6 +38,10 @@ MINIMUM_VENV ?= .venv-minimum
 PEERS_PATH := benchmarks$(if $(PYTHONPATH),:$(PYTHONPATH))
 BENCH_VENV := $(if $(OPTIMUM),$(OPTIMUM_VENV),$(VENV))
 
+# Where an image keeps Python from writing bytecode, every process of the tests would compile the package
+# anew: 0.33 s in place of 0.25.
+unexport PYTHONDONTWRITEBYTECODE
+
 # The tests' matrices are small, and threads of OpenBLAS and ONNX Runtime get in each other's way.
 ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
