@@ -1,7 +1,8 @@
 /**
- * Keys and values on the processor of onnxruntime-node. It reads an input where it lies, but makes a new
- * array for every output: V8 took a quarter of a text's time to collect those of a whole cache. So a
- * step gives the rows of its tokens only (new-rows.ts), and they are written behind those that are there.
+ * Keys and values on the processor, where each run copies every output into a new array, and
+ * onnxruntime-web every input, too. So a step gives the rows of its tokens only (new-rows.ts), and they
+ * are written behind those that are there. Of a whole cache, V8 took a quarter of a text's time in
+ * Node to collect the copies, and with 900 tokens of a 124M in WebAssembly they took half of a step's.
  */
 
 import {
@@ -20,15 +21,15 @@ import type { OrtModule } from "./runtime.js";
 const LEAST_ROOM = 64;
 
 /**
- * Buffers with room for more tokens than there are. A "shared" graph gets the whole of them, and the
- * rows of a head stay where they are; others get exactly the tokens so far, so the heads' rows
- * move apart as they grow.
+ * Buffers with room for more tokens than there are. Where `isWhole` the graph gets the whole of them,
+ * and the rows of a head stay where they are: a "shared" graph reads of it what the mask counts, and
+ * onnxruntime-node copies nothing. Else it gets exactly the tokens so far, and the heads' rows move
+ * apart as they grow.
  */
 export class AppendedCache implements Cache {
   readonly feeds: Tensors = {};
   readonly fetches: Record<string, null>;
   readonly #names: readonly CacheName[];
-  readonly #isShared: boolean;
   readonly #buffers = new Map<string, Rows>();
   #length = 0;
   #room = 0;
@@ -37,11 +38,11 @@ export class AppendedCache implements Cache {
   constructor(
     private readonly ort: OrtModule,
     private readonly manifest: Manifest,
+    private readonly isWhole: boolean,
     private readonly capacity: number,
     private readonly count = 1,
   ) {
     this.#names = cacheNames(manifest);
-    this.#isShared = manifest.graph.cache === "shared";
     this.fetches = Object.fromEntries(this.#names.map(({ present }) => [present, null]));
     this.#makeRoom(Math.min(capacity, LEAST_ROOM));
     this.#show();
@@ -61,19 +62,19 @@ export class AppendedCache implements Cache {
       this.#move(past, before, apart, this.#apart);
       this.#write(past, outputs[present]!.data as Rows, added, before);
     }
-    if (!this.#isShared || this.#room !== room) this.#show();
+    if (!this.isWhole || this.#room !== room) this.#show();
   }
 
   async trim(length: number): Promise<void> {
     const apart = this.#apart;
-    this.#length = length; // what is behind the end of a shared graph's mask does not count
-    if (this.#isShared) return;
+    this.#length = length; // what is behind the mask's end does not count
+    if (this.isWhole) return;
     for (const { past } of this.#names) this.#move(past, length, apart, length);
     this.#show();
   }
 
   async copied(count: number): Promise<AppendedCache> {
-    const copies = new AppendedCache(this.ort, this.manifest, this.capacity, count);
+    const copies = new AppendedCache(this.ort, this.manifest, this.isWhole, this.capacity, count);
     copies.#makeRoom(this.#room);
     copies.#length = this.#length;
     copies.#show();
@@ -92,7 +93,7 @@ export class AppendedCache implements Cache {
 
   /** Tokens from the first of one head to the first of the next. */
   get #apart(): number {
-    return this.#isShared ? this.#room : this.#length;
+    return this.isWhole ? this.#room : this.#length;
   }
 
   /** Buffers for `room` tokens that begin as the ones before. */

@@ -3,10 +3,10 @@
  *
  * onnxruntime-web copies every tensor on the processor into WebAssembly's memory for a run and
  * every output out of it, and does not copy back what is written into a preallocated output: no
- * buffer on the processor can be past and present. So there each step passes exactly the tokens
- * so far and gets them back with the new ones, which both kinds of graph do. On WebGPU, buffers
- * stay where they are, and a "shared" graph writes new tokens into them in place. For
- * onnxruntime-node there is appended-cache.ts.
+ * buffer on the processor can be past and present. There, and on onnxruntime-node, steps give new
+ * tokens only (appended-cache.ts); in a worker, which takes over what it gets, each step passes
+ * the tokens so far and gets them back with the new ones. On WebGPU, buffers stay where they are,
+ * and a "shared" graph writes new tokens into them in place.
  */
 
 import type { Tensor } from "onnxruntime-web";

@@ -1,8 +1,8 @@
 /**
- * A graph that gives back only the keys and values of new tokens. onnxruntime-node reads an input
- * where it lies, but copies every output: this way a step copies its own rows and nothing else.
- * GroupQueryAttention takes a past that has room for more, and reads of it what the mask counts;
- * standard operators get exactly the past.
+ * A graph that gives back only the keys and values of new tokens. On the processor every output is
+ * copied: this way a step copies its own rows and nothing else. GroupQueryAttention also takes a past
+ * that has room for more, and reads of it what the mask counts; standard operators need exactly the
+ * past.
  */
 
 import { cacheNames } from "./cache.js";

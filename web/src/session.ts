@@ -34,6 +34,8 @@ export class Session {
     readonly provider: Provider,
     /** Why "auto" did not take WebGPU; null where it did, or where a provider was named. */
     readonly fallbackReason: string | null,
+    /** Whether the graph gives the new tokens' keys and values only. */
+    private readonly appends: boolean,
   ) {}
 
   /** Tokens that may be fed in one step: Infinity, unless a GPU computes larger steps wrongly. */
@@ -77,7 +79,8 @@ export class Session {
     const onGpu = cacheNames(manifest).map(({ present }) => [present, "gpu-buffer"] as const);
     const floatWeights = wantsFloatWeights(manifest, provider, options);
     const { logitsToKeep } = manifest.graph.names;
-    const appends = provider === "cpu";
+    // A worker takes the memory of what it is given; a GPU keeps the cache where it is.
+    const appends = provider === "cpu" || (provider === "wasm" && !ort.env.wasm.proxy);
     let onnx: InferenceSession;
     try {
       // onnxruntime-web neither lists nor takes an input that has a default.
@@ -102,7 +105,7 @@ export class Session {
       );
     }
     const named = appends ? namingNewRows(manifest) : manifest;
-    const session = new Session(ort, onnx, named, provider, reason);
+    const session = new Session(ort, onnx, named, provider, reason, appends);
     try {
       checkGraph(onnx, named, url);
       if (!source.positions) await tryPosition(session, url);
@@ -179,8 +182,11 @@ export class Session {
 
   async #newCache(capacity: number): Promise<Cache> {
     const { ort, manifest, provider } = this;
-    if (provider === "cpu") return new AppendedCache(ort, manifest, capacity);
-    return provider === "webgpu" && manifest.graph.cache === "shared"
+    const isShared = manifest.graph.cache === "shared";
+    if (this.appends) {
+      return new AppendedCache(ort, manifest, isShared && provider === "cpu", capacity);
+    }
+    return isShared && provider === "webgpu"
       ? SharedGpuCache.make(ort, manifest, capacity)
       : new GrowingCache(ort, manifest);
   }

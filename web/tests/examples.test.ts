@@ -60,8 +60,13 @@ async function writtenAt(path: string): Promise<string> {
   });
   await page.goto(`${served.url}/${path}/?package=/packages/int4/`);
   await page.locator("#write:enabled").click();
-  await page.locator("#write:disabled").waitFor();
-  await page.locator("#write:enabled").waitFor();
+  // That the button is off while it writes may be over before anybody looks.
+  await page.waitForFunction(
+    (prompt) =>
+      !document.querySelector<HTMLButtonElement>("#write")!.disabled &&
+      document.querySelector<HTMLTextAreaElement>("#text")!.value !== prompt,
+    PROMPT,
+  );
   const text = await page.locator("#text").inputValue();
   assert.ok(text.startsWith(PROMPT), text);
   await page.close();
