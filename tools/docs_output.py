@@ -149,7 +149,11 @@ def _near(one: str, other: str) -> bool:
     if one.endswith("%") and other.endswith("%"):
         return abs(here - there) < PERCENTAGE_POINTS
     low, high = sorted((abs(here), abs(there)))
-    return here * there >= 0 and high <= RATIO * low
+    if here * there < 0:
+        return False
+    # A probability, but for small ones, of which a tenth is much.
+    is_share = 0.1 <= high <= 1
+    return high <= RATIO * low or (is_share and 100 * (high - low) < PERCENTAGE_POINTS)
 
 
 def as_shown(printed: str) -> str:

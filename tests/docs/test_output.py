@@ -87,6 +87,7 @@ def test_a_block_that_breaks_the_rules_is_told(tool: ModuleType, page: str) -> N
         ("prompt 1,234 tok/s\n", "prompt 99 tok/s\n"),
         ("KL divergence 0.00417\n", "KL divergence 0.00396\n"),
         ("score -1.6551\n", "score -1.6805\n"),
+        ('"drawn":0.139\n', '"drawn":0.179\n'),
     ],
 )
 def test_another_processor_prints_the_like(tool: ModuleType, printed: str, shown: str) -> None:
@@ -101,6 +102,8 @@ def test_another_processor_prints_the_like(tool: ModuleType, printed: str, shown
         (' 38.1%  " mean"\n 19.2%  " want"\n 14.5%  " think"\n', NEXT),
         ("7 tokens, 26 characters\n", "6 tokens, 26 characters\n"),
         ("KL divergence 0.00417\n", "KL divergence 0.00796\n"),
+        ('"drawn":0.139\n', '"drawn":0.279\n'),
+        ("99% under 0.0241\n", "99% under 0.0541\n"),
         ("score 1.68\n", "score -1.68\n"),
         ("20,480 tokens\n", "20,481 tokens\n"),
         ("it took 3 s\n", "it needed 3 s\n"),

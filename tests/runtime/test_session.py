@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from gpt2_edge import ContextOverflowError, GenerationError, Generator
 from gpt2_edge.errors import ProviderError
 from gpt2_edge.files.package import open_package
 from gpt2_edge.graph.session import Session, TokenSequence
+from helpers import busy_after
 
 FLOAT = 1e-4  # fp32 graphs, by any kernel; logits have a standard deviation of 2.4
 QUANTIZED = 1e-3  # where the same kernels run in another order
@@ -35,12 +35,13 @@ def tolerance(generator: Generator) -> float:
 )
 def test_after_a_text_no_processor_is_kept_busy(sample_int4: Path) -> None:
     session = Session(open_package(sample_int4), threads=2)
-    sequence = session.start(64)
-    for token in range(1, 33):
-        sequence.feed([token])
-    used = time.process_time()
-    time.sleep(0.25)
-    assert time.process_time() - used < 0.01
+
+    def text() -> None:
+        sequence = session.start(64)
+        for token in range(1, 33):
+            sequence.feed([token])
+
+    assert busy_after(text, 0.25) < 0.01
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 13, 16, 39])
