@@ -79,6 +79,7 @@ class Model:
             PackageError: the folder is no package, or is damaged.
             ProviderError: the provider is not installed, takes nothing of the graph or has no such
                 option.
+            GenerationError: verify, machine_cache or prompt_weights is none of what it may be.
         """
         return cls(
             *load_parts(

@@ -30,7 +30,7 @@ from gpt2_edge_export.quantize import (
     dequantize,
     make_recipe,
 )
-from gpt2_edge_export.texts import REPORT_TEXT
+from gpt2_edge_export.texts import REPORT_TEXT, Text
 from helpers import (
     assert_one_line,
     random_config,
@@ -82,6 +82,26 @@ def through(weights: CalibratedWeights, ids: list[int]) -> np.ndarray:
     for layer in range(weights.config.n_layer):
         hidden = forward.layer(weights, hidden, layer)
     return forward.logits(weights, hidden)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "tokens"),
+    [
+        ({}, 16_384),
+        ({"n_layer": 12, "n_embd": 768, "n_inner": 3072, "vocab_size": 50257}, 8192),
+        ({"n_layer": 48, "n_embd": 1600, "n_inner": 6400, "vocab_size": 50257}, 8192),
+    ],
+)
+@pytest.mark.parametrize("recipe", ["int4", "int8", "int8-row", "int4-small"])
+def test_small_models_get_twice_as_much_text(
+    tmp_path: Path, sizes: dict[str, int], tokens: int, recipe: str
+) -> None:
+    tiny = open_checkpoint(write_random_checkpoint(tmp_path / "model", random_config()))
+    config = dataclasses.replace(tiny.config, n_positions=1024, **sizes)
+    checkpoint = dataclasses.replace(tiny, config=config)
+    draft = Draft(checkpoint, None, tmp_path, "tested", GraphPlan(make_recipe(recipe)))
+    text = Text("words", "", (5,) * 20_000)
+    assert draft.calibration_windows(text).shape == (tokens // 1024, 1024)
 
 
 @pytest.mark.parametrize("model", MODELS)
