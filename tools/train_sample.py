@@ -4,13 +4,19 @@ r"""Train a GPT-2 of models/sample's shape from text files, and report its held-
     python tools/train_sample.py books.txt.xz --heldout heldout.txt -o my-sample --tokens 25e6
 
 Text files are UTF-8, plain or .xz. The tokenizer is trained on the same text unless --tokenizer
-names one. Runs on CUDA where torch finds it, else on the CPU (bf16 autocast on both). With
+names one. Runs on CUDA where torch finds it, with bf16 autocast, else on the CPU in float32 (bf16
+took three times as long there: a Xeon with AVX-512 BF16 and without AMX, Debian's torch 2.6). With
 --minutes the learning rate falls with the clock, so that it ends when it must:
 
     python tools/train_sample.py train.txt.xz more.txt.xz --heldout heldout.txt -o my-sample \
         --minutes 7 --batch 64 --compile
 
-A learning rate of 3e-3 with that batch diverged after 150M tokens.
+--begin-with trains a checkpoint on, with its shape and tokenizer, and says its held-out loss first:
+
+    python tools/train_sample.py train.txt.xz more.txt.xz --heldout heldout.txt -o further \
+        --begin-with models/sample --minutes 60 --learning-rate 1e-3
+
+A learning rate of 3e-3 with a batch of 64 diverged after 150M tokens.
 """
 
 from __future__ import annotations
@@ -57,27 +63,24 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE)
     parser.add_argument("--compile", action="store_true", help="with torch.compile")
     parser.add_argument("--batch", type=int, default=8, help="sequences of the context a step")
-    parser.add_argument("--tokenizer", type=Path, help="a tokenizer.json to use as it is")
+    begun = parser.add_mutually_exclusive_group()
+    begun.add_argument("--tokenizer", type=Path, help="a tokenizer.json to use as it is")
+    begun.add_argument(
+        "--begin-with", type=Path, metavar="FOLDER", help="a checkpoint to train on, tokenizer too"
+    )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.manual_seed(arguments.seed)
 
     texts = [read(path) for path in arguments.text]
-    tokenizer = (
-        Tokenizer.from_file(str(arguments.tokenizer))
-        if arguments.tokenizer
-        else train_tokenizer(texts)
-    )
+    known = arguments.begin_with / "tokenizer.json" if arguments.begin_with else arguments.tokenizer
+    tokenizer = Tokenizer.from_file(str(known)) if known else train_tokenizer(texts)
     ids = encode(tokenizer, texts)
     heldout = encode(tokenizer, [read(arguments.heldout)])[:HELDOUT_TOKENS]
-    end = tokenizer.token_to_id(END_OF_TEXT)
-    config = GPT2Config(
-        vocab_size=tokenizer.get_vocab_size(), **SHAPE, bos_token_id=end, eos_token_id=end,
-        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
-    )  # fmt: skip
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = GPT2LMHeadModel(config).to(device)
-    steps = max(1, int(arguments.tokens) // (arguments.batch * config.n_positions))
+    model = begin(arguments.begin_with, tokenizer).to(device)
+    window = model.config.n_positions
+    steps = max(1, int(arguments.tokens) // (arguments.batch * window))
     plan = Plan(
         steps=None if arguments.minutes else steps,
         seconds=60 * (arguments.minutes or 0),
@@ -86,10 +89,33 @@ def main() -> None:
         compiled=arguments.compile,
     )
     print(f"{model.num_parameters():,} parameters, {len(ids):,} tokens of text", flush=True)
+    if arguments.begin_with:
+        report(model, heldout)
     train(model, ids, plan, arguments.seed)
-    loss = heldout_loss(model, heldout)
-    print(f"held-out loss {loss:.3f}, perplexity {math.exp(loss):.1f}, {len(heldout):,} tokens")
+    report(model, heldout)
     save(model, tokenizer, arguments.output)
+
+
+def begin(checkpoint: Path | None, tokenizer: Tokenizer) -> GPT2LMHeadModel:
+    """The model in `checkpoint`, in float32 and without dropout; a new one of SHAPE without it."""
+    undropped = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+    if checkpoint is not None:
+        return GPT2LMHeadModel.from_pretrained(checkpoint, dtype=torch.float32, **undropped)
+    end = tokenizer.token_to_id(END_OF_TEXT)
+    config = GPT2Config(
+        vocab_size=tokenizer.get_vocab_size(), **SHAPE, bos_token_id=end, eos_token_id=end,
+        **undropped,
+    )  # fmt: skip
+    return GPT2LMHeadModel(config)
+
+
+def report(model: GPT2LMHeadModel, heldout: np.ndarray) -> None:
+    """Print the loss on text that was not trained on."""
+    loss = heldout_loss(model, heldout)
+    print(
+        f"held-out loss {loss:.3f}, perplexity {math.exp(loss):.1f}, {len(heldout):,} tokens",
+        flush=True,
+    )
 
 
 def read(path: Path) -> str:
@@ -162,7 +188,7 @@ def train(model: GPT2LMHeadModel, ids: np.ndarray, plan: Plan, seed: int) -> Non
     offsets = torch.arange(window, device=model.device)
 
     def loss_of(inputs: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(model.device.type, torch.bfloat16):
+        with torch.autocast("cuda", torch.bfloat16, enabled=model.device.type == "cuda"):
             return model(inputs, labels=inputs).loss
 
     loss_function = torch.compile(loss_of) if plan.compiled else loss_of
