@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 from gpt2_edge import Generator
+from gpt2_edge.files.package import open_package
 from gpt2_edge_export.checkpoint.checkpoint import open_checkpoint
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -23,6 +24,7 @@ def load(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, module)  # dataclasses look there
     spec.loader.exec_module(module)
     return module
 
@@ -59,6 +61,34 @@ def test_what_the_decoder_gives_is_measured(
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
     assert len(rows) == 2 + len(medians)
     assert f"{medians['batch of 2'] / medians['one text']:.2f} x one text" in "".join(rows)
+
+
+def test_kernels_are_told_apart_and_counted(
+    sample_int4: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = load("kernels", monkeypatch)
+    for name, value in (("STEPS", 3), ("WARM_UP_STEPS", 1), ("PROMPTS", 2)):
+        monkeypatch.setattr(script, name, value)
+    package = open_package(sample_int4)
+    step, prompt = script.step(package, 20, 1), script.prompt(package, 256, 1)
+    products = "MatMulNBits 256 x 768, 4 bits", "MatMulNBits 256 x 8192, 8 bits"
+    layers, head = (step.kernels[name] for name in products)
+    assert (layers.nodes, layers.weights) == (6, 6 * 256 * 768 / 2)
+    assert (head.nodes, head.weights) == (1, 256 * 8192)
+    assert layers.operations == 6 * 2 * 256 * 768
+    assert head.operations == 2 * 256 * 8192
+    in_prompt, head_in_prompt = (prompt.kernels[name] for name in products)
+    parts = in_prompt.weights / layers.weights
+    assert parts in (1, 2)
+    assert in_prompt.operations == 256 * layers.operations
+    assert head_in_prompt.operations == parts * head.operations  # of the last token of each part
+    for profile in step, prompt:
+        alone = sum(kernel.microseconds for kernel in profile.kernels.values())
+        assert 0 < alone <= profile.microseconds
+    script.print_table("tiny", step)
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if "|" in line]
+    assert rows[-1][0] == "| between kernels"
+    assert sum(float(row[2]) for row in rows[2:]) == pytest.approx(step.microseconds / 1e3, abs=0.1)
 
 
 def test_the_table_has_a_row_for_each_recipe(
