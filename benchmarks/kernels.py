@@ -153,9 +153,9 @@ def kernels_of(
         seen.add(node)
         if shape is not None:
             inputs, outputs, bits = shape
-            (rows,) = (dims for kind in details["output_type_shape"][:1] for dims in kind.values())
+            (output,) = details["output_type_shape"][0].values()
             kernel.weights += inputs * outputs * bits / 8 / times
-            kernel.operations += 2.0 * inputs * outputs * math.prod(rows[:-1]) / times
+            kernel.operations += 2.0 * inputs * outputs * math.prod(output[:-1]) / times
     return dict(found)
 
 
@@ -201,10 +201,7 @@ def row(label: str, kernel: Kernel, profile: Profile) -> str:
     rates = ["", ""]
     if kernel.operations:
         seconds = 1e3 * kernel.microseconds  # of 1e9 a second
-        rates = [
-            f"{kernel.weights / seconds:.1f}",
-            f"{kernel.operations / seconds:.0f}",
-        ]
+        rates = [f"{kernel.weights / seconds:.1f}", f"{kernel.operations / seconds:.0f}"]
     share = kernel.microseconds / profile.microseconds
     cells = [label, str(kernel.nodes or ""), f"{kernel.microseconds / 1000:.3f}", f"{share:.0%}"]
     return f"| {' | '.join([*cells, *rates])} |"

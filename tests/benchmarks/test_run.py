@@ -70,7 +70,7 @@ def test_kernels_are_told_apart_and_counted(
     for name, value in (("STEPS", 3), ("WARM_UP_STEPS", 1), ("PROMPTS", 2)):
         monkeypatch.setattr(script, name, value)
     package = open_package(sample_int4)
-    step, prompt = script.step(package, 20, 1), script.prompt(package, 256, 1)
+    step, prompt = script.step(package, 20, 1), script.prompt(package, 512, 1)
     products = "MatMulNBits 256 x 768, 4 bits", "MatMulNBits 256 x 8192, 8 bits"
     layers, head = (step.kernels[name] for name in products)
     assert (layers.nodes, layers.weights) == (6, 6 * 256 * 768 / 2)
@@ -78,10 +78,10 @@ def test_kernels_are_told_apart_and_counted(
     assert layers.operations == 6 * 2 * 256 * 768
     assert head.operations == 2 * 256 * 8192
     in_prompt, head_in_prompt = (prompt.kernels[name] for name in products)
-    parts = in_prompt.weights / layers.weights
-    assert parts in (1, 2)
-    assert in_prompt.operations == 256 * layers.operations
-    assert head_in_prompt.operations == parts * head.operations  # of the last token of each part
+    # In two parts: weights are read for each, and the head sees the last token of each.
+    assert in_prompt.weights == 2 * layers.weights
+    assert in_prompt.operations == 512 * layers.operations
+    assert head_in_prompt.operations == 2 * head.operations
     for profile in step, prompt:
         alone = sum(kernel.microseconds for kernel in profile.kernels.values())
         assert 0 < alone <= profile.microseconds
