@@ -15,7 +15,7 @@ from gpt2_edge.errors import GenerationError, PackageError, ProviderError
 from gpt2_edge.untrusted import UnreadableError, one_line, printable, read_text_file, shown, text_of
 from gpt2_edge_cli import memory_bound, streams
 from gpt2_edge_cli.offering import offer
-from gpt2_edge_cli.signals import Loading
+from gpt2_edge_cli.signals import Loading, LoadingGraph
 
 if TYPE_CHECKING:
     from gpt2_edge.generate import Generator
@@ -129,14 +129,16 @@ def load(options: argparse.Namespace) -> Generator:
         rest = Beside(lambda: importlib.import_module("gpt2_edge.generate"))
         threads = thread_count(options)
         bounded = memory_bound.while_loading(options.package, threads, options.provider)
-        parts = load_parts(
-            options.package,
-            provider=options.provider,
-            provider_options=provider_options(options),
-            threads=threads,
-            machine_cache=not options.no_cache,
-            prompt_weights=options.prompt_weights,
-        )
+        given = provider_options(options)
+        with LoadingGraph():
+            parts = load_parts(
+                options.package,
+                provider=options.provider,
+                provider_options=given,
+                threads=threads,
+                machine_cache=not options.no_cache,
+                prompt_weights=options.prompt_weights,
+            )
         rest.result()
         from gpt2_edge.generate import Generator
 

@@ -4,12 +4,14 @@ While there is nothing to clean up (modules and the model are loading), a signal
 at once: an exception out of a handler would be lost, or turned into another, by the modules that
 are being imported. Elsewhere it unwinds the stack, so that finally clauses remove what is half
 written. Where a library computes for long and keeps it from being heard (watchdog.py), the first
-one ends the process if there is nothing to clean up, and a second one anyhow.
+one ends the process if there is nothing to clean up, and a second one anyhow; where it keeps
+Python's lock as well, only the kernel can (LoadingGraph).
 """
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -83,6 +85,16 @@ class Signals:
         if not self.own_process:
             sys.unraisablehook = self._hook_before
 
+    def leave_to_kernel(self) -> None:
+        """A signal ends the process without us, until `take_back`; called by the main thread."""
+        for number in self._before if self.own_process else ():
+            signal.signal(number, signal.SIG_DFL)
+
+    def take_back(self) -> None:
+        """Handle signals again."""
+        for number in self._before if self.own_process else ():
+            signal.signal(number, self._handle)
+
     @property
     def status(self) -> int | None:
         """The exit status that the received signal means; None before there was one."""
@@ -155,6 +167,32 @@ class Loading:
     def __exit__(self, *_: object) -> None:
         if Signals.current is not None:
             Signals.current.unwind()
+
+
+class LoadingGraph:
+    """`with LoadingGraph():` ONNX Runtime loads a graph, and there is nothing to clean up.
+
+    A graph can make that take hours, and before 1.31 Python's lock is kept all the while: none of
+    our threads runs, and a signal would be heard behind it. There the kernel ends the process,
+    without a word.
+    """
+
+    def __init__(self) -> None:
+        self._left = Signals.current if _lock_is_kept() else None
+
+    def __enter__(self) -> None:
+        if self._left is not None:
+            self._left.leave_to_kernel()
+
+    def __exit__(self, *_: object) -> None:
+        if self._left is not None:
+            self._left.take_back()
+
+
+def _lock_is_kept() -> bool:
+    import onnxruntime
+
+    return tuple(map(int, re.findall(r"\d+", onnxruntime.__version__)))[:2] < (1, 31)
 
 
 def _numbers() -> list[signal.Signals]:

@@ -29,6 +29,24 @@ with signals.Signals(own_process=True) as found:
     library.pthread_mutex_lock(mutex)
 """
 
+# A call that keeps Python's lock, as ONNX Runtime's loading does before 1.31.
+KEEPS_LOCK = """
+import ctypes, sys, types
+from gpt2_edge_cli.signals import LoadingGraph, Signals
+
+sys.modules["onnxruntime"] = types.SimpleNamespace(__version__="1.30.2")
+mutex, which = ctypes.create_string_buffer(64), sys.argv[1]
+library = {"keeps": ctypes.PyDLL, "kept": ctypes.CDLL}[which](None)
+library.pthread_mutex_lock(mutex)
+with Signals(own_process=True):
+    with LoadingGraph():
+        if which == "keeps":
+            print("computing", flush=True)
+            library.pthread_mutex_lock(mutex)
+    print("computing", flush=True)
+    library.pthread_mutex_lock(mutex)
+"""
+
 # The signal is taken by another thread, so it does not interrupt the wait; nor does one that comes
 # between Python's look for signals and the wait.
 WAITS = """
@@ -64,6 +82,31 @@ def test_a_signal_ends_a_long_loading(number: signal.Signals, words: bytes) -> N
         process.send_signal(number)
         assert process.communicate(timeout=60) == (b"", words)
         assert process.returncode == 128 + number
+
+
+@pytest.mark.parametrize(
+    ("which", "expected"),
+    [("keeps", (b"", -signal.SIGINT)), ("kept", (b"gpt2-edge: interrupted\n", 130))],
+)
+def test_a_graph_whose_loading_keeps_the_lock(which: str, expected: tuple[bytes, int]) -> None:
+    with started(sys.executable, "-c", KEEPS_LOCK, which) as process:
+        wait_until_it_computes(process)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+        assert (errors, process.returncode) == expected
+
+
+def test_a_signal_that_is_ignored_is_ignored_by_the_kernel_too() -> None:
+    def ignore() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    with started(sys.executable, "-c", KEEPS_LOCK, "keeps", prepare=ignore) as process:
+        wait_until_it_computes(process)
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == -signal.SIGTERM
 
 
 def test_the_second_ends_what_has_something_to_clean_up() -> None:
