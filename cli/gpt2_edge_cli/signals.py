@@ -11,7 +11,6 @@ Python's lock as well, only the kernel can (LoadingGraph).
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 import threading
@@ -178,7 +177,9 @@ class LoadingGraph:
     """
 
     def __init__(self) -> None:
-        self._left = Signals.current if _lock_is_kept() else None
+        from gpt2_edge.graph.check import onnxruntime_is_before
+
+        self._left = Signals.current if onnxruntime_is_before("1.31") else None
 
     def __enter__(self) -> None:
         if self._left is not None:
@@ -187,12 +188,6 @@ class LoadingGraph:
     def __exit__(self, *_: object) -> None:
         if self._left is not None:
             self._left.take_back()
-
-
-def _lock_is_kept() -> bool:
-    import onnxruntime
-
-    return tuple(map(int, re.findall(r"\d+", onnxruntime.__version__)))[:2] < (1, 31)
 
 
 def _numbers() -> list[signal.Signals]:

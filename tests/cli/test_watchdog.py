@@ -31,10 +31,11 @@ with signals.Signals(own_process=True) as found:
 
 # A call that keeps Python's lock, as ONNX Runtime's loading does before 1.31.
 KEEPS_LOCK = """
-import ctypes, sys, types
+import ctypes, sys
+import onnxruntime
 from gpt2_edge_cli.signals import LoadingGraph, Signals
 
-sys.modules["onnxruntime"] = types.SimpleNamespace(__version__="1.30.2")
+onnxruntime.__version__ = "1.30.2"
 mutex, which = ctypes.create_string_buffer(64), sys.argv[1]
 library = {"keeps": ctypes.PyDLL, "kept": ctypes.CDLL}[which](None)
 library.pthread_mutex_lock(mutex)

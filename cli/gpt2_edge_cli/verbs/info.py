@@ -13,7 +13,6 @@ from gpt2_edge.untrusted import one_line
 from gpt2_edge_cli import memory_bound
 from gpt2_edge_cli.arguments import PROVIDERS, add_provider_options, provider_options
 from gpt2_edge_cli.offering import offer
-from gpt2_edge_cli.signals import LoadingGraph
 
 if TYPE_CHECKING:
     from gpt2_edge.files.package import Package
@@ -51,8 +50,7 @@ def _provider(package: Package, asked: str, given: dict[str, str]) -> str:
     from gpt2_edge.graph.session import Session
 
     memory_bound.while_loading(os.fspath(package.folder), provider=asked)
-    with LoadingGraph():
-        session = Session(package, provider=asked, provider_options=given, count_nodes=True)
+    session = Session(package, provider=asked, provider_options=given, count_nodes=True)
     counted = (session.nodes or {}).items()
     nodes = ", ".join(f"{count} by {name}" for name, count in counted) or "not counted"
     singly = "; tokens one by one: it computes several in a step wrongly"

@@ -27,11 +27,16 @@ Sizes = tuple[int | None, ...]  # None: any
 def check_onnxruntime(package: Package) -> None:
     """Raise PackageError if this ONNX Runtime is older than the package needs."""
     minimum = package.manifest.graph.min_onnxruntime
-    if _numbers(ort.__version__) < _numbers(minimum):
+    if onnxruntime_is_before(minimum):
         raise PackageError(
             f"{package.folder} needs ONNX Runtime {minimum} or later, this is {ort.__version__}: "
             "pip install --upgrade onnxruntime"
         )
+
+
+def onnxruntime_is_before(version: str) -> bool:
+    """Whether this ONNX Runtime is older than `version`, such as "1.31"."""
+    return _numbers(ort.__version__) < _numbers(version)
 
 
 def check_graph(package: Package, file: str, graph: OnnxFile) -> None:
